@@ -42,5 +42,6 @@
 //! *Why no memory map?* Reading is not the cost, and a file that is cut under a map stops the
 //! program; without one the crate forbids `unsafe`.
 
+pub mod capture;
 pub mod net;
 mod words;

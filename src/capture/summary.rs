@@ -1,0 +1,153 @@
+//! What is known of a capture besides its frames.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::capture::batch::LinkType;
+use crate::net::{Clock, FrameNumber, Timestamp};
+use crate::words::words;
+
+words! {
+    /// How much a problem takes away from the result.
+    Severity {
+        /// The capture, or the rest of it, was not read.
+        Error = "error",
+        /// Something is missing or doubtful; what was read stands.
+        Warning = "warning",
+        /// Good to know.
+        Info = "info",
+    }
+}
+
+/// Something wrong with a capture, said for the person who holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad it is. [`Severity::Error`] and [`Severity::Warning`] make exit status 2.
+    pub severity: Severity,
+    /// What, why, and what to do; lower case, no full stop, without the path.
+    pub message: String,
+    /// Where in the file, in bytes from its beginning.
+    pub offset: Option<u64>,
+    /// At which frame.
+    pub frame: Option<FrameNumber>,
+}
+
+/// A remark that somebody, or the capturing program, left in the capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// The frame it belongs to; `None` for one about the capture.
+    pub frame: Option<FrameNumber>,
+    /// The text as it was stored: hostile, as everything from a capture.
+    pub text: String,
+}
+
+/// What is known of a capture besides its frames. Complete only when the reader has ended.
+#[derive(Clone, Debug)]
+pub struct CaptureSummary {
+    /// Path as the user gave it, or found below the folder that he gave.
+    pub path: String,
+    /// SHA-256 of the whole file, in hexadecimal; `None` where it could not be read to its end.
+    pub sha256: Option<String>,
+    /// Format, as "pcap" or "Network Monitor 2.3"; `None` where it was not recognised.
+    pub format: Option<String>,
+    /// What it is compressed with, outermost first; `None` for nothing.
+    pub compression: Option<String>,
+    /// Link types met, each once, in order of their first frame.
+    pub link_types: Vec<LinkType>,
+    /// The same, to be looked up: a pcapng file may have one for each of its interfaces.
+    known_link_types: BTreeSet<LinkType>,
+    /// Frames read.
+    pub frames: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// How the capture tells time.
+    pub clock: Clock,
+    /// Earliest time of a frame.
+    pub first_seen: Option<Timestamp>,
+    /// Latest time of a frame.
+    pub last_seen: Option<Timestamp>,
+    /// Names for addresses that the capture stores (pcapng name resolution blocks), in order.
+    pub names: Vec<(IpAddr, String)>,
+    /// Comments in order, the first [`CaptureSummary::MOST_COMMENTS`] of them.
+    pub comments: Vec<Comment>,
+    /// Comments beyond those.
+    pub comments_left_out: u64,
+    /// What went wrong, in order.
+    pub problems: Vec<Problem>,
+}
+
+impl CaptureSummary {
+    /// Comments kept of one capture. Converters comment every frame.
+    pub const MOST_COMMENTS: usize = 32;
+
+    /// The summary of a capture of which nothing is read yet.
+    pub fn of(path: &str) -> CaptureSummary {
+        CaptureSummary {
+            path: path.to_owned(),
+            sha256: None,
+            format: None,
+            compression: None,
+            link_types: Vec::new(),
+            known_link_types: BTreeSet::new(),
+            frames: 0,
+            bytes: 0,
+            clock: Clock::MICROSECONDS,
+            first_seen: None,
+            last_seen: None,
+            names: Vec::new(),
+            comments: Vec::new(),
+            comments_left_out: 0,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Counts a frame.
+    pub(super) fn count_frame(&mut self, time: Option<Timestamp>, link_type: LinkType) {
+        self.frames += 1;
+        if self.link_types.last() != Some(&link_type) && self.known_link_types.insert(link_type) {
+            self.link_types.push(link_type);
+        }
+        if let Some(time) = time {
+            self.first_seen = Some(self.first_seen.map_or(time, |first| first.min(time)));
+            self.last_seen = Some(self.last_seen.map_or(time, |last| last.max(time)));
+        }
+    }
+
+    /// Keeps a comment, or counts it where there are too many. Empty ones are none.
+    pub(super) fn comment(&mut self, frame: Option<FrameNumber>, text: &str) {
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
+        if self.comments.len() < CaptureSummary::MOST_COMMENTS {
+            self.comments.push(Comment { frame, text: text.to_owned() });
+        } else {
+            self.comments_left_out += 1;
+        }
+    }
+
+    /// Notes that the file ends in the middle of a frame, as it does when the capturing program
+    /// was killed, or the disk was full.
+    pub(super) fn cut_off(&mut self, offset: u64, frame: FrameNumber) {
+        self.problem(
+            Severity::Warning,
+            format!(
+                "the capture ends in the middle of frame {frame}: it was probably stopped while \
+                 writing; everything before is read"
+            ),
+            Some(offset),
+            Some(frame),
+        );
+    }
+
+    /// Notes a problem.
+    pub fn problem(
+        &mut self,
+        severity: Severity,
+        message: impl Into<String>,
+        offset: Option<u64>,
+        frame: Option<FrameNumber>,
+    ) {
+        self.problems.push(Problem { severity, message: message.into(), offset, frame });
+    }
+}
