@@ -44,4 +44,5 @@
 
 pub mod capture;
 pub mod net;
+pub mod packet;
 mod words;
