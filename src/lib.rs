@@ -43,6 +43,7 @@
 //! program; without one the crate forbids `unsafe`.
 
 pub mod capture;
+pub mod flow;
 pub mod net;
 pub mod packet;
 mod words;

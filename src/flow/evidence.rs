@@ -1,0 +1,140 @@
+//! The packets that decide what became of a flow.
+
+use crate::net::{FrameNumber, SeqNumber, Timestamp};
+use crate::packet::{Body, Flags, IcmpError, Packet};
+use crate::words::words;
+
+words! {
+    /// Who sent a packet of evidence.
+    Sender {
+        /// The side that opened the flow.
+        Initiator = "initiator",
+        /// The side that was called.
+        Responder = "responder",
+        /// Something between or beside them.
+        Network = "network",
+    }
+}
+
+words! {
+    /// What a packet of evidence is.
+    EvidenceKind {
+        /// SYN without ACK.
+        Syn = "syn",
+        /// SYN with ACK.
+        SynAck = "syn_ack",
+        /// ACK without payload.
+        Ack = "ack",
+        /// RST.
+        Rst = "rst",
+        /// ICMP error.
+        Icmp = "icmp",
+        /// FIN.
+        Fin = "fin",
+        /// Payload, TCP or UDP.
+        Data = "data",
+        /// Dropped by the capturing machine itself.
+        Drop = "drop",
+    }
+}
+
+/// A packet that decides, as it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Frame to open.
+    pub frame: FrameNumber,
+    /// When it was captured.
+    pub time: Option<Timestamp>,
+    /// Who sent it.
+    pub sender: Sender,
+    /// What it is.
+    pub kind: EvidenceKind,
+    /// TCP sequence number; of an ICMP error that of the quoted segment.
+    pub seq: Option<SeqNumber>,
+    /// TCP acknowledgment number, where the ACK flag is set.
+    pub ack: Option<SeqNumber>,
+    /// TCP window, not scaled.
+    pub window: Option<u16>,
+    /// Time to live or hop limit.
+    pub ttl: u8,
+    /// IPv4 identification.
+    pub ip_id: Option<u16>,
+    /// What an ICMP error says, and who says it.
+    pub icmp: Option<IcmpError>,
+}
+
+impl Evidence {
+    /// The evidence that a packet is. `sender` is who sent it; of an ICMP error, who sent the packet
+    /// that it quotes.
+    pub(super) fn of(packet: &Packet<'_>, sender: Sender) -> Evidence {
+        let mut evidence = Evidence {
+            frame: packet.frame,
+            time: packet.time,
+            sender,
+            kind: EvidenceKind::Data,
+            seq: None,
+            ack: None,
+            window: None,
+            ttl: packet.ttl,
+            ip_id: packet.ip_id,
+            icmp: None,
+        };
+        match packet.body {
+            Body::Segment(segment) => {
+                let flags = segment.flags;
+                evidence.kind = if flags.has(Flags::RST) {
+                    EvidenceKind::Rst
+                } else if flags.is_syn() {
+                    EvidenceKind::Syn
+                } else if flags.is_syn_ack() {
+                    EvidenceKind::SynAck
+                } else if segment.length > 0 {
+                    EvidenceKind::Data
+                } else if flags.has(Flags::FIN) {
+                    EvidenceKind::Fin
+                } else {
+                    EvidenceKind::Ack
+                };
+                evidence.seq = Some(segment.seq);
+                evidence.ack = flags.has(Flags::ACK).then_some(segment.ack);
+                evidence.window = Some(segment.window);
+            }
+            Body::CutSegment | Body::Datagram { .. } => {}
+            Body::IcmpError(error) => {
+                let addresses = |end| packet.key.endpoint(end).address;
+                evidence.sender = match error.reporter {
+                    from if from == addresses(packet.sender) => sender,
+                    // The quoted packet was going there.
+                    from if from == addresses(packet.sender.opposite()) => opposite(sender),
+                    _ => Sender::Network,
+                };
+                evidence.kind = EvidenceKind::Icmp;
+                evidence.seq = error.quoted_seq;
+                evidence.icmp = Some(error);
+            }
+        }
+        evidence
+    }
+}
+
+pub(super) fn opposite(sender: Sender) -> Sender {
+    match sender {
+        Sender::Initiator => Sender::Responder,
+        Sender::Responder => Sender::Initiator,
+        Sender::Network => Sender::Network,
+    }
+}
+
+/// Evidence kept of each kind: the first ones, and after them the last one.
+const FIRST_OF_A_KIND: usize = 8;
+
+/// Keeps evidence: the first eight of each kind and the last.
+pub(super) fn keep(list: &mut Vec<Evidence>, evidence: Evidence) {
+    let of_kind = list.iter().filter(|kept| kept.kind == evidence.kind).count();
+    if of_kind > FIRST_OF_A_KIND
+        && let Some(last) = list.iter().rposition(|kept| kept.kind == evidence.kind)
+    {
+        list.remove(last);
+    }
+    list.push(evidence);
+}

@@ -1,0 +1,98 @@
+//! A flow's packets as letters, in Zeek's notation.
+//!
+//! `S` SYN, `H` SYN-ACK, `A` pure ACK, `D` payload, `F` FIN, `R` RST; capitals from the
+//! initiator. Unlike Zeek there is one letter for each SYN, SYN-ACK, FIN and RST and for each
+//! repeat of one; `A` and `D` stand once for each side, as in Zeek.
+
+use std::fmt;
+
+/// The letters of a flow. The first 30 are kept, `+` stands for the rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    letters: [u8; History::MOST],
+    length: u8,
+    more: bool,
+}
+
+impl History {
+    const MOST: usize = 30;
+
+    /// Writes a letter, given as the initiator's.
+    pub(super) fn push(&mut self, letter: u8, from_initiator: bool) {
+        let letter = if from_initiator { letter } else { letter.to_ascii_lowercase() };
+        if matches!(letter.to_ascii_uppercase(), b'A' | b'D') && self.as_bytes().contains(&letter) {
+            return;
+        }
+        match self.letters.get_mut(usize::from(self.length)) {
+            Some(slot) => {
+                *slot = letter;
+                self.length += 1;
+            }
+            None => self.more = true,
+        }
+    }
+
+    /// Whether there are no letters: no packet whose flags or payload were captured.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Exchanges the two sides.
+    pub(super) fn swap_sides(&mut self) {
+        for letter in &mut self.letters {
+            *letter ^= 0x20;
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.letters.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+impl Default for History {
+    fn default() -> History {
+        History { letters: [0; History::MOST], length: 0, more: false }
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &letter in self.as_bytes() {
+            write!(out, "{}", char::from(letter))?;
+        }
+        if self.more { out.write_str("+") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syns_are_written_each_and_data_once_a_side() {
+        let mut history = History::default();
+        for (letter, from_initiator) in
+            [(b'S', true), (b'S', true), (b'H', false), (b'D', true), (b'D', true), (b'D', false)]
+        {
+            history.push(letter, from_initiator);
+        }
+        assert_eq!(history.to_string(), "SShDd");
+        history.swap_sides();
+        assert_eq!(history.to_string(), "ssHdD");
+    }
+
+    #[test]
+    fn a_long_history_says_that_there_is_more() {
+        let mut history = History::default();
+        for _ in 0..1000 {
+            history.push(b'S', true);
+        }
+        assert_eq!(history.to_string(), format!("{}+", "S".repeat(30)));
+    }
+}

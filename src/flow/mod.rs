@@ -1,0 +1,202 @@
+//! Packets in, flows out: who opened what, what came back, and in which frames.
+//!
+//! A flow is one attempt to talk. For TCP that is a pair of endpoints *and* the initial sequence
+//! number of the SYN: a SYN with the same number is a retransmission however late it comes, one
+//! with another number begins the next flow, and no timer splits an attempt. For UDP it is a pair
+//! of endpoints without a long silence.
+//!
+//! This module records facts (which SYN, which answer, who reset); what they mean is the matter
+//! of [`crate::verdict`].
+
+mod duplicates;
+mod evidence;
+mod history;
+#[cfg(test)]
+pub(crate) mod script;
+mod services;
+mod table;
+mod tcp;
+mod udp;
+
+pub use evidence::{Evidence, EvidenceKind, Sender};
+pub use history::History;
+pub use services::{KnownPorts, service_name};
+pub use table::FlowTable;
+pub use tcp::{Handshake, TcpFacts};
+
+use crate::flow::duplicates::Recent;
+use crate::net::{End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp, Transport};
+use crate::packet::{Encapsulation, Flags, Packet};
+
+/// Who of the two endpoints opened the flow, and how that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitiatorBy {
+    /// A SYN or SYN-ACK shows it.
+    Handshake,
+    /// The other side's port is that of a known service, or the lower one.
+    Port,
+    /// Only the order of the packets tells.
+    FirstPacket,
+}
+
+/// One direction of a flow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Side {
+    /// Packets, duplicates left out.
+    pub packets: u64,
+    /// Payload bytes by wire length, retransmissions included.
+    pub bytes: u64,
+    /// All TCP flags that were seen.
+    pub flags: u8,
+    /// Sequence number of the SYN, seen or inferred from the answer to it; where neither was
+    /// captured, the one that the first segment would have had.
+    pub isn: Option<SeqNumber>,
+    /// The sequence number after the last byte sent.
+    next_seq: Option<SeqNumber>,
+    /// The highest acknowledgment number sent.
+    ack: Option<SeqNumber>,
+    recent: Recent,
+}
+
+impl Side {
+    /// Whether a flag was seen.
+    pub fn has_sent(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// One attempt to talk: both directions between two endpoints, and what was seen of it.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Flow {
+    key: FlowKey,
+    initiator_end: End,
+    /// How the initiator is known.
+    pub initiator_by: InitiatorBy,
+    /// The initiator's packets.
+    pub initiator: Side,
+    /// The responder's packets.
+    pub responder: Side,
+    /// What only TCP has; for UDP it stays as it began.
+    pub tcp: TcpFacts,
+    /// UDP: the responder sent something after the initiator did.
+    pub answered: bool,
+    /// The initiator's packets go to a group of hosts.
+    pub to_group: bool,
+    /// An ICMP error said that a packet of the initiator is administratively prohibited.
+    pub prohibited: bool,
+    /// An ICMP error said that a packet of the initiator cannot be delivered.
+    pub unreachable: bool,
+    /// Number of the first frame.
+    pub first_frame: FrameNumber,
+    /// Number of the last frame.
+    pub last_frame: FrameNumber,
+    /// Time of the first frame.
+    pub first_seen: Option<Timestamp>,
+    /// Time of the last frame.
+    pub last_seen: Option<Timestamp>,
+    /// Packets captured again; not in any other count.
+    pub duplicates: u64,
+    /// Letters for the packets.
+    pub history: History,
+    /// The packets that decide.
+    pub evidence: Vec<Evidence>,
+    /// What the first packet was wrapped in.
+    pub encapsulation: Encapsulation,
+}
+
+impl Flow {
+    /// A flow that begins with this packet, before the packet is counted.
+    fn begin(packet: &Packet<'_>, initiator_end: End, initiator_by: InitiatorBy) -> Flow {
+        Flow {
+            key: packet.key,
+            initiator_end,
+            initiator_by,
+            initiator: Side::default(),
+            responder: Side::default(),
+            tcp: TcpFacts::default(),
+            answered: false,
+            to_group: false,
+            prohibited: false,
+            unreachable: false,
+            first_frame: packet.frame,
+            last_frame: packet.frame,
+            first_seen: packet.time,
+            last_seen: packet.time,
+            duplicates: 0,
+            history: History::default(),
+            evidence: Vec::new(),
+            encapsulation: packet.encapsulation,
+        }
+    }
+
+    /// Transport.
+    pub fn transport(&self) -> Transport {
+        self.key.transport()
+    }
+
+    /// Who opened it.
+    pub fn initiator_endpoint(&self) -> Endpoint {
+        self.key.endpoint(self.initiator_end)
+    }
+
+    /// Who was called.
+    pub fn responder_endpoint(&self) -> Endpoint {
+        self.key.endpoint(self.initiator_end.opposite())
+    }
+
+    fn is_from_initiator(&self, packet: &Packet<'_>) -> bool {
+        packet.sender == self.initiator_end
+    }
+
+    /// The side that sent a packet, and the other.
+    fn sides(&mut self, from_initiator: bool) -> (&mut Side, &mut Side) {
+        if from_initiator {
+            (&mut self.initiator, &mut self.responder)
+        } else {
+            (&mut self.responder, &mut self.initiator)
+        }
+    }
+
+    /// Counts a packet; false where it is a copy of one that was counted.
+    fn count(&mut self, packet: &Packet<'_>, length: u32) -> bool {
+        let from_initiator = self.is_from_initiator(packet);
+        self.last_frame = packet.frame;
+        self.last_seen = packet.time.or(self.last_seen);
+        let (sender, _) = self.sides(from_initiator);
+        if sender.recent.is_copy(packet) {
+            self.duplicates += 1;
+            return false;
+        }
+        sender.packets += 1;
+        sender.bytes += u64::from(length);
+        true
+    }
+
+    fn keep_evidence(&mut self, packet: &Packet<'_>) {
+        let sender =
+            if self.is_from_initiator(packet) { Sender::Initiator } else { Sender::Responder };
+        evidence::keep(&mut self.evidence, Evidence::of(packet, sender));
+    }
+
+    /// Makes the other endpoint the initiator.
+    fn swap_sides(&mut self) {
+        self.initiator_end = self.initiator_end.opposite();
+        std::mem::swap(&mut self.initiator, &mut self.responder);
+        self.history.swap_sides();
+        self.tcp.reset_by = self.tcp.reset_by.map(evidence::opposite);
+        // These were said of the packets of what is the responder now.
+        self.tcp.reset_before_answer = false;
+        self.prohibited = false;
+        self.unreachable = false;
+        for evidence in &mut self.evidence {
+            evidence.sender = evidence::opposite(evidence.sender);
+        }
+    }
+
+    /// Whether both sides said FIN, or the only side that was captured did.
+    pub fn is_finished(&self) -> bool {
+        let finished = |side: &Side| side.packets == 0 || side.has_sent(Flags::FIN);
+        finished(&self.initiator) && finished(&self.responder)
+    }
+}

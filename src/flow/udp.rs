@@ -1,0 +1,26 @@
+//! UDP: requests and answers.
+
+use crate::flow::Flow;
+use crate::packet::Packet;
+
+impl Flow {
+    /// Takes a datagram of this flow into account.
+    pub(super) fn observe_datagram(&mut self, packet: &Packet<'_>, length: u32) {
+        if !self.count(packet, length) {
+            return;
+        }
+        let from_initiator = self.is_from_initiator(packet);
+        self.history.push(b'D', from_initiator);
+        if from_initiator {
+            self.to_group |= packet.to_group;
+            if !self.answered {
+                self.keep_evidence(packet);
+            }
+        } else if !self.answered {
+            self.answered = self.initiator.packets > 0;
+            if self.answered || self.responder.packets == 1 {
+                self.keep_evidence(packet);
+            }
+        }
+    }
+}
