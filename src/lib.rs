@@ -46,4 +46,5 @@ pub mod capture;
 pub mod flow;
 pub mod net;
 pub mod packet;
+pub mod verdict;
 mod words;

@@ -1,0 +1,249 @@
+//! A judged flow: the record that reports hold, and the words it is made of.
+//!
+//! Field names, their order and the words are the published contract (schema
+//! `portmortem.report/1`).
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::flow::{EvidenceKind, Sender};
+use crate::net::{Endpoint, FrameNumber, SeqNumber, Time, Transport};
+use crate::words::words;
+
+words! {
+    /// What the path and the handshake did.
+    Class {
+        /// The attempt was answered and confirmed.
+        Success = "success",
+        /// It got no answer, or no confirmation: what a firewall that drops looks like.
+        Timeout = "timeout",
+        /// Something said no.
+        Reject = "reject",
+        /// The capture cannot tell.
+        Inconclusive = "inconclusive",
+    }
+}
+
+words! {
+    /// Which kind of its [`Class`] a flow is. Zeek's states beside them, for those who know them.
+    Verdict {
+        /// SYN, SYN-ACK, then the initiator's ACK or data. Zeek: SF, S1 and kin.
+        Established = "established",
+        /// The handshake is not (all) in the capture, but segments prove the connection. Zeek: OTH, SH.
+        EstablishedUnseen = "established_unseen",
+        /// The initiator reset the connection right after the SYN-ACK: path and port are proven.
+        Probed = "probed",
+        /// UDP: a request and an answer.
+        Answered = "answered",
+        /// Nothing came back. A firewall that drops looks so; so do a host that is down and a
+        /// capture that missed the way back. Zeek: S0.
+        NoReply = "no_reply",
+        /// SYN and SYN-ACK seen, one of them sent again, never confirmed.
+        Unconfirmed = "unconfirmed",
+        /// A reset in answer to the SYN. Zeek: REJ.
+        Refused = "refused",
+        /// ICMP: administratively prohibited.
+        Prohibited = "prohibited",
+        /// ICMP: destination unreachable for another reason.
+        Unreachable = "unreachable",
+        /// Answered by a segment that belongs to another connection, and nothing better after.
+        Challenged = "challenged",
+        /// SYN-ACK seen, no confirmation, nothing repeated.
+        HalfOpen = "half_open",
+        /// The initiator reset its own SYN before any answer. Zeek: RSTOS0.
+        Abandoned = "abandoned",
+        /// Unanswered when the capture ended, too early to tell.
+        CaptureEnded = "capture_ended",
+        /// Packets one way only, and no proof of an answer.
+        OneWay = "one_way",
+        /// The snap length cut off the TCP flags.
+        HeadersCut = "headers_cut",
+    }
+}
+
+words! {
+    /// How sure a verdict is.
+    Confidence {
+        /// The decisive packets are in the capture.
+        Proven = "proven",
+        /// One weak inference was needed.
+        Likely = "likely",
+        /// A guess with a reason.
+        Weak = "weak",
+    }
+}
+
+words! {
+    /// Who sent a refusal, as far as its packet tells.
+    Origin {
+        /// It is what a closed port of the host itself sends.
+        Host = "host",
+        /// It bears signs of a device that made it up.
+        Middlebox = "middlebox",
+        /// The signs do not tell.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// How an open connection ended.
+    Closing {
+        /// Both sides said FIN.
+        Fin = "fin",
+        /// The initiator reset it.
+        ResetByInitiator = "reset_by_initiator",
+        /// The responder reset it.
+        ResetByResponder = "reset_by_responder",
+        /// It was open when the capture ended.
+        Open = "open",
+    }
+}
+
+words! {
+    /// What the application above the flow answered.
+    ServiceOutcome {
+        /// It served.
+        Served = "served",
+        /// It answered with an error.
+        Failed = "failed",
+        /// It accepted and never sent a byte back.
+        Silent = "silent",
+        /// It reset the connection before any byte of its own.
+        ResetBeforeAnswer = "reset_before_answer",
+        /// Nobody looked, or there was nothing to see.
+        NotExamined = "not_examined",
+    }
+}
+
+/// A packet that decides a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceRecord {
+    /// Frame to open.
+    pub frame: FrameNumber,
+    /// When it was captured.
+    pub time: Option<Time>,
+    /// Who sent it.
+    pub from: Sender,
+    /// What it is.
+    pub kind: EvidenceKind,
+    /// TCP sequence number.
+    pub seq: Option<SeqNumber>,
+    /// TCP acknowledgment number, where the ACK flag is set.
+    pub ack: Option<SeqNumber>,
+    /// TCP window, not scaled.
+    pub window: Option<u16>,
+    /// Time to live or hop limit.
+    pub ttl: Option<u8>,
+    /// IPv4 identification.
+    pub ip_id: Option<u16>,
+    /// What else there is to say of it.
+    pub note: Option<String>,
+}
+
+/// A number for each direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerSide {
+    /// From the initiator.
+    pub initiator: u64,
+    /// From the responder.
+    pub responder: u64,
+}
+
+/// What the application above a flow answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceRecord {
+    /// Name of the service, by the matrix or by the responder's port; `None` where nobody knows.
+    pub name: Option<String>,
+    /// What it answered.
+    pub outcome: ServiceOutcome,
+    /// Code of the answer.
+    pub code: Option<String>,
+    /// What the answer means.
+    pub detail: Option<String>,
+    /// Frame that shows it.
+    pub frame: Option<FrameNumber>,
+}
+
+/// What is known of a flow's remote procedure calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RpcRecord {
+    /// Name of the interface.
+    pub interface: Option<String>,
+    /// Its UUID.
+    pub uuid: Option<String>,
+    /// Frame in which the endpoint mapper announced the port.
+    pub announced_frame: Option<FrameNumber>,
+    /// Flow in which it did.
+    pub endpoint_mapper_flow: Option<u64>,
+}
+
+/// Filters that show a flow in other programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisplayFilter {
+    /// For Wireshark and tshark.
+    pub wireshark: String,
+    /// For Microsoft Network Monitor.
+    pub netmon: String,
+}
+
+/// A flow and what it did: one line of `flows --format ndjson`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgedFlow {
+    /// Number of the flow, from 1, by capture and first frame.
+    pub id: u64,
+    /// Index of its capture in the report, from 0.
+    pub capture: usize,
+    /// Transport.
+    pub transport: Transport,
+    /// Who opened it.
+    pub initiator: Endpoint,
+    /// Who was called.
+    pub responder: Endpoint,
+    /// What path and handshake did.
+    pub class: Class,
+    /// Which kind of it.
+    pub verdict: Verdict,
+    /// How sure.
+    pub confidence: Confidence,
+    /// One or two sentences: what was seen, with frames; then what it may mean.
+    pub explanation: String,
+    /// Who refused; only of verdict [`Verdict::Refused`].
+    pub origin: Option<Origin>,
+    /// Signs for `origin`, one sentence each.
+    pub origin_reasons: Vec<String>,
+    /// Zeek's letters, the initiator's in capitals, one for each SYN and each repeat.
+    pub history: String,
+    /// Packets that decide: at most the first eight and the last of each kind.
+    pub evidence: Vec<EvidenceRecord>,
+    /// First frame of the flow.
+    pub first_frame: FrameNumber,
+    /// Last frame of the flow.
+    pub last_frame: FrameNumber,
+    /// Time of the first frame.
+    pub first_seen: Option<Time>,
+    /// Time of the last frame.
+    pub last_seen: Option<Time>,
+    /// Packets, duplicates left out.
+    pub packets: PerSide,
+    /// Payload bytes by wire length, retransmissions included.
+    pub bytes: PerSide,
+    /// Packets that were captured more than once; left out of all other counts.
+    pub duplicates: u64,
+    /// How the connection ended; `None` for what was never open.
+    pub closing: Option<Closing>,
+    /// What the application answered.
+    pub service: ServiceRecord,
+    /// Remote procedure calls, where known.
+    pub rpc: Option<RpcRecord>,
+    /// What the packets were wrapped in, outermost first, as "vlan 42".
+    pub encapsulation: Vec<String>,
+    /// Id of the matrix row that the flow exercises.
+    pub requirement: Option<String>,
+    /// Filters that show the flow in other programs.
+    pub display_filter: DisplayFilter,
+}
