@@ -44,6 +44,7 @@
 
 pub mod capture;
 pub mod flow;
+pub mod matrix;
 pub mod net;
 pub mod packet;
 pub mod verdict;

@@ -1,0 +1,561 @@
+//! Flows against requirements: what the captures prove of each.
+//!
+//! One pass over the flows: those between two hosts that play the roles of a row, to its ports,
+//! exercise it. Each requirement and pair of hosts is a cell; each cell gets one outcome and says
+//! from which frames. The result does not depend on the order of the flows, only on their ids.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::matrix::explain::{also, explain, is_weak, service_failed, several_captures};
+use crate::matrix::roles::{Cast, GivenRole, HostRecord, Part, UnmatchedHost};
+use crate::matrix::rows::{Parts, Row, Rows};
+use crate::matrix::sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
+use crate::matrix::{Direction, Matrix};
+use crate::verdict::record::{Class, JudgedFlow};
+
+/// What the flows prove of a matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assessment {
+    /// Hosts with a role or a name, by address.
+    pub hosts: Vec<HostRecord>,
+    /// The requirement sheet.
+    pub sheet: Sheet,
+    /// For each flow, in the order they were handed in, the place of the row it exercises in
+    /// [`Matrix::requirements`]; the first such row where there are several.
+    pub requirement_of: Vec<Option<usize>>,
+    /// Host names and blocks that were given a role and that no capture shows.
+    pub unmatched: Vec<UnmatchedHost>,
+}
+
+/// Cells without a flow that are listed. Beyond, as when whole networks are given roles, only
+/// pairs that talked are listed in full, and the rest is counted.
+const LISTED_NOT_EXERCISED: u64 = 20_000;
+
+/// Lays flows over a matrix.
+///
+/// `names` are the names that the captures store for addresses. Fields that are filled from the
+/// result (`requirement` and the service's name) are not read, so that it can be found again
+/// from the flows of a report.
+pub fn assess(
+    matrix: &Matrix,
+    given: &[GivenRole],
+    names: &[(IpAddr, String)],
+    flows: &[JudgedFlow],
+) -> Assessment {
+    let cast = Cast::new(matrix, given, names, flows);
+    let rows = Rows::new(matrix);
+    let mut requirement_of = vec![None; flows.len()];
+    let mut exercised: BTreeMap<CellKey, Vec<&JudgedFlow>> = BTreeMap::new();
+    for (flow, requirement) in flows.iter().zip(&mut requirement_of) {
+        let (from, to) = (flow.initiator.address, flow.responder.address);
+        if from == to {
+            continue;
+        }
+        let (Some(from_parts), Some(to_parts)) = (cast.parts_of(from), cast.parts_of(to)) else {
+            continue;
+        };
+        for row in rows.of(flow, from_parts, to_parts) {
+            requirement.get_or_insert(row);
+            exercised.entry((from, to, row)).or_default().push(flow);
+        }
+    }
+    let never_exercised = never_exercised(matrix, &exercised);
+    let (keys, not_exercised_unlisted) = listed(&rows, &cast, &exercised);
+    let several = several_captures(flows);
+    let mut cells = Vec::with_capacity(keys.len());
+    for key in keys {
+        let of_cell = exercised.remove(&key).unwrap_or_default();
+        cells.extend(cell(&rows, &cast, key, of_cell, several));
+    }
+    let sheet = Sheet {
+        profile: matrix.name.clone(),
+        title: matrix.title.clone(),
+        cells,
+        not_exercised_unlisted,
+        never_exercised,
+    };
+    Assessment { hosts: cast.hosts, sheet, requirement_of, unmatched: cast.unmatched }
+}
+
+/// From, to, and place of the row. Their order is that of the sheet.
+type CellKey = (IpAddr, IpAddr, usize);
+
+/// A cell; `None` only for a key that belongs to no row.
+fn cell(
+    rows: &Rows<'_>,
+    cast: &Cast<'_>,
+    (from, to, index): CellKey,
+    mut flows: Vec<&JudgedFlow>,
+    several: bool,
+) -> Option<Cell> {
+    let row = rows.rows.get(index)?;
+    let (from_parts, to_parts) = (cast.parts_of(from)?, cast.parts_of(to)?);
+    let (from_part, to_part) = row
+        .directions()
+        .find_map(|(opens, called)| Some((from_parts.get(&opens)?, to_parts.get(&called)?)))?;
+    in_order_of_time(&mut flows);
+    let mut counts = CellCounts::default();
+    for flow in &flows {
+        let count = match flow.class {
+            Class::Success => &mut counts.success,
+            Class::Timeout => &mut counts.timeout,
+            Class::Reject => &mut counts.reject,
+            Class::Inconclusive => &mut counts.inconclusive,
+        };
+        *count += 1;
+    }
+    let outcome = outcome_of(counts, &flows);
+    let mut explanation = explain(outcome, counts, &flows, several);
+    let requirement = row.requirement;
+    let ports: Vec<u16> = flows.iter().map(|flow| flow.responder.port).collect();
+    if let Some(port) = ports.first()
+        && !rows.is_fixed(requirement, *port)
+    {
+        explanation = then_rpc(&explanation, &flows);
+    }
+    let mut ids: Vec<u64> = flows.iter().map(|flow| flow.id).collect();
+    ids.sort_unstable();
+    let end = |address, part: &Part<'_>| CellEnd { address, role: part.role.to_owned() };
+    Some(Cell {
+        requirement: requirement.id.clone(),
+        service: requirement.service.clone(),
+        transport: requirement.transport,
+        ports: requirement.ports_text(),
+        from: end(from, from_part),
+        to: end(to, to_part),
+        need: requirement.need.to_string(),
+        listener_known: requirement.listener_known,
+        outcome,
+        flows: ids,
+        counts,
+        explanation,
+    })
+}
+
+/// What is known of the remote procedure calls of a cell.
+fn then_rpc(explanation: &str, flows: &[&JudgedFlow]) -> String {
+    let announced = flows.iter().find_map(|flow| {
+        let frame = flow.rpc.as_ref()?.announced_frame?;
+        Some((flow.responder.port, frame))
+    });
+    let known = flows.iter().any(|flow| flow.rpc.is_some());
+    let note = match announced {
+        Some((port, frame)) => format!("the endpoint mapper named port {port} in frame {frame}"),
+        None if known => return explanation.to_owned(),
+        None => {
+            "the port lies in the dynamic range; whether RPC used it was not examined".to_owned()
+        }
+    };
+    also(explanation, &note)
+}
+
+/// Orders flows by time where all have one and all tell it the same way, else by id, which is
+/// the order of captures and frames.
+pub(crate) fn in_order_of_time(flows: &mut [&JudgedFlow]) {
+    flows.sort_by_key(|flow| flow.id);
+    let zone = |flow: &&JudgedFlow| flow.first_seen.map(|time| time.clock.zone_known);
+    let zones: Option<Vec<bool>> = flows.iter().map(zone).collect();
+    if zones.is_some_and(|zones| zones.iter().min() == zones.iter().max()) {
+        flows.sort_by_key(|flow| flow.first_seen.map(|time| time.at));
+    }
+}
+
+/// What the flows of a cell prove.
+///
+/// One silent SYN that nobody repeated proves nothing, beside successes as little as alone.
+/// Where attempts were dropped and refused and none worked, the more frequent of the two names
+/// the outcome, a refusal where they are even: it is something that was seen.
+fn outcome_of(counts: CellCounts, flows: &[&JudgedFlow]) -> Outcome {
+    let failed_service = flows.iter().filter(|flow| service_failed(flow)).count() as u64;
+    let works = counts.success.saturating_sub(failed_service);
+    let lone_weak = counts.timeout == 1 && flows.iter().any(|flow| is_weak(flow));
+    let timeouts = if lone_weak { 0 } else { counts.timeout };
+    match (works, failed_service, timeouts, counts.reject) {
+        _ if flows.is_empty() => Outcome::NotExercised,
+        (0, 0, 0, 0) => Outcome::CannotTell,
+        (1.., 0, 0, 0) => Outcome::Open,
+        (0, 1.., 0, 0) => Outcome::ServiceFailed,
+        (0, 0, timeouts, rejects) if timeouts > rejects => Outcome::Dropped,
+        (0, 0, _, _) => Outcome::Refused,
+        _ => Outcome::Mixed,
+    }
+}
+
+fn never_exercised(
+    matrix: &Matrix,
+    exercised: &BTreeMap<CellKey, Vec<&JudgedFlow>>,
+) -> Vec<String> {
+    let mut seen = vec![false; matrix.requirements.len()];
+    for (_, _, row) in exercised.keys() {
+        if let Some(seen) = seen.get_mut(*row) {
+            *seen = true;
+        }
+    }
+    let rows = matrix.requirements.iter().zip(seen);
+    rows.filter(|(_, seen)| !seen).map(|(row, _)| row.id.clone()).collect()
+}
+
+/// The cells to list, in order, and how many more nobody exercised.
+fn listed(
+    rows: &Rows<'_>,
+    cast: &Cast<'_>,
+    exercised: &BTreeMap<CellKey, Vec<&JudgedFlow>>,
+) -> (Vec<CellKey>, u64) {
+    // Counted by arithmetic, since whole networks may have been given roles.
+    let (mut all, mut given) = (0, 0);
+    for row in &rows.rows {
+        for (opens, called) in row.directions() {
+            all += pairs(cast, opens, called, |_| true);
+            given += pairs(cast, opens, called, |part| part.given);
+        }
+        if row.requirement.direction == Direction::Both && row.from != row.to {
+            // Two hosts that play both roles have one cell each way, not two.
+            all = all.saturating_sub(both_ways(cast, row, |_| true));
+            given = given.saturating_sub(both_ways(cast, row, |part| part.given));
+        }
+    }
+    let mut keys: Vec<CellKey> = exercised.keys().copied().collect();
+    if given <= LISTED_NOT_EXERCISED {
+        for (index, row) in rows.rows.iter().enumerate() {
+            for (opens, called) in row.directions() {
+                for (from, _) in cast.players(opens).filter(|(_, part)| part.given) {
+                    let to = cast.players(called).filter(|(to, part)| part.given && *to != from);
+                    keys.extend(to.map(|(to, _)| (from, to, index)));
+                }
+            }
+        }
+    } else {
+        let mut talking: Vec<(IpAddr, IpAddr)> =
+            exercised.keys().flat_map(|(from, to, _)| [(*from, *to), (*to, *from)]).collect();
+        talking.sort_unstable();
+        talking.dedup();
+        for (from, to) in talking {
+            let (Some(from_parts), Some(to_parts)) = (cast.parts_of(from), cast.parts_of(to))
+            else {
+                continue;
+            };
+            let given = |parts: &Parts<'_>, role| parts.get(&role).is_some_and(|part| part.given);
+            for (index, row) in rows.rows.iter().enumerate() {
+                let mut directions = row.directions();
+                if directions
+                    .any(|(opens, called)| given(from_parts, opens) && given(to_parts, called))
+                {
+                    keys.push((from, to, index));
+                }
+            }
+        }
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    let unlisted = all.saturating_sub(keys.len() as u64);
+    (keys, unlisted)
+}
+
+/// Ordered pairs of two hosts that play these roles.
+fn pairs(cast: &Cast<'_>, opens: usize, called: usize, counts: impl Fn(&Part<'_>) -> bool) -> u64 {
+    let players = |role| cast.players(role).filter(|(_, part)| counts(part)).count() as u64;
+    let selves = cast
+        .players(opens)
+        .filter(|(address, part)| {
+            let other = cast.parts_of(*address).and_then(|parts| parts.get(&called));
+            counts(part) && other.is_some_and(&counts)
+        })
+        .count() as u64;
+    (players(opens) * players(called)).saturating_sub(selves)
+}
+
+/// Ordered pairs of two hosts that play both roles of a row.
+fn both_ways(cast: &Cast<'_>, row: &Row<'_>, counts: impl Fn(&Part<'_>) -> bool) -> u64 {
+    let both = cast
+        .players(row.from)
+        .filter(|(address, part)| {
+            let other = cast.parts_of(*address).and_then(|parts| parts.get(&row.to));
+            counts(part) && other.is_some_and(&counts)
+        })
+        .count() as u64;
+    both * both.saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::DEFAULT_PROFILE;
+    use crate::matrix::sample::{address, failing, flow, weak};
+    use crate::verdict::record::{ServiceOutcome, Verdict};
+
+    const CAS: &str = "10.0.0.5";
+    const DC: &str = "10.1.0.10";
+
+    fn matrix() -> Matrix {
+        Matrix::built_in(DEFAULT_PROFILE).unwrap()
+    }
+
+    fn role(role: &str, host: &str) -> GivenRole {
+        GivenRole { role: role.to_owned(), hosts: vec![host.to_owned()] }
+    }
+
+    fn both() -> [GivenRole; 2] {
+        [role("cas", CAS), role("child-dc", DC)]
+    }
+
+    fn judged(flows: &[JudgedFlow]) -> Assessment {
+        assess(&matrix(), &both(), &[], flows)
+    }
+
+    /// The cell of a row from the site server to the domain controller.
+    fn cell_of<'a>(assessment: &'a Assessment, row: &str) -> &'a Cell {
+        let mut cells = assessment.sheet.cells.iter();
+        cells.find(|cell| cell.requirement == row && cell.from.address == address(CAS)).unwrap()
+    }
+
+    fn ldap(id: u64, verdict: Verdict) -> JudgedFlow {
+        flow(id, CAS, DC, "tcp", 389, verdict)
+    }
+
+    #[test]
+    fn each_outcome_follows_from_its_flows() {
+        use Verdict::{Established, HalfOpen, NoReply, Prohibited, Refused, Unconfirmed};
+        let failed = |id| failing(ldap(id, Established), ServiceOutcome::Failed);
+        let reset = |id| failing(ldap(id, Established), ServiceOutcome::ResetBeforeAnswer);
+        let silent = |id| failing(ldap(id, Established), ServiceOutcome::Silent);
+        let lone = |id| weak(ldap(id, NoReply));
+        for (what, flows, outcome) in [
+            ("nothing", vec![], Outcome::NotExercised),
+            ("a success", vec![ldap(1, Established)], Outcome::Open),
+            ("a success of a silent service", vec![silent(1)], Outcome::Open),
+            ("a success and a lone SYN", vec![ldap(1, Established), lone(2)], Outcome::Open),
+            (
+                "a success and one that does not tell",
+                vec![ldap(1, Established), ldap(2, HalfOpen)],
+                Outcome::Open,
+            ),
+            ("a timeout", vec![ldap(1, NoReply)], Outcome::Dropped),
+            ("an unconfirmed handshake", vec![ldap(1, Unconfirmed)], Outcome::Dropped),
+            ("two lone SYNs", vec![lone(1), lone(2)], Outcome::Dropped),
+            ("a refusal", vec![ldap(1, Refused)], Outcome::Refused),
+            ("an ICMP prohibition", vec![ldap(1, Prohibited)], Outcome::Refused),
+            ("a refusal and a lone SYN", vec![ldap(1, Refused), lone(2)], Outcome::Refused),
+            ("a refusal and a timeout", vec![ldap(1, NoReply), ldap(2, Refused)], Outcome::Refused),
+            (
+                "a refusal and two timeouts",
+                vec![ldap(1, NoReply), ldap(2, Refused), ldap(3, NoReply)],
+                Outcome::Dropped,
+            ),
+            ("a failing service", vec![failed(1)], Outcome::ServiceFailed),
+            ("a service that resets", vec![reset(1), failed(2)], Outcome::ServiceFailed),
+            ("a service that fails once", vec![ldap(1, Established), failed(2)], Outcome::Mixed),
+            (
+                "a success and a timeout",
+                vec![ldap(1, Established), ldap(2, NoReply)],
+                Outcome::Mixed,
+            ),
+            ("a failing service and a timeout", vec![failed(1), ldap(2, NoReply)], Outcome::Mixed),
+            ("one that does not tell", vec![ldap(1, HalfOpen)], Outcome::CannotTell),
+            ("one lone SYN", vec![lone(1)], Outcome::CannotTell),
+            (
+                "a lone SYN and one that does not tell",
+                vec![lone(1), ldap(2, HalfOpen)],
+                Outcome::CannotTell,
+            ),
+        ] {
+            let assessment = judged(&flows);
+            let cell = cell_of(&assessment, "ldap-tcp");
+            assert_eq!(cell.outcome, outcome, "{what}");
+            assert_eq!(cell.flows, flows.iter().map(|flow| flow.id).collect::<Vec<_>>());
+            let ldap = assessment.requirement_of.iter();
+            let ldap = ldap.filter(|row| **row == Some(5)).count();
+            assert_eq!(ldap, flows.len(), "every flow exercises the sixth row, LDAP over TCP");
+        }
+    }
+
+    #[test]
+    fn given_roles_show_every_requirement_both_ways_where_it_is_so() {
+        let assessment = judged(&[]);
+        // Twelve rows, and two of them the other way too.
+        assert_eq!(assessment.sheet.cells.len(), 14);
+        assert_eq!(assessment.sheet.not_exercised_unlisted, 0);
+        assert_eq!(assessment.sheet.never_exercised.len(), 12);
+        let back: Vec<&str> = assessment
+            .sheet
+            .cells
+            .iter()
+            .filter(|cell| cell.from.address == address(DC))
+            .map(|cell| cell.requirement.as_str())
+            .collect();
+        assert_eq!(back, ["rpc-dynamic-tcp", "rpc-dynamic-udp"]);
+        let first = &assessment.sheet.cells[0];
+        assert_eq!((first.from.role.as_str(), first.to.role.as_str()), ("cas", "child-dc"));
+        assert!(
+            assessment.sheet.cells.is_sorted_by_key(|cell| (cell.from.address, cell.to.address))
+        );
+    }
+
+    #[test]
+    fn inferred_pairs_list_what_was_exercised_and_count_the_rest() {
+        let flows = [ldap(1, Verdict::Established), flow(2, CAS, DC, "tcp", 88, Verdict::NoReply)];
+        let assessment = assess(&matrix(), &[], &[], &flows);
+        let rows: Vec<&str> =
+            assessment.sheet.cells.iter().map(|cell| cell.requirement.as_str()).collect();
+        assert_eq!(rows, ["kerberos-tcp", "ldap-tcp"]);
+        assert_eq!(assessment.sheet.cells[0].from.role, "domain-member");
+        assert_eq!(assessment.sheet.not_exercised_unlisted, 12);
+        let member = &assessment.hosts[0];
+        assert_eq!(member.address, address(CAS));
+        let evidence = member.roles[0].evidence.as_deref().unwrap();
+        assert!(evidence.ends_with("judged as a candidate site server, as none was given"));
+    }
+
+    #[test]
+    fn a_member_is_no_candidate_once_a_site_server_is_given() {
+        let flows = [
+            ldap(1, Verdict::Established),
+            flow(2, CAS, DC, "tcp", 88, Verdict::NoReply),
+            flow(3, "10.0.0.77", DC, "tcp", 88, Verdict::NoReply),
+        ];
+        let assessment = assess(&matrix(), &[role("primary", CAS)], &[], &flows);
+        assert_eq!(assessment.requirement_of, [Some(5), Some(1), None]);
+        let roles: Vec<&str> =
+            assessment.hosts.iter().map(|host| host.roles[0].role.as_str()).collect();
+        assert_eq!(roles, ["primary", "domain-member", "domain-controller"]);
+        assert!(assessment.hosts[1].roles[0].evidence.as_deref().unwrap().ends_with("on 88"));
+    }
+
+    #[test]
+    fn two_controllers_have_no_cells_between_them() {
+        let other = "10.1.0.11";
+        let flows: Vec<JudgedFlow> = [(DC, other, 389), (other, DC, 389), (DC, other, 49155)]
+            .into_iter()
+            .zip(1..)
+            .map(|((from, to, port), id)| flow(id, from, to, "tcp", port, Verdict::NoReply))
+            .collect();
+        let given = [role("root-dc", DC), role("child-dc", other)];
+        let assessment = assess(&matrix(), &given, &[], &flows);
+        assert_eq!(assessment.sheet.cells, []);
+        assert_eq!(assessment.requirement_of, [None; 3]);
+    }
+
+    #[test]
+    fn a_host_is_never_judged_against_itself() {
+        let given = [role("cas", CAS), role("root-dc", CAS)];
+        let flows = [flow(1, CAS, CAS, "tcp", 389, Verdict::Established)];
+        let assessment = assess(&matrix(), &given, &[], &flows);
+        assert_eq!(assessment.sheet.cells, []);
+        assert_eq!(assessment.sheet.not_exercised_unlisted, 0);
+    }
+
+    #[test]
+    fn dynamic_ports_count_where_no_other_service_has_them() {
+        let call = |id, from, to, port| flow(id, from, to, "tcp", port, Verdict::Established);
+        let mut answer = call(7, DC, CAS, 50_000);
+        answer.initiator.port = 389;
+        let flows = [
+            call(1, CAS, DC, 49_155),
+            call(2, CAS, DC, 1026),
+            call(3, DC, CAS, 52_000),
+            call(4, CAS, DC, 3268),
+            call(5, CAS, DC, 3389),
+            call(6, CAS, DC, 8080),
+            answer,
+        ];
+        let assessment = judged(&flows);
+        let rows: Vec<Option<&str>> = assessment
+            .requirement_of
+            .iter()
+            .map(|row| row.map(|row| matrix().requirements[row].id.clone().leak() as &str))
+            .collect();
+        let dynamic = Some("rpc-dynamic-tcp");
+        assert_eq!(rows, [dynamic, dynamic, dynamic, Some("gc-ldap"), None, None, None]);
+        let dynamic_cell = cell_of(&assessment, "rpc-dynamic-tcp");
+        assert_eq!(dynamic_cell.flows, [1, 2]);
+        assert_eq!(dynamic_cell.ports, "1025-5000,49152-65535");
+        assert!(
+            dynamic_cell.explanation.ends_with(
+                "; the port lies in the dynamic range; whether RPC used it was not examined"
+            ),
+            "{}",
+            dynamic_cell.explanation
+        );
+    }
+
+    #[test]
+    fn hosts_are_given_by_block_and_by_name() {
+        let names = [
+            (address(CAS), "CAS01.corp.example".to_owned()),
+            (address(DC), "rootdc1".to_owned()),
+            (address("10.2.0.1"), "cas011".to_owned()),
+        ];
+        let flows = [
+            ldap(1, Verdict::Established),
+            flow(2, "10.3.0.7", DC, "tcp", 389, Verdict::Established),
+            flow(3, "10.3.0.255", DC, "tcp", 389, Verdict::Established),
+        ];
+        let given = [
+            role("cas", "cas01"),
+            role("root-dc", "ROOTDC1.corp.example"),
+            role("primary", "10.3.0.0/24"),
+            role("secondary", "10.4.0.0/24"),
+            role("secondary", "cas02"),
+        ];
+        let assessment = assess(&matrix(), &given, &names, &flows);
+        assert_eq!(assessment.requirement_of, [Some(5), Some(5), None]);
+        let lost: Vec<&str> = assessment.unmatched.iter().map(|lost| lost.host.as_str()).collect();
+        assert_eq!(lost, ["10.4.0.0/24", "cas02"]);
+        let host =
+            assessment.hosts.iter().find(|host| host.address == address("10.2.0.1")).unwrap();
+        assert_eq!((host.names.len(), host.roles.len()), (1, 0), "a host with a name only");
+    }
+
+    #[test]
+    fn the_order_of_flows_changes_nothing() {
+        let flows: Vec<JudgedFlow> = (1..40_usize)
+            .map(|id| {
+                let verdict = Verdict::ALL[(id * 7) % Verdict::ALL.len()];
+                let port = [88, 389, 445, 49_160][id % 4];
+                flow(id as u64, &format!("10.0.0.{}", id % 5 + 1), DC, "tcp", port, verdict)
+            })
+            .collect();
+        let mut backwards = flows.clone();
+        backwards.reverse();
+        let (there, back) =
+            (assess(&matrix(), &[], &[], &flows), assess(&matrix(), &[], &[], &backwards));
+        assert_eq!(there.sheet, back.sheet);
+        assert_eq!(there.hosts, back.hosts);
+        assert!(!there.sheet.cells.is_empty());
+    }
+
+    #[test]
+    fn a_mixed_cell_says_which_and_when() {
+        let flows = [
+            ldap(1, Verdict::Established),
+            ldap(2, Verdict::Established),
+            ldap(3, Verdict::NoReply),
+        ];
+        let assessment = judged(&flows);
+        assert_eq!(
+            cell_of(&assessment, "ldap-tcp").explanation,
+            "3 attempts: 2 worked, 1 without an answer or confirmation; worked first: SYN in frame \
+             10, SYN-ACK in frame 11 at 2014-05-27T10:15:10Z; failed from then on: SYN in frame \
+             30, sent again in 31 and 32, no answer at 2014-05-27T10:15:30Z"
+        );
+    }
+
+    #[test]
+    fn whole_networks_of_roles_do_not_fill_the_sheet() {
+        let flows: Vec<JudgedFlow> = (0..2000)
+            .map(|id| {
+                let from = format!("10.0.{}.{}", id / 200, id % 200 + 1);
+                flow(id + 1, &from, DC, "tcp", 389, Verdict::Established)
+            })
+            .collect();
+        let given = [role("site-server", "10.0.0.0/16"), role("domain-controller", DC)];
+        let assessment = assess(&matrix(), &given, &[], &flows);
+        // All pairs talked, so all are listed: 2000 pairs of 14 cells.
+        assert_eq!(assessment.sheet.cells.len(), 28_000);
+        let given = [role("site-server", "10.0.0.0/16"), role("domain-controller", "10.0.0.0/16")];
+        let assessment = assess(&matrix(), &given, &[], &flows);
+        assert_eq!(assessment.sheet.cells.len(), 0);
+        // 2000 hosts with both roles: every row, for every ordered pair of two.
+        assert_eq!(assessment.sheet.not_exercised_unlisted, 12 * 2000 * 1999);
+    }
+}

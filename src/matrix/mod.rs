@@ -1,0 +1,277 @@
+//! What should work: roles, requirements, and what the flows prove of them.
+//!
+//! A [`Matrix`] comes from a built-in profile or from a user's file. [`assess()`] lays flows over
+//! it and gives an [`Assessment`]: who plays which role, and one [`Cell`] for each requirement
+//! between two hosts. It is a pure function of the matrix, the given roles, the names that the
+//! captures store, and the flows, so that a report can be made again from its own records.
+//!
+//! To add a profile: write `src/matrix/<name>.toml` and add a line to `BUILT_INS`.
+
+mod assess;
+mod explain;
+mod fault;
+mod file;
+mod given;
+mod infer;
+mod reader;
+mod roles;
+mod rows;
+#[cfg(test)]
+pub(crate) mod sample;
+mod sheet;
+mod write;
+
+use std::fmt;
+
+pub(crate) use assess::in_order_of_time;
+pub use assess::{Assessment, assess};
+pub(crate) use explain::{
+    count_of, is_weak, list_of, seen, service_failed, several_captures, then,
+};
+pub use fault::{Error, Fault, Position};
+pub use given::{parse_role_argument, parse_roles_file};
+pub use roles::{GivenRole, HostRecord, RoleRecord, RoleSource, UnmatchedHost};
+pub use sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
+
+use crate::flow::KnownPorts;
+use crate::net::Transport;
+use crate::words::words;
+
+/// A role that a host plays, as "primary" or "domain-controller".
+///
+/// A role may be a kind of another, and that of a third: a host of the narrower role has the
+/// wider one too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Name.
+    pub name: String,
+    /// The wider role that it is a kind of.
+    pub kind_of: Option<String>,
+}
+
+/// Ports of a requirement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortRange {
+    /// First port.
+    pub first: u16,
+    /// Last port, the same for a single one.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Whether the range has this port.
+    pub fn contains(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(out, "{}", self.first)
+        } else {
+            write!(out, "{}-{}", self.first, self.last)
+        }
+    }
+}
+
+words! {
+    /// Who opens the connections of a requirement.
+    Direction {
+        /// Only the side named in `from`.
+        OneWay = "one-way",
+        /// Either side.
+        Both = "both",
+    }
+}
+
+/// How much a requirement is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Setup fails without it.
+    Required,
+    /// It helps, or only some systems use it.
+    Optional,
+    /// One of the requirements of this group is enough.
+    OneOf(String),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Need::Required => out.write_str("required"),
+            Need::Optional => out.write_str("optional"),
+            Need::OneOf(group) => write!(out, "one_of {group}"),
+        }
+    }
+}
+
+/// One row of a port matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// Unique name of the row, as "ldap-tcp".
+    pub id: String,
+    /// Service, as "LDAP".
+    pub service: String,
+    /// Role of the side that opens the connection.
+    pub from: String,
+    /// Role of the side that is called.
+    pub to: String,
+    /// Transport.
+    pub transport: Transport,
+    /// Ports that are called, sorted; for "rpc-dynamic" the dynamic ranges of the matrix, beside
+    /// ports that the row names itself.
+    pub ports: Vec<PortRange>,
+    /// Whether the dynamic RPC ranges are among `ports`.
+    pub rpc_dynamic: bool,
+    /// Who opens.
+    pub direction: Direction,
+    /// How much it is needed.
+    pub need: Need,
+    /// Whether anything is known to listen there. Nothing is on UDP 135: a failure is told, and
+    /// neither blamed nor made a firewall request.
+    pub listener_known: bool,
+    /// What setup shows when it is blocked.
+    pub symptom: Option<String>,
+    /// Where the row comes from.
+    pub source: Option<String>,
+}
+
+impl Requirement {
+    /// The ports as one text: "389" or "1025-5000,49152-65535".
+    pub fn ports_text(&self) -> String {
+        let ports: Vec<String> = self.ports.iter().map(PortRange::to_string).collect();
+        ports.join(",")
+    }
+}
+
+/// A port matrix: what should work between which roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Name of a built-in profile, or path of the user's file.
+    pub name: String,
+    /// Title for people.
+    pub title: String,
+    /// Roles, those that rows name and their kinds.
+    pub roles: Vec<Role>,
+    /// What "rpc-dynamic" stands for, sorted.
+    pub rpc_dynamic: Vec<PortRange>,
+    /// Ports of other services inside those ranges, sorted: a call to one is not taken for RPC.
+    pub not_rpc: Vec<u16>,
+    /// Rows, in the order of the file.
+    pub requirements: Vec<Requirement>,
+}
+
+/// The built-in profiles: name and text.
+const BUILT_INS: [(&str, &str); 1] = [("configmgr-dc", include_str!("configmgr-dc.toml"))];
+
+/// The profile that is used where the user names none.
+pub const DEFAULT_PROFILE: &str = "configmgr-dc";
+
+impl Matrix {
+    /// Names of the built-in profiles, the default first.
+    pub fn built_in_names() -> impl Iterator<Item = &'static str> {
+        BUILT_INS.iter().map(|(name, _)| *name)
+    }
+
+    /// Text of a built-in profile, with its comments, as `--matrix` takes it back.
+    pub fn built_in_text(name: &str) -> Option<&'static str> {
+        BUILT_INS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    }
+
+    /// A built-in profile; `None` where no profile has this name.
+    pub fn built_in(name: &str) -> Option<Matrix> {
+        // That every one of them parses is tested below.
+        Matrix::parse(Matrix::built_in_text(name)?, name).ok()
+    }
+
+    /// Ports where a service of the matrix listens. Not those of the dynamic ranges, which any
+    /// program may use.
+    pub fn known_ports(&self) -> KnownPorts {
+        let fixed = |range: &&PortRange| !self.rpc_dynamic.contains(range);
+        KnownPorts::with(self.requirements.iter().flat_map(|row| {
+            let ports = row.ports.iter().filter(fixed);
+            ports.flat_map(|range| (range.first..=range.last).map(|port| (row.transport, port)))
+        }))
+    }
+
+    /// Place of a role in `roles`.
+    fn role_index(&self, name: &str) -> Option<usize> {
+        self.roles.iter().position(|role| role.name == name)
+    }
+
+    /// A role and those that it is a kind of, narrowest first.
+    fn role_and_wider(&self, index: usize) -> Vec<usize> {
+        let mut chain = vec![index];
+        let mut next = Some(index);
+        while let Some(role) = next.and_then(|index| self.roles.get(index)) {
+            next = role.kind_of.as_deref().and_then(|wider| self.role_index(wider));
+            match next {
+                // A matrix that was parsed has no circle; one that was built by hand may.
+                Some(index) if !chain.contains(&index) => chain.push(index),
+                Some(_) | None => break,
+            }
+        }
+        chain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_profile_parses() {
+        for name in Matrix::built_in_names() {
+            let text = Matrix::built_in_text(name).unwrap();
+            let matrix = Matrix::parse(text, name).map_err(|error| error.to_string());
+            assert_eq!(matrix.map(|matrix| matrix.name), Ok(name.to_owned()));
+        }
+        assert!(Matrix::built_in(DEFAULT_PROFILE).is_some());
+        assert_eq!(Matrix::built_in("configmgr-xy"), None);
+    }
+
+    /// The table of the contract's section 7, row by row.
+    #[test]
+    fn the_default_profile_is_the_published_table() {
+        let matrix = Matrix::built_in(DEFAULT_PROFILE).unwrap();
+        let rows: Vec<String> = matrix
+            .requirements
+            .iter()
+            .map(|row| {
+                let (service, transport, need) = (&row.service, row.transport, &row.need);
+                let ports = row.ports_text();
+                format!("{} {service} {transport} {ports} {} {need}", row.id, row.direction)
+            })
+            .collect();
+        let expected = [
+            "smb SMB tcp 445 one-way required",
+            "kerberos-tcp Kerberos tcp 88 one-way required",
+            "kerberos-udp Kerberos udp 88 one-way optional",
+            "rpc-epm-tcp RPC endpoint mapper tcp 135 one-way required",
+            "rpc-epm-udp RPC endpoint mapper udp 135 one-way optional",
+            "ldap-tcp LDAP tcp 389 one-way required",
+            "ldap-udp LDAP udp 389 one-way required",
+            "gc-ldap Global Catalog LDAP tcp 3268 one-way required",
+            "dns-tcp DNS tcp 53 one-way optional",
+            "dns-udp DNS udp 53 one-way required",
+            "rpc-dynamic-tcp RPC dynamic tcp 1025-5000,49152-65535 both required",
+            "rpc-dynamic-udp RPC dynamic udp 1025-5000,49152-65535 both optional",
+        ];
+        assert_eq!(rows, expected);
+        for row in &matrix.requirements {
+            assert_eq!((row.from.as_str(), row.to.as_str()), ("site-server", "domain-controller"));
+            assert_eq!(row.listener_known, row.id != "rpc-epm-udp");
+            assert!(row.source.is_some(), "{} has no source", row.id);
+        }
+    }
+
+    #[test]
+    fn a_narrow_role_leads_to_the_wider_ones() {
+        let matrix = Matrix::built_in(DEFAULT_PROFILE).unwrap();
+        let cas = matrix.role_index("cas").unwrap();
+        let site_server = matrix.role_index("site-server").unwrap();
+        assert_eq!(matrix.role_and_wider(cas), [cas, site_server]);
+        assert_eq!(matrix.role_and_wider(site_server), [site_server]);
+    }
+}

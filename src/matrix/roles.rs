@@ -1,0 +1,301 @@
+//! Who is a domain controller, who a site server, and how we know.
+//!
+//! Given roles come first: to addresses, to hosts of a block that flows show, and to names that
+//! the captures store. A host without a given role gets one from its traffic, as `infer` tells,
+//! if the matrix knows that role.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::matrix::Matrix;
+use crate::matrix::given::GivenHost;
+use crate::matrix::infer::{Inferred, infer};
+use crate::verdict::record::JudgedFlow;
+use crate::words::words;
+
+/// The role that is inferred from being called as members call a domain controller.
+pub(super) const DOMAIN_CONTROLLER: &str = "domain-controller";
+/// The role that is inferred from calling a domain controller.
+pub(super) const DOMAIN_MEMBER: &str = "domain-member";
+/// The role whose rows a domain member is judged by, where no host was given it.
+pub(super) const SITE_SERVER: &str = "site-server";
+
+words! {
+    /// How a host's role is known.
+    RoleSource {
+        /// The user said so.
+        Given = "given",
+        /// Its traffic says so.
+        Inferred = "inferred",
+    }
+}
+
+/// A role of a host, and how it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleRecord {
+    /// Role.
+    pub role: String,
+    /// Given or inferred.
+    pub source: RoleSource,
+    /// What it is inferred from, as a sentence; `None` where it is given.
+    pub evidence: Option<String>,
+}
+
+/// A role that the user gave, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenRole {
+    /// Role.
+    pub role: String,
+    /// Addresses, blocks and host names, as given.
+    pub hosts: Vec<String>,
+}
+
+/// A host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostRecord {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its names, sorted.
+    pub names: Vec<String>,
+    /// Its roles.
+    pub roles: Vec<RoleRecord>,
+}
+
+/// A host name or block that was given a role, and that no capture shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnmatchedHost {
+    /// The role it was given.
+    pub role: String,
+    /// The host, as given.
+    pub host: String,
+}
+
+/// The role that a host plays where a row names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part<'m> {
+    /// The narrowest role that the host has and that is a kind of the row's.
+    pub(super) role: &'m str,
+    /// Whether the user gave it.
+    pub(super) given: bool,
+}
+
+/// All hosts with a role or a name.
+pub(super) struct Cast<'m> {
+    /// The hosts, by address.
+    pub(super) hosts: Vec<HostRecord>,
+    /// What each host plays, by place of the row's role in the matrix.
+    parts: BTreeMap<IpAddr, BTreeMap<usize, Part<'m>>>,
+    /// What was given and matches nothing, in the order given.
+    pub(super) unmatched: Vec<UnmatchedHost>,
+}
+
+impl<'m> Cast<'m> {
+    /// Finds out who plays what.
+    pub(super) fn new(
+        matrix: &'m Matrix,
+        given: &[GivenRole],
+        names: &[(IpAddr, String)],
+        flows: &[JudgedFlow],
+    ) -> Cast<'m> {
+        let mut hosts: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
+        for (address, name) in names {
+            hosts.entry(*address).or_default().insert(name);
+        }
+        let (given, unmatched) = apply(matrix, given, &hosts, flows);
+        let inferred = if matrix.role_index(DOMAIN_CONTROLLER).is_some() {
+            let controller = |roles: &BTreeSet<usize>| {
+                roles.iter().any(|role| is_kind_of(matrix, *role, DOMAIN_CONTROLLER))
+            };
+            infer(flows, |address| given.get(&address).map(controller))
+        } else {
+            BTreeMap::new()
+        };
+        let site_server_given =
+            given.values().flatten().any(|role| is_kind_of(matrix, *role, SITE_SERVER));
+
+        let mut cast = Cast { hosts: Vec::new(), parts: BTreeMap::new(), unmatched };
+        let mut records: BTreeMap<IpAddr, Vec<RoleRecord>> = BTreeMap::new();
+        for (address, roles) in &given {
+            let record = |role: &usize| {
+                let role = matrix.roles.get(*role)?.name.clone();
+                Some(RoleRecord { role, source: RoleSource::Given, evidence: None })
+            };
+            records.insert(*address, roles.iter().filter_map(record).collect());
+            cast.parts.insert(*address, given_parts(matrix, roles));
+        }
+        for (address, found) in inferred {
+            let (role, mut evidence) = match found {
+                Inferred::Controller(evidence) => (DOMAIN_CONTROLLER, evidence),
+                Inferred::Member(evidence) => (DOMAIN_MEMBER, evidence),
+            };
+            let mut parts = BTreeMap::new();
+            let mut play = |part: &str| {
+                if let Some(index) = matrix.role_index(part) {
+                    parts.insert(index, Part { role, given: false });
+                }
+            };
+            play(role);
+            if role == DOMAIN_MEMBER && !site_server_given {
+                // A candidate: judged as a site server, and still called what it is known to be.
+                play(SITE_SERVER);
+                evidence.push_str("; judged as a candidate site server, as none was given");
+            }
+            cast.parts.insert(address, parts);
+            let source = RoleSource::Inferred;
+            let record = RoleRecord { role: role.to_owned(), source, evidence: Some(evidence) };
+            records.insert(address, vec![record]);
+        }
+        for address in records.keys() {
+            hosts.entry(*address).or_default();
+        }
+        let record = |(address, names): (IpAddr, BTreeSet<&str>)| HostRecord {
+            address,
+            names: names.into_iter().map(str::to_owned).collect(),
+            roles: records.remove(&address).unwrap_or_default(),
+        };
+        cast.hosts = hosts.into_iter().map(record).collect();
+        cast
+    }
+
+    /// What a host plays, by place of the row's role in the matrix; `None` for most hosts.
+    pub(super) fn parts_of(&self, address: IpAddr) -> Option<&BTreeMap<usize, Part<'m>>> {
+        self.parts.get(&address)
+    }
+
+    /// All hosts that play a role.
+    pub(super) fn players(&self, role: usize) -> impl Iterator<Item = (IpAddr, Part<'m>)> {
+        self.parts.iter().filter_map(move |(address, parts)| Some((*address, *parts.get(&role)?)))
+    }
+}
+
+/// Whether an address can be that of a host: not of a group, of everybody or of oneself.
+pub(super) fn is_host(address: IpAddr) -> bool {
+    let broadcast = match address {
+        IpAddr::V4(address) => address.is_broadcast(),
+        IpAddr::V6(_) => false,
+    };
+    !(broadcast || address.is_multicast() || address.is_loopback() || address.is_unspecified())
+}
+
+fn is_kind_of(matrix: &Matrix, role: usize, wider: &str) -> bool {
+    let wider = matrix.role_index(wider);
+    wider.is_some_and(|wider| matrix.role_and_wider(role).contains(&wider))
+}
+
+/// What a host with these given roles plays: for each role the narrowest kind of it.
+fn given_parts<'m>(matrix: &'m Matrix, roles: &BTreeSet<usize>) -> BTreeMap<usize, Part<'m>> {
+    let mut chains: Vec<Vec<usize>> =
+        roles.iter().map(|role| matrix.role_and_wider(*role)).collect();
+    // The longest chain begins with the narrowest role; the sort keeps the matrix's order.
+    chains.sort_by_key(|chain| std::cmp::Reverse(chain.len()));
+    let mut parts = BTreeMap::new();
+    for chain in chains {
+        let Some(role) = chain.first().and_then(|index| matrix.roles.get(*index)) else { continue };
+        for wider in chain {
+            parts.entry(wider).or_insert(Part { role: &role.name, given: true });
+        }
+    }
+    parts
+}
+
+/// Given roles by address, and what matches nothing.
+fn apply(
+    matrix: &Matrix,
+    given: &[GivenRole],
+    names: &BTreeMap<IpAddr, BTreeSet<&str>>,
+    flows: &[JudgedFlow],
+) -> (BTreeMap<IpAddr, BTreeSet<usize>>, Vec<UnmatchedHost>) {
+    let mut roles: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
+    let mut unmatched = Vec::new();
+    let mut seen: Option<BTreeSet<IpAddr>> = None;
+    let mut directory: Option<Directory<'_>> = None;
+    for given in given {
+        let Some(role) = matrix.role_index(&given.role) else {
+            let lost = given.hosts.iter();
+            unmatched.extend(
+                lost.map(|host| UnmatchedHost { role: given.role.clone(), host: host.clone() }),
+            );
+            continue;
+        };
+        for host in &given.hosts {
+            let found: Vec<IpAddr> = match GivenHost::parse(host) {
+                Ok(GivenHost::Address(address)) => vec![address],
+                Ok(GivenHost::Block(block)) => {
+                    let seen = seen.get_or_insert_with(|| {
+                        let ends = flows.iter();
+                        ends.flat_map(|flow| [flow.initiator.address, flow.responder.address])
+                            .collect()
+                    });
+                    members(block, seen)
+                }
+                Ok(GivenHost::Name(name)) => {
+                    directory.get_or_insert_with(|| Directory::new(names)).find(&name)
+                }
+                Err(_) => Vec::new(),
+            };
+            if found.is_empty() {
+                unmatched.push(UnmatchedHost { role: given.role.clone(), host: host.clone() });
+            }
+            for address in found {
+                roles.entry(address).or_default().insert(role);
+            }
+        }
+    }
+    (roles, unmatched)
+}
+
+/// Hosts of a block that flows show.
+fn members(block: IpNet, seen: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    let directed_broadcast = |address: &IpAddr| matches!(block, IpNet::V4(block) if block.prefix_len() <= 30 && IpAddr::V4(block.broadcast()) == *address);
+    seen.range(block.network()..=block.broadcast())
+        .filter(|address| is_host(**address) && !directed_broadcast(address))
+        .copied()
+        .collect()
+}
+
+/// Addresses by name, in lower case.
+struct Directory<'n> {
+    full: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// By first label, with the whole names.
+    short: BTreeMap<String, Vec<(&'n str, IpAddr)>>,
+}
+
+impl<'n> Directory<'n> {
+    fn new(names: &BTreeMap<IpAddr, BTreeSet<&'n str>>) -> Directory<'n> {
+        let mut directory = Directory { full: BTreeMap::new(), short: BTreeMap::new() };
+        for (address, names) in names {
+            for name in names {
+                let name = name.strip_suffix('.').unwrap_or(name);
+                let lower = name.to_lowercase();
+                let label = lower.split('.').next().unwrap_or_default().to_owned();
+                directory.full.entry(lower).or_default().insert(*address);
+                directory.short.entry(label).or_default().push((name, *address));
+            }
+        }
+        directory
+    }
+
+    /// A short name finds whole names that begin with it; a whole name finds short ones only
+    /// where it finds no whole one.
+    fn find(&self, name: &str) -> Vec<IpAddr> {
+        let lower = name.to_lowercase();
+        let mut found = self.full.get(&lower).cloned().unwrap_or_default();
+        let is_short = !lower.contains('.');
+        if is_short || found.is_empty() {
+            let label = lower.split('.').next().unwrap_or_default();
+            let same_label = self.short.get(label).into_iter().flatten();
+            found.extend(
+                same_label
+                    .filter(|(stored, _)| is_short || !stored.contains('.'))
+                    .map(|(_, address)| *address),
+            );
+        }
+        found.into_iter().collect()
+    }
+}

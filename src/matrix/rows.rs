@@ -1,0 +1,99 @@
+//! Which rows of a matrix a flow exercises.
+
+use std::collections::BTreeMap;
+
+use crate::flow::service_name;
+use crate::matrix::roles::Part;
+use crate::matrix::{Direction, Matrix, Requirement};
+use crate::net::Transport;
+use crate::verdict::record::JudgedFlow;
+
+/// What a host plays, by place of the row's role in the matrix.
+pub(super) type Parts<'m> = BTreeMap<usize, Part<'m>>;
+
+/// A row, with its roles looked up.
+pub(super) struct Row<'m> {
+    pub(super) requirement: &'m Requirement,
+    pub(super) from: usize,
+    pub(super) to: usize,
+}
+
+impl Row<'_> {
+    /// The roles of the side that opens and the side that is called, in each direction.
+    pub(super) fn directions(&self) -> impl Iterator<Item = (usize, usize)> {
+        let back = self.requirement.direction == Direction::Both && self.from != self.to;
+        [Some((self.from, self.to)), back.then_some((self.to, self.from))].into_iter().flatten()
+    }
+}
+
+/// The rows of a matrix, ready to be matched.
+pub(super) struct Rows<'m> {
+    pub(super) matrix: &'m Matrix,
+    pub(super) rows: Vec<Row<'m>>,
+}
+
+impl<'m> Rows<'m> {
+    pub(super) fn new(matrix: &'m Matrix) -> Rows<'m> {
+        // A row of a role that nobody declared has no hosts. `Matrix::parse` lets none through,
+        // and its place is kept, because rows are known by their place.
+        let role = |name: &str| matrix.role_index(name).unwrap_or(usize::MAX);
+        let row = |requirement: &'m Requirement| Row {
+            requirement,
+            from: role(&requirement.from),
+            to: role(&requirement.to),
+        };
+        Rows { matrix, rows: matrix.requirements.iter().map(row).collect() }
+    }
+
+    /// The rows that a flow exercises, in the matrix's order.
+    pub(super) fn of(&self, flow: &JudgedFlow, from: &Parts<'_>, to: &Parts<'_>) -> Vec<usize> {
+        let port = flow.responder.port;
+        let fits = |row: &Row<'_>| {
+            row.requirement.transport == flow.transport
+                && row
+                    .directions()
+                    .any(|(opens, called)| from.contains_key(&opens) && to.contains_key(&called))
+        };
+        let mut fixed = Vec::new();
+        let mut dynamic = Vec::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            if row.requirement.ports.iter().any(|range| range.contains(port)) && fits(row) {
+                if self.is_fixed(row.requirement, port) {
+                    fixed.push(index);
+                } else {
+                    dynamic.push(index);
+                }
+            }
+        }
+        if fixed.is_empty() && self.can_be_rpc(flow) { dynamic } else { fixed }
+    }
+
+    /// Whether a row has this port otherwise than by "rpc-dynamic".
+    pub(super) fn is_fixed(&self, row: &Requirement, port: u16) -> bool {
+        !row.rpc_dynamic
+            || row
+                .ports
+                .iter()
+                .any(|range| range.contains(port) && !self.matrix.rpc_dynamic.contains(range))
+    }
+
+    /// Whether a call to a port of the dynamic ranges can be RPC.
+    ///
+    /// Not if the port is another service's. Nor if it comes from a service's port: then it is
+    /// an answer, whose question the capture missed.
+    fn can_be_rpc(&self, flow: &JudgedFlow) -> bool {
+        !self.belongs_elsewhere(flow.transport, flow.responder.port)
+            && flow.initiator.port >= 1024
+            && !self.belongs_elsewhere(flow.transport, flow.initiator.port)
+    }
+
+    fn belongs_elsewhere(&self, transport: Transport, port: u16) -> bool {
+        let rows = || self.matrix.requirements.iter();
+        self.matrix.not_rpc.binary_search(&port).is_ok()
+            || service_name(port).is_some()
+            || rows().any(|row| {
+                row.transport == transport
+                    && row.ports.iter().any(|range| range.first == port && range.last == port)
+            })
+    }
+}

@@ -1,0 +1,114 @@
+//! Judged flows for the tests of this module and of those above it.
+
+use std::net::IpAddr;
+
+use crate::net::{Clock, Endpoint, FrameNumber, Time, Timestamp, Transport};
+use crate::verdict::record::{
+    Confidence, DisplayFilter, EvidenceKind, EvidenceRecord, JudgedFlow, Origin, PerSide, Sender,
+    ServiceOutcome, ServiceRecord, Verdict,
+};
+
+pub(crate) fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// A flow with the verdict's own class. Its frames begin at ten times its id, its time at as many
+/// seconds.
+pub(crate) fn flow(
+    id: u64,
+    from: &str,
+    to: &str,
+    transport: &str,
+    port: u16,
+    verdict: Verdict,
+) -> JudgedFlow {
+    use EvidenceKind::{Data, Icmp, Rst, Syn, SynAck};
+    let transport = if transport == "udp" { Transport::Udp } else { Transport::Tcp };
+    let first = id * 10;
+    let packet = |offset: u64, from: Sender, kind: EvidenceKind| EvidenceRecord {
+        frame: FrameNumber(first + offset),
+        time: None,
+        from,
+        kind,
+        seq: None,
+        ack: None,
+        window: None,
+        ttl: None,
+        ip_id: None,
+        note: None,
+    };
+    let (initiator, responder) = (Sender::Initiator, Sender::Responder);
+    let evidence = match (verdict, transport) {
+        (Verdict::Established | Verdict::Unconfirmed, _) => {
+            vec![packet(0, initiator, Syn), packet(1, responder, SynAck)]
+        }
+        (Verdict::Answered, _) => vec![packet(0, initiator, Data), packet(1, responder, Data)],
+        (Verdict::NoReply, Transport::Udp) => vec![packet(0, initiator, Data)],
+        (Verdict::NoReply, Transport::Tcp) => {
+            vec![packet(0, initiator, Syn), packet(1, initiator, Syn), packet(2, initiator, Syn)]
+        }
+        (Verdict::Refused, _) => vec![packet(0, initiator, Syn), packet(1, responder, Rst)],
+        (Verdict::Prohibited | Verdict::Unreachable, _) => {
+            vec![packet(0, initiator, Syn), packet(1, Sender::Network, Icmp)]
+        }
+        _ => Vec::new(),
+    };
+    let seconds = 1_401_185_700 + i128::from(id) * 10;
+    let at = Timestamp::from_nanoseconds(seconds * 1_000_000_000).unwrap();
+    let time = Time { at, clock: Clock { digits: 0, zone_known: true } };
+    JudgedFlow {
+        id,
+        capture: 0,
+        transport,
+        initiator: Endpoint { address: address(from), port: 52702 },
+        responder: Endpoint { address: address(to), port },
+        class: verdict.class(),
+        verdict,
+        confidence: Confidence::Proven,
+        explanation: format!("what flow {id} did"),
+        origin: (verdict == Verdict::Refused).then_some(Origin::Unknown),
+        origin_reasons: Vec::new(),
+        history: String::new(),
+        evidence,
+        first_frame: FrameNumber(first),
+        last_frame: FrameNumber(first + 2),
+        first_seen: Some(time),
+        last_seen: Some(time),
+        packets: PerSide::default(),
+        bytes: PerSide::default(),
+        duplicates: 0,
+        closing: None,
+        service: ServiceRecord {
+            name: None,
+            outcome: ServiceOutcome::NotExamined,
+            code: None,
+            detail: None,
+            frame: None,
+        },
+        rpc: None,
+        encapsulation: Vec::new(),
+        requirement: None,
+        display_filter: DisplayFilter { wireshark: String::new(), netmon: String::new() },
+    }
+}
+
+/// A flow that was answered, and whose service then failed.
+pub(crate) fn failing(mut flow: JudgedFlow, outcome: ServiceOutcome) -> JudgedFlow {
+    flow.service.outcome = outcome;
+    flow.service.code = Some("49".to_owned());
+    flow.service.detail = Some("invalid credentials".to_owned());
+    flow.service.frame = Some(FrameNumber(flow.id * 10 + 4));
+    flow
+}
+
+/// A flow of a single SYN that nobody answered.
+pub(crate) fn weak(mut flow: JudgedFlow) -> JudgedFlow {
+    flow.confidence = Confidence::Weak;
+    flow.evidence.truncate(1);
+    flow
+}
+
+pub(crate) fn refused_by(mut flow: JudgedFlow, origin: Origin) -> JudgedFlow {
+    flow.origin = Some(origin);
+    flow
+}
