@@ -43,6 +43,7 @@
 //! program; without one the crate forbids `unsafe`.
 
 pub mod capture;
+pub mod diagnosis;
 pub mod flow;
 pub mod matrix;
 pub mod net;

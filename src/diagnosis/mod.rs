@@ -1,0 +1,453 @@
+//! Outcomes in, findings and firewall requests out.
+//!
+//! A finding says what was seen, then what it may mean, then what to do; findings of one pair of
+//! hosts and one kind are one. A firewall request is the smallest rule that can mend what was
+//! seen. Both are pure functions of the sheet, the hosts and the flows.
+
+mod cause;
+mod findings;
+mod requests;
+mod roles;
+mod wording;
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capture::Severity;
+use crate::matrix::{HostRecord, Matrix, Sheet, UnmatchedHost, several_captures};
+use crate::net::Transport;
+use crate::verdict::record::JudgedFlow;
+use crate::words::words;
+
+words! {
+    /// The kinds of findings, in the order in which they are told.
+    FindingKind {
+        /// Nothing came back.
+        Dropped = "dropped",
+        /// ICMP said that a rule forbids it.
+        Prohibited = "prohibited",
+        /// Refused, and not plainly by the host itself.
+        Refused = "refused",
+        /// SYN-ACK seen, the handshake never completed: look at the way back.
+        Unconfirmed = "unconfirmed",
+        /// ICMP said that there is no way to the host.
+        Unreachable = "unreachable",
+        /// The host itself refused: nothing listens.
+        RefusedByHost = "refused_by_host",
+        /// The path works, the service does not.
+        ServiceFailed = "service_failed",
+        /// Some attempts work, some fail.
+        Mixed = "mixed",
+        /// A name or block that was given a role and that no capture shows.
+        RoleNameUnknown = "role_name_unknown",
+        /// No two hosts have roles between which something is required.
+        NoRoles = "no_roles",
+        /// The captures do not tell.
+        CannotTell = "cannot_tell",
+        /// Failures that no row of the matrix is about.
+        OtherFailures = "other_failures",
+        /// A requirement failed, and an alternative of it is open.
+        AlternativeOpen = "alternative_open",
+        /// Roles were told from traffic.
+        RolesInferred = "roles_inferred",
+        /// Nobody tried.
+        NotExercised = "not_exercised",
+    }
+}
+
+/// Something to know, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// Which kind of finding, as "dropped": a word of [`FindingKind`].
+    pub kind: String,
+    /// One line that stands alone.
+    pub title: String,
+    /// What was seen, then what it may mean.
+    pub explanation: String,
+    /// Indices of the cells it is about.
+    pub cells: Vec<usize>,
+    /// Ids of the flows that show it.
+    pub flows: Vec<u64>,
+    /// What to do.
+    pub next_step: String,
+}
+
+/// A rule to ask the firewall team for. It never names a source port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirewallRequest {
+    /// Who opens the connection.
+    pub source: IpAddr,
+    /// Who is called.
+    pub destination: IpAddr,
+    /// Transport.
+    pub transport: Transport,
+    /// Destination ports, as "389" or "49152-65535".
+    pub ports: String,
+    /// "one-way" (answers are implied), or "both" where either side opens connections.
+    pub direction: String,
+    /// Service.
+    pub service: String,
+    /// Why, with frames.
+    pub reason: String,
+    /// Ids of the flows that show it.
+    pub flows: Vec<u64>,
+}
+
+/// What everything here is found from.
+struct Evidence<'a> {
+    matrix: &'a Matrix,
+    sheet: &'a Sheet,
+    hosts: &'a [HostRecord],
+    /// By id.
+    flows: Vec<&'a JudgedFlow>,
+    /// Whether frame numbers need their capture beside them.
+    several: bool,
+}
+
+impl<'a> Evidence<'a> {
+    fn flow(&self, id: u64) -> Option<&'a JudgedFlow> {
+        let index = self.flows.binary_search_by_key(&id, |flow| flow.id).ok()?;
+        self.flows.get(index).copied()
+    }
+
+    fn flows_of(&self, ids: &[u64]) -> Vec<&'a JudgedFlow> {
+        ids.iter().filter_map(|id| self.flow(*id)).collect()
+    }
+}
+
+/// Finds what is wrong, and which rules can mend it.
+///
+/// `sheet`, `hosts` and `unmatched` are parts of the assessment of `flows`. Findings come worst
+/// first; requests by source, destination, transport and ports.
+pub fn diagnose(
+    matrix: &Matrix,
+    sheet: &Sheet,
+    hosts: &[HostRecord],
+    flows: &[JudgedFlow],
+    unmatched: &[UnmatchedHost],
+) -> (Vec<Finding>, Vec<FirewallRequest>) {
+    let mut by_id: Vec<&JudgedFlow> = flows.iter().collect();
+    by_id.sort_by_key(|flow| flow.id);
+    let several = several_captures(flows);
+    let evidence = Evidence { matrix, sheet, hosts, flows: by_id, several };
+    let requests = requests::requests(&evidence);
+    let mut findings = findings::findings(&evidence, &requests);
+    findings.extend(roles::findings(&evidence, unmatched));
+    // Stable: findings of one kind stay in the order of their hosts.
+    findings.sort_by_key(|(kind, finding)| (finding.severity, *kind));
+    (findings.into_iter().map(|(_, finding)| finding).collect(), requests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::sample::{address, failing, flow, refused_by, weak};
+    use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, assess};
+    use crate::verdict::record::{EvidenceKind, Origin, Sender, ServiceOutcome, Verdict};
+
+    const CAS: &str = "10.0.0.5";
+    const DC: &str = "10.1.0.10";
+
+    fn given() -> Vec<GivenRole> {
+        let role = |role: &str, host: &str| GivenRole {
+            role: role.to_owned(),
+            hosts: vec![host.to_owned()],
+        };
+        vec![role("cas", CAS), role("child-dc", DC)]
+    }
+
+    fn diagnosed_by(
+        matrix: &Matrix,
+        given: &[GivenRole],
+        names: &[(IpAddr, String)],
+        flows: &[JudgedFlow],
+    ) -> (Vec<Finding>, Vec<FirewallRequest>) {
+        let Assessment { hosts, sheet, unmatched, .. } = assess(matrix, given, names, flows);
+        diagnose(matrix, &sheet, &hosts, flows, &unmatched)
+    }
+
+    fn diagnosed(flows: &[JudgedFlow]) -> (Vec<Finding>, Vec<FirewallRequest>) {
+        diagnosed_by(&Matrix::built_in(DEFAULT_PROFILE).unwrap(), &given(), &[], flows)
+    }
+
+    fn call(id: u64, port: u16, verdict: Verdict) -> JudgedFlow {
+        flow(id, CAS, DC, "tcp", port, verdict)
+    }
+
+    /// Findings as "severity kind", those about what nobody tried left out.
+    fn kinds(findings: &[Finding]) -> Vec<String> {
+        findings
+            .iter()
+            .filter(|finding| finding.kind != "not_exercised")
+            .map(|finding| format!("{} {}", finding.severity, finding.kind))
+            .collect()
+    }
+
+    fn unreachable_by(sender: Sender, note: &str) -> JudgedFlow {
+        let mut flow = call(1, 389, Verdict::Unreachable);
+        for packet in &mut flow.evidence {
+            if packet.kind == EvidenceKind::Icmp {
+                packet.from = sender;
+                packet.note = Some(note.to_owned());
+            }
+        }
+        flow
+    }
+
+    #[test]
+    fn each_failure_has_its_finding_and_only_a_rule_that_mends_is_asked_for() {
+        use Verdict::{Established, HalfOpen, NoReply, Prohibited, Refused, Unconfirmed};
+        let failed = |id| failing(call(id, 389, Established), ServiceOutcome::Failed);
+        let refused = |id, origin| refused_by(call(id, 389, Refused), origin);
+        for (what, flows, expected, asked) in [
+            ("open", vec![call(1, 389, Established)], vec![], false),
+            ("silence", vec![call(1, 389, NoReply)], vec!["error dropped"], true),
+            ("silence, optional", vec![call(1, 53, NoReply)], vec!["warning dropped"], true),
+            ("prohibited", vec![call(1, 389, Prohibited)], vec!["error prohibited"], true),
+            (
+                "refused by a device",
+                vec![refused(1, Origin::Middlebox)],
+                vec!["error refused"],
+                true,
+            ),
+            ("refused by somebody", vec![refused(1, Origin::Unknown)], vec!["error refused"], true),
+            (
+                "refused by the host",
+                vec![refused(1, Origin::Host)],
+                vec!["error refused_by_host"],
+                false,
+            ),
+            (
+                "refused by the host and somebody",
+                vec![refused(1, Origin::Host), refused(2, Origin::Unknown)],
+                vec!["error refused_by_host"],
+                false,
+            ),
+            (
+                "port unreachable",
+                vec![unreachable_by(Sender::Responder, "port unreachable")],
+                vec!["error refused_by_host"],
+                false,
+            ),
+            (
+                "a router's port unreachable",
+                vec![unreachable_by(Sender::Network, "port unreachable")],
+                vec!["error refused"],
+                true,
+            ),
+            (
+                "host unreachable",
+                vec![unreachable_by(Sender::Network, "host unreachable")],
+                vec!["error unreachable"],
+                false,
+            ),
+            ("unconfirmed", vec![call(1, 389, Unconfirmed)], vec!["error unconfirmed"], false),
+            ("a failing service", vec![failed(1)], vec!["error service_failed"], false),
+            ("a lone SYN", vec![weak(call(1, 389, NoReply))], vec!["info cannot_tell"], false),
+            ("half open", vec![call(1, 389, HalfOpen)], vec!["info cannot_tell"], false),
+            (
+                "works again",
+                vec![call(1, 389, NoReply), call(2, 389, Established)],
+                vec!["warning mixed"],
+                false,
+            ),
+            (
+                "works no more",
+                vec![call(1, 389, Established), call(2, 389, NoReply)],
+                vec!["error mixed"],
+                false,
+            ),
+            (
+                "a part of a range",
+                vec![call(1, 49_700, Established), call(2, 49_701, NoReply)],
+                vec!["error mixed"],
+                true,
+            ),
+            (
+                "no listener is known",
+                vec![flow(1, CAS, DC, "udp", 135, NoReply)],
+                vec!["info dropped"],
+                false,
+            ),
+            (
+                "nobody's matter",
+                vec![flow(1, CAS, "10.9.9.9", "tcp", 80, NoReply)],
+                vec!["info other_failures"],
+                false,
+            ),
+        ] {
+            let (findings, requests) = diagnosed(&flows);
+            assert_eq!(kinds(&findings), expected, "{what}");
+            assert_eq!(!requests.is_empty(), asked, "{what}");
+            for finding in &findings {
+                assert!(FindingKind::ALL.iter().any(|kind| kind.as_str() == finding.kind));
+                assert!(!finding.title.is_empty() && !finding.next_step.is_empty());
+                assert!(!finding.title.ends_with('.') && !finding.title.contains('\n'));
+                let blames = finding.explanation.contains("the firewall blocks");
+                assert!(!blames && !finding.explanation.is_empty());
+                let asks = finding.next_step.contains("firewall requests of this report");
+                assert!(!asks || asked, "{what}: {}", finding.next_step);
+            }
+        }
+    }
+
+    #[test]
+    fn failures_of_one_pair_are_one_finding() {
+        let mut flows: Vec<JudgedFlow> = [135, 3268, 53, 88, 389]
+            .into_iter()
+            .zip(1..)
+            .map(|(port, id)| call(id, port, Verdict::NoReply))
+            .collect();
+        flows.push(call(6, 445, Verdict::Established));
+        let (findings, requests) = diagnosed(&flows);
+        assert_eq!(kinds(&findings), ["error dropped"]);
+        let finding = &findings[0];
+        assert_eq!(finding.flows, [1, 2, 3, 4, 5]);
+        assert_eq!(finding.cells.len(), 5);
+        assert_eq!(
+            finding.title,
+            "10.0.0.5 gets no answer from 10.1.0.10 on Kerberos (tcp/88), RPC endpoint mapper \
+             (tcp/135), LDAP (tcp/389), Global Catalog LDAP (tcp/3268) and DNS (tcp/53, optional)"
+        );
+        let up = "10.1.0.10 did answer on tcp/445 (SYN in frame 60, SYN-ACK in frame 61), so it is \
+                  up and there is a way to it";
+        assert!(finding.explanation.contains(up), "{}", finding.explanation);
+        let ports: Vec<&str> = requests.iter().map(|request| request.ports.as_str()).collect();
+        assert_eq!(ports, ["53", "88", "135", "389", "3268"]);
+        assert_eq!(
+            requests[2].reason,
+            "1 attempt without an answer: SYN in frame 10, sent again in 11 and 12, no answer; RPC \
+             endpoint mapper is required"
+        );
+    }
+
+    #[test]
+    fn only_dynamic_rpc_is_asked_for_in_both_directions_and_once() {
+        let flows = [
+            call(1, 49_155, Verdict::NoReply),
+            flow(2, DC, CAS, "tcp", 50_001, Verdict::NoReply),
+            call(3, 389, Verdict::NoReply),
+        ];
+        let (_, requests) = diagnosed(&flows);
+        let asked: Vec<(&str, &str, &[u64])> = requests
+            .iter()
+            .map(|request| (&*request.ports, &*request.direction, &*request.flows))
+            .collect();
+        let dynamic: (&str, &str, &[u64]) = ("49152-65535", "both", &[1, 2]);
+        assert_eq!(asked, [("389", "one-way", &[3][..]), dynamic]);
+        assert_eq!(requests[1].source, address(CAS));
+    }
+
+    #[test]
+    fn a_failure_is_cleared_by_an_open_alternative() {
+        let row = |id: &str, port: u16| {
+            format!(
+                "[[requirement]]\nid = \"{id}\"\nservice = \"SMB\"\nfrom = \"site-server\"\n\
+                 to = \"domain-controller\"\ntransport = \"tcp\"\nports = [{port}]\n\
+                 one_of = \"smb\"\n"
+            )
+        };
+        let text = format!("{}{}", row("smb", 445), row("netbios", 139));
+        let matrix = Matrix::parse(&text, "site.toml").unwrap();
+        let flows = [call(1, 445, Verdict::Established), call(2, 139, Verdict::NoReply)];
+        let (findings, requests) = diagnosed_by(&matrix, &given(), &[], &flows);
+        assert_eq!(kinds(&findings), ["info alternative_open"]);
+        assert_eq!(requests, []);
+        let flows = [call(1, 445, Verdict::NoReply), call(2, 139, Verdict::NoReply)];
+        let (findings, requests) = diagnosed_by(&matrix, &given(), &[], &flows);
+        assert_eq!(kinds(&findings), ["error dropped"]);
+        assert_eq!(requests.len(), 2);
+    }
+
+    #[test]
+    fn frames_are_told_with_their_capture_where_there_are_several() {
+        let mut flows = [call(1, 389, Verdict::NoReply), call(2, 445, Verdict::Established)];
+        flows[1].capture = 1;
+        let (_, requests) = diagnosed(&flows);
+        let frames = "SYN in frame 10, sent again in 11 and 12 of the 1st capture, no answer";
+        assert!(requests[0].reason.contains(frames), "{}", requests[0].reason);
+    }
+
+    #[test]
+    fn nothing_tried_comes_with_the_command_that_tries_it() {
+        let (findings, requests) = diagnosed(&[]);
+        assert_eq!(requests, []);
+        let finding = findings.iter().find(|finding| finding.kind == "not_exercised").unwrap();
+        let command = "53,88,135,389,445,3268 | ForEach-Object { Test-NetConnection \
+                       -ComputerName 10.1.0.10 -Port $_ }";
+        assert!(finding.next_step.contains(command), "{}", finding.next_step);
+        assert_eq!(finding.cells.len(), 12);
+    }
+
+    #[test]
+    fn roles_that_are_missing_inferred_or_unknown_are_told() {
+        let matrix = Matrix::built_in(DEFAULT_PROFILE).unwrap();
+        let web = [flow(1, CAS, DC, "tcp", 80, Verdict::Established)];
+        let (findings, _) = diagnosed_by(&matrix, &[], &[], &web);
+        assert_eq!(kinds(&findings), ["warning no_roles"]);
+        let options = "--role site-server=ADDRESS --role domain-controller=ADDRESS";
+        assert!(findings[0].next_step.contains(options));
+
+        let (findings, _) = diagnosed_by(&matrix, &[], &[], &[]);
+        assert_eq!(findings[0].title, "the captures hold no flow to judge");
+
+        let members = [call(1, 389, Verdict::Established), call(2, 88, Verdict::Established)];
+        let (findings, _) = diagnosed_by(&matrix, &[], &[], &members);
+        assert_eq!(kinds(&findings), ["info roles_inferred"]);
+        assert!(findings[0].explanation.starts_with(
+            "10.1.0.10 as domain-controller (addressed on 88 and 389 by 10.0.0.5; answered on 88 \
+             and 389) and 10.0.0.5 as domain-member"
+        ));
+        assert!(findings[0].next_step.contains(options));
+
+        let unknown = [GivenRole { role: "cas".to_owned(), hosts: vec!["cas01".to_owned()] }];
+        let (findings, _) = diagnosed_by(&matrix, &unknown, &[], &web);
+        assert_eq!(kinds(&findings), ["warning role_name_unknown", "warning no_roles"]);
+        assert_eq!(findings[0].title, "no capture shows \"cas01\" (cas)");
+    }
+
+    #[test]
+    fn hostile_names_stay_out_of_sentences_and_commands() {
+        let matrix = Matrix::built_in(DEFAULT_PROFILE).unwrap();
+        let flows = [call(1, 389, Verdict::NoReply)];
+        for name in [
+            "x; Remove-Item C:\\",
+            "\u{1b}[2J",
+            "<script>",
+            "=cmd|' /C calc'!A0",
+            "10.9.9.9",
+            "$(reboot)",
+            "",
+            "a\nb",
+            &"x".repeat(100_000),
+        ] {
+            let names = [(address(DC), name.to_owned())];
+            let (findings, requests) = diagnosed_by(&matrix, &given(), &names, &flows);
+            let all = format!("{findings:?}{requests:?}");
+            assert!(name.is_empty() || !all.contains(&format!("{name:?}")[1..name.len().min(9)]));
+            assert!(all.contains("10.0.0.5 gets no answer from 10.1.0.10 on LDAP"));
+            assert!(all.len() < 20_000);
+        }
+        let names = [(address(DC), "ROOTDC1.corp.example".to_owned())];
+        let (findings, _) = diagnosed_by(&matrix, &given(), &names, &flows);
+        assert!(findings[0].title.contains("from ROOTDC1.corp.example (10.1.0.10) on"));
+        let untried = findings.iter().find(|finding| finding.kind == "not_exercised").unwrap();
+        assert!(untried.next_step.contains("-ComputerName 10.1.0.10 "));
+    }
+
+    #[test]
+    fn many_flows_make_short_sentences() {
+        let flows: Vec<JudgedFlow> =
+            (1..=5000_u16).map(|id| call(id.into(), 49_152 + id, Verdict::NoReply)).collect();
+        let (findings, requests) = diagnosed(&flows);
+        assert_eq!(findings[0].flows.len(), 5000);
+        assert!(findings[0].explanation.len() < 2000 && findings[0].title.len() < 500);
+        assert_eq!(requests.len(), 1);
+        assert!(requests[0].reason.starts_with("5000 attempts without an answer; the first: SYN"));
+    }
+}

@@ -1,0 +1,149 @@
+//! Firewall requests: the smallest rules that can mend what was seen.
+//!
+//! A rule can mend what was dropped, prohibited, or refused by something that is not plainly the
+//! host itself. A handshake that was never confirmed is no such thing: its SYN did arrive. Nor is a
+//! port that was reached at another time.
+//!
+//! Optional requirements are asked for too, and marked: one round with the firewall team is
+//! cheaper than two, and they can be declined. Where nothing is known to listen (UDP 135), and
+//! where an alternative is open, nothing is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::diagnosis::cause::{Weight, Weights, failures, is_mendable};
+use crate::diagnosis::{Evidence, FindingKind, FirewallRequest};
+use crate::matrix::{
+    Cell, Direction, Need, Outcome, PortRange, Requirement, count_of, in_order_of_time, list_of,
+    seen,
+};
+use crate::net::Transport;
+use crate::verdict::record::{Class, JudgedFlow};
+
+/// Services and reasons that one request names.
+const NAMED: usize = 4;
+
+/// Source, destination, transport, ports.
+type Key = (IpAddr, IpAddr, Transport, Vec<PortRange>);
+
+/// A request that still grows.
+#[derive(Default)]
+struct Draft {
+    both: bool,
+    services: Vec<String>,
+    reasons: Vec<String>,
+    flows: Vec<u64>,
+}
+
+pub(super) fn requests(evidence: &Evidence<'_>) -> Vec<FirewallRequest> {
+    let weights = Weights::new(evidence);
+    let mut drafts: BTreeMap<Key, Draft> = BTreeMap::new();
+    for cell in &evidence.sheet.cells {
+        let Some(requirement) = weights.requirement(cell) else { continue };
+        let flows = mendable(evidence, &weights, cell);
+        if flows.is_empty() {
+            continue;
+        }
+        // Of several ranges only those that failed.
+        let called =
+            |range: &PortRange| flows.iter().any(|flow| range.contains(flow.responder.port));
+        let ports: Vec<PortRange> = requirement.ports.iter().copied().filter(called).collect();
+        let both = requirement.rpc_dynamic && requirement.direction == Direction::Both;
+        let (from, to) = (cell.from.address, cell.to.address);
+        let back = (to, from, cell.transport, ports.clone());
+        // One rule for both directions, whichever failed first.
+        let key = if both && drafts.get(&back).is_some_and(|draft| draft.both) {
+            back
+        } else {
+            (from, to, cell.transport, ports)
+        };
+        let draft = drafts.entry(key).or_default();
+        draft.both |= both;
+        if !draft.services.contains(&requirement.service) {
+            draft.services.push(requirement.service.clone());
+        }
+        draft.reasons.push(reason(evidence, requirement, &flows));
+        draft.flows.extend(flows.iter().map(|flow| flow.id));
+    }
+    drafts.into_iter().map(|(key, draft)| request(key, draft)).collect()
+}
+
+fn request((source, destination, transport, ports): Key, mut draft: Draft) -> FirewallRequest {
+    draft.flows.sort_unstable();
+    draft.flows.dedup();
+    draft.reasons.dedup();
+    let ports: Vec<String> = ports.iter().map(PortRange::to_string).collect();
+    let others = draft.reasons.len().saturating_sub(NAMED);
+    draft.reasons.truncate(NAMED);
+    let mut reason = draft.reasons.join("; ");
+    if others > 0 {
+        reason = format!("{reason}; and {}", count_of(others, "more requirement"));
+    }
+    let direction = if draft.both { Direction::Both } else { Direction::OneWay };
+    FirewallRequest {
+        source,
+        destination,
+        transport,
+        ports: ports.join(","),
+        direction: direction.to_string(),
+        service: list_of(&draft.services, NAMED),
+        reason,
+        flows: draft.flows,
+    }
+}
+
+/// The flows of a cell that a rule can mend.
+fn mendable<'a>(
+    evidence: &Evidence<'a>,
+    weights: &Weights<'_>,
+    cell: &Cell,
+) -> Vec<&'a JudgedFlow> {
+    let open_ports: BTreeSet<u16> = match cell.outcome {
+        Outcome::Dropped | Outcome::Refused => BTreeSet::new(),
+        // A port that was reached once needs no rule; another one of its range may.
+        Outcome::Mixed => {
+            let flows = evidence.flows_of(&cell.flows).into_iter();
+            let reached = flows.filter(|flow| flow.class == Class::Success);
+            reached.map(|flow| flow.responder.port).collect()
+        }
+        Outcome::Open | Outcome::ServiceFailed | Outcome::CannotTell | Outcome::NotExercised => {
+            return Vec::new();
+        }
+    };
+    if matches!(weights.of(cell), Weight::NoListener | Weight::Cleared) {
+        return Vec::new();
+    }
+    let mut flows: Vec<&JudgedFlow> = failures(evidence, cell)
+        .into_iter()
+        .filter(|(cause, _)| is_mendable(*cause))
+        .flat_map(|(_, flows)| flows)
+        .filter(|flow| !open_ports.contains(&flow.responder.port))
+        .collect();
+    in_order_of_time(&mut flows);
+    flows
+}
+
+/// "3 attempts without an answer; the first: SYN in frame 101, …; LDAP is required".
+fn reason(evidence: &Evidence<'_>, requirement: &Requirement, flows: &[&JudgedFlow]) -> String {
+    let mut what = Vec::new();
+    for (verdict, words) in [
+        (FindingKind::Dropped, "without an answer"),
+        (FindingKind::Prohibited, "prohibited by a device on the way"),
+        (FindingKind::Refused, "refused, and not plainly by the host"),
+    ] {
+        let of_kind = |flow: &&&JudgedFlow| super::cause::cause_of(flow) == Some(verdict);
+        let count = flows.iter().filter(of_kind).count();
+        if count > 0 {
+            what.push(format!("{} {words}", count_of(count, "attempt")));
+        }
+    }
+    let first = flows.first().map(|flow| seen(flow, evidence.several)).unwrap_or_default();
+    let shown = if flows.len() > 1 { "; the first: " } else { ": " };
+    let service = &requirement.service;
+    let need = match &requirement.need {
+        Need::Required => format!("{service} is required"),
+        Need::Optional => format!("{service} is optional here"),
+        Need::OneOf(group) => format!("{service} is one of the alternatives \"{group}\""),
+    };
+    format!("{}{shown}{first}; {need}", list_of(&what, 3))
+}

@@ -1,0 +1,349 @@
+//! The sentences of findings: what was seen, what it may mean, what to do.
+//!
+//! Names come from captures and are hostile: a name is shown only where it looks like one, and
+//! never stands in a command line.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::diagnosis::cause::{Weight, answer_of};
+use crate::diagnosis::findings::Share;
+use crate::diagnosis::{Evidence, FindingKind};
+use crate::matrix::{count_of, list_of, seen, then};
+use crate::net::Transport;
+use crate::verdict::record::{Class, JudgedFlow};
+
+/// Services that a sentence names.
+const NAMED: usize = 6;
+/// Cells whose packets an explanation tells.
+const TOLD: usize = 4;
+
+/// What sentences need beside their own cells.
+pub(super) struct Words<'e, 'a> {
+    evidence: &'e Evidence<'a>,
+    names: BTreeMap<IpAddr, &'a str>,
+    /// The first success of each host that a finding is about, by host and caller.
+    answers: BTreeMap<IpAddr, BTreeMap<IpAddr, &'a JudgedFlow>>,
+}
+
+impl<'e, 'a> Words<'e, 'a> {
+    pub(super) fn new<K, V>(
+        evidence: &'e Evidence<'a>,
+        groups: &BTreeMap<(IpAddr, IpAddr, K, V), Vec<Share<'a>>>,
+    ) -> Words<'e, 'a> {
+        let mut answers: BTreeMap<IpAddr, BTreeMap<IpAddr, &JudgedFlow>> =
+            groups.keys().map(|(_, to, _, _)| (*to, BTreeMap::new())).collect();
+        for flow in &evidence.flows {
+            if flow.class == Class::Success
+                && let Some(callers) = answers.get_mut(&flow.responder.address)
+            {
+                callers.entry(flow.initiator.address).or_insert(flow);
+            }
+        }
+        let hosts = evidence.hosts.iter();
+        let names = hosts.filter_map(|host| {
+            Some((host.address, host.names.iter().find(|name| looks_like_a_name(name))?.as_str()))
+        });
+        Words { evidence, names: names.collect(), answers }
+    }
+
+    /// "CAS01 (10.0.0.5)".
+    pub(super) fn host(&self, address: IpAddr) -> String {
+        match self.names.get(&address) {
+            Some(name) => format!("{name} ({address})"),
+            None => address.to_string(),
+        }
+    }
+
+    /// What the called host answered otherwise, as that narrows down what silence means.
+    fn other_answers(&self, from: IpAddr, to: IpAddr) -> Option<String> {
+        let callers = self.answers.get(&to)?;
+        let flow = callers.get(&from).or_else(|| callers.values().next())?;
+        let host = self.host(to);
+        let service = format!("{}/{}", flow.transport, flow.responder.port);
+        let seen = seen(flow, self.evidence.several);
+        Some(if flow.initiator.address == from {
+            format!("{host} did answer on {service} ({seen}), so it is up and there is a way to it")
+        } else {
+            let other = self.host(flow.initiator.address);
+            format!("{host} did answer {other} on {service} ({seen}), so it was up then")
+        })
+    }
+}
+
+/// Letters, digits, dots, hyphens and underscores; no address, as that would mislead.
+fn looks_like_a_name(name: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    (1..=64).contains(&name.len())
+        && name.chars().all(fits)
+        && name.contains(|letter: char| letter.is_ascii_alphabetic())
+        && name.parse::<IpAddr>().is_err()
+}
+
+/// "tcp/389", or "tcp dynamic" for the dynamic ranges.
+fn port_of(share: &Share<'_>) -> String {
+    let transport = share.cell.transport;
+    match share.flows.first() {
+        Some(first)
+            if share.flows.iter().all(|flow| flow.responder.port == first.responder.port) =>
+        {
+            format!("{transport}/{}", first.responder.port)
+        }
+        _ if share.requirement.rpc_dynamic => format!("{transport}/dynamic"),
+        _ => format!("{transport}/{}", share.cell.ports),
+    }
+}
+
+/// "LDAP (tcp/389) and DNS (tcp/53, optional)".
+fn services(shares: &[Share<'_>]) -> String {
+    let service = |share: &Share<'_>| {
+        let note = if share.weight == Weight::Optional { ", optional" } else { "" };
+        format!("{} ({}{note})", share.cell.service, port_of(share))
+    };
+    list_of(&shares.iter().map(service).collect::<Vec<_>>(), NAMED)
+}
+
+pub(super) fn title(words: &Words<'_, '_>, kind: FindingKind, shares: &[Share<'_>]) -> String {
+    let Some(share) = shares.first() else { return String::new() };
+    let (from, to) = (words.host(share.cell.from.address), words.host(share.cell.to.address));
+    let on = services(shares);
+    if share.weight == Weight::NoListener && kind != FindingKind::NotExercised {
+        return format!("{from} did not reach {on} of {to}, where nothing is known to listen");
+    }
+    match kind {
+        FindingKind::Dropped => format!("{from} gets no answer from {to} on {on}"),
+        FindingKind::Prohibited => format!("{from} is told that {to} is prohibited on {on}"),
+        FindingKind::Refused => format!("{from} is refused by {to}, or on the way, on {on}"),
+        FindingKind::Unconfirmed => {
+            format!("connections from {from} to {to} stay half open on {on}")
+        }
+        FindingKind::Unreachable => format!("{from} is told that {to} is unreachable on {on}"),
+        FindingKind::RefusedByHost => format!("{to} itself refuses {from} on {on}"),
+        FindingKind::ServiceFailed => {
+            format!("{from} reaches {to}, and the service fails, on {on}")
+        }
+        FindingKind::Mixed => format!("{from} reaches {to} in some attempts only on {on}"),
+        FindingKind::CannotTell => {
+            format!("the captures cannot tell whether {from} reaches {to} on {on}")
+        }
+        FindingKind::AlternativeOpen => {
+            format!("{from} does not reach {to} on {on}, and an alternative is open")
+        }
+        FindingKind::NotExercised => {
+            let count = count_of(shares.len(), "requirement");
+            format!("nobody tried {count} from {from} to {to}: {on}")
+        }
+        FindingKind::RoleNameUnknown
+        | FindingKind::NoRoles
+        | FindingKind::OtherFailures
+        | FindingKind::RolesInferred => String::new(),
+    }
+}
+
+/// What was seen, then what it may mean.
+pub(super) fn explanation(
+    words: &Words<'_, '_>,
+    kind: FindingKind,
+    shares: &[Share<'_>],
+) -> String {
+    let Some(share) = shares.first() else { return String::new() };
+    if kind == FindingKind::NotExercised {
+        return format!("no capture holds an attempt. {}", meaning(kind));
+    }
+    let told: Vec<String> =
+        shares.iter().take(TOLD).map(|share| told(words, kind, share)).collect();
+    let mut text = told.join("; ");
+    if let Some(more) = shares.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        text = format!("{text}; {more} more in the requirement sheet");
+    }
+    if share.weight == Weight::NoListener {
+        return then(&text, "The port is listed, and nothing is known to listen on it: no fault");
+    }
+    text = then(&text, meaning(kind));
+    let silent = matches!(
+        kind,
+        FindingKind::Dropped
+            | FindingKind::Prohibited
+            | FindingKind::Refused
+            | FindingKind::Unreachable
+    );
+    let (from, to) = (share.cell.from.address, share.cell.to.address);
+    if silent && let Some(answers) = words.other_answers(from, to) {
+        text = then(&text, &answers);
+    }
+    let fails = !matches!(kind, FindingKind::CannotTell | FindingKind::AlternativeOpen);
+    let symptom =
+        shares.iter().find_map(|share| Some((share, share.requirement.symptom.as_ref()?)));
+    if let (true, Some((share, symptom))) = (fails, symptom) {
+        let service = &share.cell.service;
+        text = then(&text, &format!("Without {service}, setup and logs may show: {symptom}"));
+    }
+    text
+}
+
+fn told(words: &Words<'_, '_>, kind: FindingKind, share: &Share<'_>) -> String {
+    let port = port_of(share);
+    if kind == FindingKind::Mixed {
+        return format!("{port}: {}", share.cell.explanation);
+    }
+    let Some(first) = share.flows.first() else {
+        return format!("{port}: {}", share.cell.explanation);
+    };
+    let seen = seen(first, words.evidence.several);
+    let mut text = match share.flows.len() {
+        1 => format!("{port}: {seen}"),
+        count => format!("{port}: {}, the first: {seen}", count_of(count, "attempt")),
+    };
+    if kind == FindingKind::ServiceFailed {
+        text = format!("{text}, the service answered: {}", answer_of(first));
+    }
+    text
+}
+
+fn meaning(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::Dropped => {
+            "A firewall that drops looks like this; so does a host that is down, and a service \
+             that does not run behind Windows Firewall, which answers nothing for a closed port"
+        }
+        FindingKind::Prohibited => {
+            "A device on the way, or the host, sent an ICMP error that names a rule as the cause"
+        }
+        FindingKind::Refused => {
+            "A firewall that rejects looks like this; so does a host on which nothing listens on \
+             that port"
+        }
+        FindingKind::Unconfirmed => {
+            "The call arrives and is answered, and one of the next packets is lost: the way back \
+             may differ from the way there, and a firewall on it may know nothing of the call. A \
+             responder that is overloaded looks the same"
+        }
+        FindingKind::Unreachable => {
+            "A router knows no way to the host, or the host is down; a firewall may be set to \
+             answer so"
+        }
+        FindingKind::RefusedByHost => {
+            "The host was reached and says that nothing listens there: the path is open, and the \
+             service is stopped, bound to another address, or not installed"
+        }
+        FindingKind::ServiceFailed => {
+            "The path is open, so this is no matter of ports: the answer of the service tells why"
+        }
+        FindingKind::Mixed => {
+            "A rule that was changed meanwhile looks like this; so do two paths of which one is \
+             closed, a service that was restarted, and a limit that was reached"
+        }
+        FindingKind::CannotTell => {
+            "The capture began too late, ended too early, holds one direction only, or shows no more \
+             than a single call"
+        }
+        FindingKind::AlternativeOpen => {
+            "One of these requirements is enough, so this one is not needed"
+        }
+        FindingKind::NotExercised => {
+            "No attempt is neither a failure nor a pass: the ports may be open or closed"
+        }
+        FindingKind::RoleNameUnknown
+        | FindingKind::NoRoles
+        | FindingKind::OtherFailures
+        | FindingKind::RolesInferred => "",
+    }
+}
+
+/// What to do. Command lines hold addresses only, never a name out of a capture.
+pub(super) fn next_step(
+    words: &Words<'_, '_>,
+    kind: FindingKind,
+    shares: &[Share<'_>],
+    is_asked: bool,
+) -> String {
+    let Some(share) = shares.first() else { return String::new() };
+    let (from, to) = (share.cell.from.address, share.cell.to.address);
+    let caller = words.host(from);
+    let ports = list_of(&shares.iter().map(port_of).collect::<Vec<_>>(), NAMED);
+    if share.weight == Weight::NoListener && kind != FindingKind::NotExercised {
+        return "nothing: no firewall request is made for it".to_owned();
+    }
+    let ask = if is_asked { "ask for the firewall requests of this report; then " } else { "" };
+    match kind {
+        FindingKind::Dropped => format!(
+            "{ask}repeat the capture; if the rules are in place already, capture on {to} too and \
+             see whether the packets arrive"
+        ),
+        FindingKind::Prohibited => format!(
+            "{ask}repeat the capture; the sender of the ICMP error is the device to look at"
+        ),
+        FindingKind::Refused => format!(
+            "{ask}repeat the capture; meanwhile check on {to} that a service listens on {ports}"
+        ),
+        FindingKind::Unconfirmed => format!(
+            "check the routes and firewalls on the way back from {to} to {from}; capture at both \
+             ends at once to see which packet is lost"
+        ),
+        FindingKind::Unreachable => {
+            format!("check that {to} is up, and that the routes from {from} lead to it")
+        }
+        FindingKind::RefusedByHost => format!(
+            "check on {to} that the service listens on {ports} (netstat -ano); no firewall rule \
+             can mend this"
+        ),
+        FindingKind::ServiceFailed => {
+            format!("open the frames named here, and look at the service's own log on {to}")
+        }
+        FindingKind::Mixed => format!(
+            "{ask}compare the attempts that worked with those that failed: time, capture, and what \
+             was changed between them"
+        ),
+        FindingKind::CannotTell => format!(
+            "repeat the capture on {caller}: begin before the attempt and end half a minute after it"
+        ),
+        FindingKind::AlternativeOpen => "nothing, unless this one is wanted".to_owned(),
+        FindingKind::NotExercised => exercise(words, shares, from, to),
+        FindingKind::RoleNameUnknown
+        | FindingKind::NoRoles
+        | FindingKind::OtherFailures
+        | FindingKind::RolesInferred => String::new(),
+    }
+}
+
+/// How to make the attempts that are missing.
+fn exercise(words: &Words<'_, '_>, shares: &[Share<'_>], from: IpAddr, to: IpAddr) -> String {
+    let mut ports: Vec<u16> = shares
+        .iter()
+        .filter(|share| share.cell.transport == Transport::Tcp && !share.requirement.rpc_dynamic)
+        .filter_map(|share| share.requirement.ports.first())
+        .map(|range| range.first)
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let listed: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let mut ways = Vec::new();
+    match listed.as_slice() {
+        [] => {}
+        [port] => ways.push(format!("Test-NetConnection -ComputerName {to} -Port {port}")),
+        ports => ways.push(format!(
+            "{} | ForEach-Object {{ Test-NetConnection -ComputerName {to} -Port $_ }}",
+            ports.join(",")
+        )),
+    }
+    let udp = |port: u16| {
+        let mut shares = shares.iter().filter(|share| share.cell.transport == Transport::Udp);
+        shares.any(|share| {
+            !share.requirement.rpc_dynamic
+                && share.requirement.ports.iter().any(|range| range.contains(port))
+        })
+    };
+    if udp(53) {
+        ways.push(format!("nslookup NAME {to} for udp/53"));
+    }
+    if udp(389) {
+        ways.push("nltest /dsgetdc:DOMAIN /force for udp/389".to_owned());
+    }
+    if shares.iter().any(|share| share.requirement.rpc_dynamic) {
+        ways.push("a remote call by RPC or WMI for the dynamic ports".to_owned());
+    }
+    if ways.is_empty() {
+        ways.push("the program that needs it".to_owned());
+    }
+    format!("during the next capture run on {}: {}", words.host(from), ways.join("; "))
+}
