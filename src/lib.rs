@@ -48,5 +48,6 @@ pub mod flow;
 pub mod matrix;
 pub mod net;
 pub mod packet;
+pub mod report;
 pub mod verdict;
 mod words;

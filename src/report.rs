@@ -1,0 +1,317 @@
+//! The report: one sorted value that every format prints.
+//!
+//! Field names and their order are the published contract (schema `portmortem.report/1`), so
+//! serializing a [`Report`] is the JSON format. After a report is built, nothing is computed:
+//! renderers only lay out what stands here.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capture::{CaptureSummary, Severity};
+use crate::diagnosis::{Finding, FirewallRequest, diagnose};
+use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, Sheet, assess};
+use crate::net::{FrameNumber, Time};
+use crate::packet::SkippedTally;
+use crate::verdict::record::{Class, JudgedFlow};
+
+/// Name and number of the JSON contract.
+pub const SCHEMA: &str = "portmortem.report/1";
+
+/// All that one run found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The program that made it.
+    pub generator: Generator,
+    /// All options that can change the result.
+    pub options: Options,
+    /// The captures, in the order given.
+    pub captures: Vec<CaptureRecord>,
+    /// Counts over all flows.
+    pub totals: Totals,
+    /// Hosts that have a role or a name.
+    pub hosts: Vec<HostRecord>,
+    /// The requirement sheet.
+    pub matrix: Sheet,
+    /// What to know, worst first.
+    pub findings: Vec<Finding>,
+    /// What to ask the firewall team for.
+    pub firewall_requests: Vec<FirewallRequest>,
+    /// All flows, by capture and first frame; empty with `--no-flows`.
+    pub flows: Vec<JudgedFlow>,
+}
+
+/// The program that made a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generator {
+    /// "portmortem".
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// How long silence must last before it counts, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waits {
+    /// After a SYN that is not repeated (`--syn-wait`).
+    pub syn_ms: u64,
+    /// After a UDP request.
+    pub udp_reply_ms: u64,
+    /// Between two UDP flows of the same endpoints (`--udp-idle`).
+    pub udp_idle_ms: u64,
+}
+
+impl Waits {
+    /// How long a UDP request must wait to count as unanswered (contract: 2 s).
+    pub const UDP_REPLY_MS: u64 = 2_000;
+}
+
+/// All options that can change the result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Built-in profile; `None` with a matrix of the user's own.
+    pub profile: Option<String>,
+    /// Path of the user's own matrix.
+    pub matrix: Option<String>,
+    /// Roles as given by `--role` and `--roles`.
+    pub roles: Vec<GivenRole>,
+    /// Waits.
+    pub waits: Waits,
+    /// What was left out.
+    pub filters: Filters,
+}
+
+/// What was left out of the analysis.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filters {
+    /// Frames before this time (`--since`).
+    pub since: Option<String>,
+    /// Frames from this time on (`--until`).
+    pub until: Option<String>,
+}
+
+/// Frames that hold no packet of a flow, by what they hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkippedRecord {
+    /// What they hold.
+    pub what: String,
+    /// How many.
+    pub count: u64,
+    /// The first of them.
+    pub first_frame: FrameNumber,
+}
+
+/// Something wrong with a capture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProblemRecord {
+    /// How bad.
+    pub severity: Severity,
+    /// What, why, and what to do.
+    pub message: String,
+    /// Where in the file, in bytes from its beginning.
+    pub offset: Option<u64>,
+    /// At which frame.
+    pub frame: Option<FrameNumber>,
+}
+
+/// A remark stored in a capture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommentRecord {
+    /// The frame it belongs to; `None` for one about the capture.
+    pub frame: Option<FrameNumber>,
+    /// The text.
+    pub text: String,
+}
+
+/// A capture, or an input that could not be read as one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureRecord {
+    /// Path as given, or as found below a folder that was given.
+    pub path: String,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: Option<String>,
+    /// Format; `None` where it is not one that we read.
+    pub format: Option<String>,
+    /// Compression; `None` for none.
+    pub compression: Option<String>,
+    /// Link types, in order of their first frame.
+    pub link_types: Vec<String>,
+    /// Frames read.
+    pub frames: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Earliest time of a frame.
+    pub first_seen: Option<Time>,
+    /// Latest time of a frame.
+    pub last_seen: Option<Time>,
+    /// "utc", or "unknown" where times are local to the capturing machine.
+    pub zone: String,
+    /// Frames that hold no packet of a flow, by first frame.
+    pub skipped: Vec<SkippedRecord>,
+    /// What went wrong, in order.
+    pub problems: Vec<ProblemRecord>,
+    /// Names for addresses that the capture stores.
+    pub names: Vec<NameRecord>,
+    /// Remarks stored in the capture.
+    pub comments: Vec<CommentRecord>,
+    /// Remarks beyond the first few.
+    pub comments_left_out: u64,
+}
+
+/// A name that a capture stores for an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NameRecord {
+    /// The address.
+    pub address: IpAddr,
+    /// Its name.
+    pub name: String,
+}
+
+/// Counts of flows by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Totals {
+    /// All.
+    pub flows: u64,
+    /// Of class success.
+    pub success: u64,
+    /// Of class timeout.
+    pub timeout: u64,
+    /// Of class reject.
+    pub reject: u64,
+    /// Of class inconclusive.
+    pub inconclusive: u64,
+}
+
+impl Report {
+    /// Builds the report of these captures and their flows.
+    ///
+    /// Flows come by capture and first frame and get their ids here. Everything outside
+    /// `captures` and `flows` is found from those two, the matrix and `options` alone, so that
+    /// reports can be merged.
+    pub fn build(
+        options: Options,
+        matrix: &Matrix,
+        captures: Vec<CaptureRecord>,
+        mut flows: Vec<JudgedFlow>,
+    ) -> Report {
+        for (id, flow) in (1..).zip(&mut flows) {
+            flow.id = id;
+        }
+        let names: Vec<(IpAddr, String)> = captures
+            .iter()
+            .flat_map(|capture| &capture.names)
+            .map(|record| (record.address, record.name.clone()))
+            .collect();
+        let Assessment { hosts, sheet, requirement_of, unmatched } =
+            assess(matrix, &options.roles, &names, &flows);
+        for (flow, place) in flows.iter_mut().zip(requirement_of) {
+            if let Some(row) = place.and_then(|place| matrix.requirements.get(place)) {
+                flow.requirement = Some(row.id.clone());
+                flow.service.name = Some(row.service.clone());
+            }
+        }
+        let (findings, firewall_requests) = diagnose(matrix, &sheet, &hosts, &flows, &unmatched);
+        Report {
+            schema: SCHEMA.to_owned(),
+            generator: Generator {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            options,
+            captures,
+            totals: Totals::of(&flows),
+            hosts,
+            matrix: sheet,
+            findings,
+            firewall_requests,
+            flows,
+        }
+    }
+
+    /// Whether something that was asked for could not be read, or only in part.
+    pub fn has_trouble(&self) -> bool {
+        self.captures
+            .iter()
+            .flat_map(|capture| &capture.problems)
+            .any(|problem| problem.severity != Severity::Info)
+    }
+}
+
+impl Totals {
+    fn of(flows: &[JudgedFlow]) -> Totals {
+        let mut totals = Totals::default();
+        for flow in flows {
+            totals.flows += 1;
+            match flow.class {
+                Class::Success => totals.success += 1,
+                Class::Timeout => totals.timeout += 1,
+                Class::Reject => totals.reject += 1,
+                Class::Inconclusive => totals.inconclusive += 1,
+            }
+        }
+        totals
+    }
+}
+
+impl CaptureRecord {
+    /// The record of a capture that was read.
+    pub fn of(summary: CaptureSummary, skipped: &SkippedTally) -> CaptureRecord {
+        let clock = summary.clock;
+        let told = |at| Time { at, clock };
+        CaptureRecord {
+            path: summary.path,
+            sha256: summary.sha256,
+            format: summary.format,
+            compression: summary.compression,
+            link_types: summary.link_types.iter().map(ToString::to_string).collect(),
+            frames: summary.frames,
+            bytes: summary.bytes,
+            first_seen: summary.first_seen.map(told),
+            last_seen: summary.last_seen.map(told),
+            zone: if clock.zone_known { "utc" } else { "unknown" }.to_owned(),
+            skipped: skipped
+                .rows()
+                .into_iter()
+                .map(|(what, count, first_frame)| SkippedRecord {
+                    what: what.to_string(),
+                    count,
+                    first_frame,
+                })
+                .collect(),
+            problems: summary
+                .problems
+                .into_iter()
+                .map(|problem| ProblemRecord {
+                    severity: problem.severity,
+                    message: problem.message,
+                    offset: problem.offset,
+                    frame: problem.frame,
+                })
+                .collect(),
+            names: summary
+                .names
+                .into_iter()
+                .map(|(address, name)| NameRecord { address, name })
+                .collect(),
+            comments: summary
+                .comments
+                .into_iter()
+                .map(|comment| CommentRecord { frame: comment.frame, text: comment.text })
+                .collect(),
+            comments_left_out: summary.comments_left_out,
+        }
+    }
+}
