@@ -48,6 +48,7 @@ pub mod flow;
 pub mod matrix;
 pub mod net;
 pub mod packet;
+pub mod render;
 pub mod report;
 pub mod verdict;
 mod words;

@@ -1,0 +1,249 @@
+//! What was seen, in a few words with the frames to open.
+//!
+//! Says only what the evidence records hold. What it may mean is said elsewhere, in other
+//! sentences.
+
+use crate::matrix::{Cell, Outcome};
+use crate::net::FrameNumber;
+use crate::render::phrase;
+use crate::report::Report;
+use crate::verdict::record::{
+    Class, EvidenceKind, EvidenceRecord, JudgedFlow, Origin, Sender, ServiceOutcome, Verdict,
+};
+
+/// What the outcomes of failed cells may mean, apart from what was seen: a sentence each.
+pub(super) fn may_mean<'a>(
+    report: &Report,
+    cells: impl Iterator<Item = &'a Cell>,
+) -> Vec<&'static str> {
+    let (mut dropped, mut unconfirmed) = (false, false);
+    let (mut forbidden, mut by_device, mut unknown) = (false, false, false);
+    for cell in cells {
+        let flows: Vec<_> = cell.flows.iter().filter_map(|id| flow_of(report, *id)).collect();
+        if cell.outcome == Outcome::Dropped {
+            let halfway = flows.iter().any(|flow| flow.verdict == Verdict::Unconfirmed);
+            unconfirmed |= halfway;
+            dropped |= !halfway || flows.iter().any(|flow| flow.verdict == Verdict::NoReply);
+        }
+        if cell.outcome != Outcome::Refused {
+            continue;
+        }
+        if flows.iter().any(|flow| flow.verdict == Verdict::Prohibited) {
+            forbidden = true;
+        } else if flows.iter().any(|flow| flow.origin == Some(Origin::Middlebox)) {
+            by_device = true;
+        } else {
+            unknown = true;
+        }
+    }
+    [
+        (dropped, "dropped: a firewall that drops looks like this; so does a host that is down"),
+        (
+            unconfirmed,
+            "never confirmed: the way back may be dropped, or the host's queue may be full",
+        ),
+        (forbidden, "refused by ICMP: a router or firewall says that a rule forbids it"),
+        (by_device, "refused: the reset is not like the host's own; a device between may send it"),
+        (unknown, "refused: the host or a device between may say no; the packets do not tell"),
+    ]
+    .into_iter()
+    .filter_map(|(holds, sentence)| holds.then_some(sentence))
+    .collect()
+}
+
+/// Frames of one kind that are named; of more, the first ones and the last.
+const MOST_FRAMES: usize = 4;
+
+/// The flow of an id, if the report holds it (it does not with `--no-flows`).
+pub(super) fn flow_of(report: &Report, id: u64) -> Option<&JudgedFlow> {
+    // Ids count from 1 in the order of the flows; a report of chosen flows has gaps.
+    let guess = usize::try_from(id).ok()?.checked_sub(1)?;
+    report.flows.get(guess).filter(|flow| flow.id == id).or_else(|| {
+        let at = report.flows.binary_search_by_key(&id, |flow| flow.id).ok()?;
+        report.flows.get(at)
+    })
+}
+
+/// Whether the application above a flow failed.
+pub(super) fn service_failed(flow: &JudgedFlow) -> bool {
+    match flow.service.outcome {
+        ServiceOutcome::Failed | ServiceOutcome::ResetBeforeAnswer => true,
+        ServiceOutcome::Served | ServiceOutcome::Silent | ServiceOutcome::NotExamined => false,
+    }
+}
+
+/// Where a requirement is a range of ports: the port of the first flow, and whether there were
+/// others.
+pub(super) fn called_port(report: &Report, cell: &Cell) -> Option<String> {
+    if cell.ports.parse::<u16>().is_ok() {
+        return None;
+    }
+    let mut ports =
+        cell.flows.iter().filter_map(|id| flow_of(report, *id)).map(|flow| flow.responder.port);
+    let first = ports.next()?;
+    let others = ports.any(|port| port != first);
+    Some(if others { format!("{first}, …") } else { first.to_string() })
+}
+
+/// What was seen of a cell: of the first flow that shows its outcome, and how many more there
+/// are. Where flows are left out, the first sentence of its explanation.
+pub(super) fn of_cell(report: &Report, cell: &Cell) -> String {
+    let shows = |flow: &&JudgedFlow| match cell.outcome {
+        Outcome::Open => flow.class == Class::Success,
+        Outcome::Dropped => flow.class == Class::Timeout,
+        Outcome::Refused => flow.class == Class::Reject,
+        Outcome::ServiceFailed => service_failed(flow),
+        Outcome::Mixed => flow.class == Class::Timeout || flow.class == Class::Reject,
+        Outcome::CannotTell | Outcome::NotExercised => true,
+    };
+    let mut flows = cell.flows.iter().filter_map(|id| flow_of(report, *id));
+    let Some(flow) = flows.find(shows) else {
+        return phrase::first_sentence(&cell.explanation).to_owned();
+    };
+    let seen = of_flow(report, flow);
+    let more = phrase::count(cell.flows.len()).saturating_sub(1);
+    if cell.outcome == Outcome::Mixed {
+        let worked = phrase::number(cell.counts.success);
+        let of = phrase::number(phrase::count(cell.flows.len()));
+        return format!("{worked} of {of} flows worked; failed: {seen}");
+    }
+    if more == 0 { seen } else { format!("{seen} (+{})", phrase::counted(more, "flow")) }
+}
+
+/// What was seen of a flow.
+pub(super) fn of_flow(report: &Report, flow: &JudgedFlow) -> String {
+    let mut parts = Vec::new();
+    if service_failed(flow) {
+        parts.push(service(flow));
+    } else if flow.class == Class::Success {
+        parts.push(frames_of_success(flow));
+    } else {
+        for (kind, from) in kinds(&flow.evidence) {
+            parts.push(of_kind(flow, kind, from));
+        }
+        if let Some(ending) = ending(flow.verdict) {
+            parts.push(ending.to_owned());
+        }
+    }
+    if report.captures.len() > 1 {
+        format!("[{}] {}", flow.capture.saturating_add(1), parts.join(", "))
+    } else {
+        parts.join(", ")
+    }
+}
+
+fn frames_of_success(flow: &JudgedFlow) -> String {
+    let mut frames: Vec<FrameNumber> = flow.evidence.iter().map(|packet| packet.frame).collect();
+    frames.sort_unstable();
+    frames.dedup();
+    if frames.is_empty() {
+        frames.extend([flow.first_frame, flow.last_frame]);
+        frames.dedup();
+    }
+    if let ([first, _, .., last], Ok(span)) = (frames.as_slice(), u64::try_from(frames.len() - 1))
+        && last.0 - first.0 == span
+    {
+        return format!("frames {first}-{last}");
+    }
+    let word = if frames.len() == 1 { "frame" } else { "frames" };
+    format!("{word} {}", named(&frames))
+}
+
+fn service(flow: &JudgedFlow) -> String {
+    let service = &flow.service;
+    let mut text = match service.outcome {
+        ServiceOutcome::ResetBeforeAnswer => "reset before an answer".to_owned(),
+        ServiceOutcome::Failed
+        | ServiceOutcome::Served
+        | ServiceOutcome::Silent
+        | ServiceOutcome::NotExamined => match (&service.code, &service.detail) {
+            (Some(code), Some(detail)) => format!("answered {code} ({detail})"),
+            (Some(answer), None) | (None, Some(answer)) => format!("answered {answer}"),
+            (None, None) => "answered with an error".to_owned(),
+        },
+    };
+    if let Some(frame) = service.frame {
+        text = format!("{text} in frame {frame}");
+    }
+    text
+}
+
+/// The kinds of packets and their senders, by first appearance.
+fn kinds(evidence: &[EvidenceRecord]) -> Vec<(EvidenceKind, Sender)> {
+    let mut kinds = Vec::new();
+    for packet in evidence {
+        if !kinds.contains(&(packet.kind, packet.from)) {
+            kinds.push((packet.kind, packet.from));
+        }
+    }
+    kinds
+}
+
+fn of_kind(flow: &JudgedFlow, kind: EvidenceKind, from: Sender) -> String {
+    let packets: Vec<&EvidenceRecord> =
+        flow.evidence.iter().filter(|packet| packet.kind == kind && packet.from == from).collect();
+    let frames: Vec<FrameNumber> = packets.iter().map(|packet| packet.frame).collect();
+    let name = match (kind, from) {
+        (EvidenceKind::Syn, _) => "SYN",
+        (EvidenceKind::SynAck, _) => "SYN-ACK",
+        (EvidenceKind::Ack, _) => "ACK",
+        (EvidenceKind::Rst, Sender::Initiator) => "the initiator's own RST",
+        (EvidenceKind::Rst, Sender::Responder | Sender::Network) => "RST",
+        (EvidenceKind::Icmp, _) => "ICMP",
+        (EvidenceKind::Fin, _) => "FIN",
+        (EvidenceKind::Data, Sender::Initiator) => "sent",
+        (EvidenceKind::Data, Sender::Responder | Sender::Network) => "answer",
+        (EvidenceKind::Drop, _) => "dropped by the capturing machine",
+    };
+    let again = if matches!(kind, EvidenceKind::Syn | EvidenceKind::SynAck | EvidenceKind::Data) {
+        ", again "
+    } else {
+        ", "
+    };
+    let mut text = match frames.split_first() {
+        Some((first, rest)) if !rest.is_empty() => {
+            format!("{name} {first}{again}{}", named(rest))
+        }
+        _ => format!("{name} {}", named(&frames)),
+    };
+    let note = packets.iter().find_map(|packet| packet.note.as_deref());
+    if let (EvidenceKind::Icmp | EvidenceKind::Drop, Some(note)) = (kind, note) {
+        text = format!("{text} ({note})");
+    }
+    text
+}
+
+/// Frame numbers, in full or the first ones and the last. As Wireshark takes them: no commas
+/// within a number.
+fn named(frames: &[FrameNumber]) -> String {
+    let text = |frames: &[FrameNumber]| {
+        frames.iter().map(FrameNumber::to_string).collect::<Vec<_>>().join(", ")
+    };
+    match (frames.get(..MOST_FRAMES - 1), frames.last()) {
+        (Some(first), Some(last)) if frames.len() > MOST_FRAMES => {
+            format!("{} ... {last}", text(first))
+        }
+        _ => text(frames),
+    }
+}
+
+/// What did not come, or cannot be known.
+fn ending(verdict: Verdict) -> Option<&'static str> {
+    match verdict {
+        Verdict::NoReply => Some("no answer"),
+        Verdict::Unconfirmed => Some("never confirmed"),
+        Verdict::Challenged => Some("answered for another connection"),
+        Verdict::HalfOpen => Some("no confirmation yet"),
+        Verdict::CaptureEnded => Some("the capture ends too early"),
+        Verdict::OneWay => Some("one way only"),
+        Verdict::HeadersCut => Some("headers cut off by the snap length"),
+        Verdict::Established
+        | Verdict::EstablishedUnseen
+        | Verdict::Probed
+        | Verdict::Answered
+        | Verdict::Refused
+        | Verdict::Prohibited
+        | Verdict::Unreachable
+        | Verdict::Abandoned => None,
+    }
+}

@@ -1,0 +1,248 @@
+//! What stands behind an analysis: findings, hosts and how their roles are known, captures.
+
+use std::io;
+
+use crate::capture::Severity;
+use crate::matrix::{RoleRecord, RoleSource};
+use crate::render::phrase;
+use crate::render::terminal::ink::{Ink, inked};
+use crate::render::terminal::page::Page;
+use crate::report::{CaptureRecord, Report};
+use crate::verdict::record::{Class, Verdict};
+
+/// Captures named at the top.
+const FIRST_CAPTURES: usize = 3;
+/// Findings, hosts and captures listed unless all are asked for.
+const MOST: usize = 20;
+/// Problems and remarks listed of one capture.
+const MOST_REMARKS: usize = 8;
+
+/// A verdict in the ink of its class.
+pub(super) fn verdict(verdict: Verdict, class: Class) -> String {
+    let ink = match class {
+        Class::Success => Ink::Good,
+        Class::Timeout => Ink::Silent,
+        Class::Reject => Ink::Refused,
+        Class::Inconclusive => Ink::Doubt,
+    };
+    inked(ink, &phrase::words(verdict.as_str()))
+}
+
+fn ink_of(severity: Severity) -> Ink {
+    match severity {
+        Severity::Error => Ink::Silent,
+        Severity::Warning => Ink::Doubt,
+        Severity::Info => Ink::Faint,
+    }
+}
+
+fn worst(capture: &CaptureRecord) -> Option<Severity> {
+    let bad = |problem: &Severity| *problem != Severity::Info;
+    capture.problems.iter().map(|problem| problem.severity).filter(bad).min()
+}
+
+/// How many captures could not be read without trouble.
+pub(super) fn damaged(report: &Report) -> u64 {
+    phrase::count(report.captures.iter().filter(|capture| worst(capture).is_some()).count())
+}
+
+/// The captures under the headline, a line each, or one line for many.
+pub(super) fn captures_in_short(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
+    if report.captures.len() > FIRST_CAPTURES {
+        let frames = report.captures.iter().map(|capture| capture.frames).sum();
+        let line = format!(
+            "{}, {}",
+            phrase::counted(phrase::count(report.captures.len()), "capture"),
+            phrase::counted(frames, "frame")
+        );
+        page.paragraph(0, 2, None, &line)?;
+    } else {
+        for place in 0..report.captures.len() {
+            let line = capture_in_short(report, place, page);
+            page.paragraph(0, 2, None, &line)?;
+        }
+    }
+    let damaged = damaged(report);
+    if damaged > 0 {
+        let captures = phrase::counted(damaged, "capture");
+        let line = format!("{captures} could not be read without trouble: see CAPTURES below");
+        page.paragraph(0, 2, Some(Ink::Doubt), &line)?;
+    }
+    Ok(())
+}
+
+/// `[1] site.cap: Network Monitor 2.3, 1,284 frames, 7 min 29 s`.
+fn capture_in_short(report: &Report, place: usize, page: &Page<'_>) -> String {
+    let Some(capture) = report.captures.get(place) else { return String::new() };
+    let number =
+        if report.captures.len() > 1 { format!("[{}] ", place + 1) } else { String::new() };
+    let mut facts = Vec::new();
+    match &capture.format {
+        Some(format) => facts.push(page.short(format, 40)),
+        None => facts.push("not a capture that can be read".to_owned()),
+    }
+    if let Some(compression) = &capture.compression {
+        facts.push(page.short(compression, 20));
+    }
+    facts.push(phrase::counted(capture.frames, "frame"));
+    if let (Some(first), Some(last)) = (capture.first_seen, capture.last_seen) {
+        facts.push(phrase::duration(last.at.since(first.at)));
+    }
+    format!("{number}{}: {}", page.short(&capture.path, 200), facts.join(", "))
+}
+
+/// Findings with what to do next.
+pub(super) fn findings(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
+    if report.findings.is_empty() {
+        return Ok(());
+    }
+    page.heading("FINDINGS", "")?;
+    let most = if page.verbose() { usize::MAX } else { MOST };
+    for (place, finding) in report.findings.iter().take(most).enumerate() {
+        let title = page.short(&finding.title, 240);
+        let label = format!("{}. {}:", place + 1, finding.severity);
+        page.labelled(0, Some(ink_of(finding.severity)), &label, &title)?;
+        page.paragraph(3, 3, None, &page.short(&finding.explanation, 1200))?;
+        if !finding.next_step.trim().is_empty() {
+            let next = format!("next: {}", page.short(&finding.next_step, 600));
+            page.paragraph(3, 9, Some(Ink::Strong), &next)?;
+        }
+    }
+    let more = report.findings.len().saturating_sub(most);
+    if more > 0 {
+        page.more(0, phrase::count(more), "(use --format json for all)")?;
+    }
+    Ok(())
+}
+
+/// Hosts, their roles, and how those are known.
+pub(super) fn hosts(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
+    if report.hosts.is_empty() {
+        return Ok(());
+    }
+    page.heading("HOSTS", "")?;
+    let most = if page.verbose() { usize::MAX } else { MOST };
+    for host in report.hosts.iter().take(most) {
+        let mut names: Vec<String> =
+            host.names.iter().take(3).map(|name| page.short(name, 60)).collect();
+        if host.names.len() > names.len() {
+            names.push(format!("{} more", host.names.len() - names.len()));
+        }
+        let names = if names.is_empty() { String::new() } else { names.join(", ") + " " };
+        let roles: Vec<String> = host.roles.iter().map(|role| role_known(role, page)).collect();
+        let colon = if roles.is_empty() { "" } else { ": " };
+        let line = format!("{names}{}{colon}{}", host.address, roles.join("; "));
+        page.paragraph(2, 4, None, &line)?;
+    }
+    let more = report.hosts.len().saturating_sub(most);
+    if more > 0 {
+        page.more(2, phrase::count(more), "(use --format json for all)")?;
+    }
+    Ok(())
+}
+
+fn role_known(role: &RoleRecord, page: &Page<'_>) -> String {
+    let name = page.short(&role.role, 40);
+    match (role.source, &role.evidence) {
+        (RoleSource::Given, _) => format!("{name} (given)"),
+        (RoleSource::Inferred, Some(evidence)) => {
+            format!("{name} (inferred: {})", page.short(evidence, 240))
+        }
+        (RoleSource::Inferred, None) => format!("{name} (inferred)"),
+    }
+}
+
+/// Captures with their problems, remarks and frames without a flow.
+pub(super) fn captures(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
+    if report.captures.is_empty() {
+        return Ok(());
+    }
+    page.heading("CAPTURES", "")?;
+    let mut places: Vec<usize> = (0..report.captures.len()).collect();
+    // Those with problems first: they are why one looks here.
+    places.sort_by_key(|place| {
+        report.captures.get(*place).and_then(worst).map_or(3, |severity| severity as u8)
+    });
+    let most = if page.verbose() { usize::MAX } else { MOST };
+    for place in places.iter().take(most) {
+        let line = capture_in_short(report, *place, page);
+        page.paragraph(2, 4, None, &line)?;
+        if let Some(capture) = report.captures.get(*place) {
+            details(capture, page)?;
+        }
+    }
+    let more = places.len().saturating_sub(most);
+    if more > 0 {
+        page.more(2, phrase::count(more), "(use --format json for all)")?;
+    }
+    Ok(())
+}
+
+fn details(capture: &CaptureRecord, page: &mut Page<'_>) -> io::Result<()> {
+    if let Some(first) = capture.first_seen {
+        let zone = if capture.zone == "utc" {
+            ""
+        } else {
+            ", local time of the capturing machine: the capture does not tell its zone"
+        };
+        page.paragraph(4, 6, None, &format!("from {first}{zone}"))?;
+    }
+    if let (true, Some(digest)) = (page.verbose(), &capture.sha256) {
+        page.paragraph(4, 6, None, &format!("SHA-256 {}", page.short(digest, 80)))?;
+    }
+    let most = if page.verbose() { usize::MAX } else { MOST_REMARKS };
+    for problem in capture.problems.iter().take(most) {
+        let place = problem.frame.map_or_else(String::new, |frame| format!("frame {frame}: "));
+        let offset = problem.offset.map_or_else(String::new, |at| format!(" (offset {at:#x})"));
+        let line = format!("{place}{}{offset}", page.short(&problem.message, 600));
+        let label = format!("{}:", problem.severity);
+        page.labelled(4, Some(ink_of(problem.severity)), &label, &line)?;
+    }
+    if capture.problems.len() > most {
+        let more = phrase::count(capture.problems.len() - most);
+        page.more(4, more, "problems (use --format json for all)")?;
+    }
+    skipped(capture, page)?;
+    comments(capture, page)
+}
+
+fn skipped(capture: &CaptureRecord, page: &mut Page<'_>) -> io::Result<()> {
+    if capture.skipped.is_empty() {
+        return Ok(());
+    }
+    let total = capture.skipped.iter().map(|skipped| skipped.count).sum();
+    let most = if page.verbose() { usize::MAX } else { MOST_REMARKS };
+    let mut kinds: Vec<String> = capture
+        .skipped
+        .iter()
+        .take(most)
+        .map(|skipped| {
+            let count = phrase::number(skipped.count);
+            let what = page.short(&skipped.what, 60);
+            format!("{count} {what} (first: frame {})", skipped.first_frame)
+        })
+        .collect();
+    let more = capture.skipped.len().saturating_sub(most);
+    if more > 0 {
+        kinds.push(format!("{more} more kinds"));
+    }
+    let frames = phrase::counted(total, "frame");
+    page.paragraph(4, 6, None, &format!("{frames} without a flow: {}", kinds.join(", ")))
+}
+
+fn comments(capture: &CaptureRecord, page: &mut Page<'_>) -> io::Result<()> {
+    let most = if page.verbose() { usize::MAX } else { MOST_REMARKS };
+    for comment in capture.comments.iter().take(most) {
+        let place = match comment.frame {
+            Some(frame) => format!("remark on frame {frame}"),
+            None => "remark".to_owned(),
+        };
+        page.paragraph(4, 6, None, &format!("{place}: {}", page.short(&comment.text, 400)))?;
+    }
+    let hidden = phrase::count(capture.comments.len().saturating_sub(most));
+    let more = hidden.saturating_add(capture.comments_left_out);
+    if more > 0 {
+        page.more(4, more, "remarks in the capture")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,348 @@
+//! Which part of a report for people a cell, a flow or a host stands in.
+//!
+//! Nothing is judged here: outcomes and firewall requests are taken as the report holds them and
+//! put in the order in which an administrator asks for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::diagnosis::FirewallRequest;
+use crate::matrix::{Cell, HostRecord, Outcome};
+use crate::net::Transport;
+use crate::packet::Skipped;
+use crate::render::phrase;
+use crate::report::Report;
+use crate::verdict::record::{Class, JudgedFlow, Verdict};
+
+/// A part of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// Failed on the way, as far as the captures tell: the firewall team can look.
+    Failed,
+    /// Refused by the host itself, or failed above the path: no rule mends it.
+    NotForFirewall,
+    /// Attempts that do not tell.
+    CannotTell,
+    /// Worked.
+    Worked,
+    /// Nobody tried.
+    NotExercised,
+}
+
+/// The cells of one pair of hosts in one part of the report.
+#[derive(Debug)]
+pub(super) struct Pair<'a> {
+    /// Who opens.
+    pub(super) from: IpAddr,
+    /// Who is called.
+    pub(super) to: IpAddr,
+    /// The cells, in the order of the sheet.
+    pub(super) cells: Vec<&'a Cell>,
+}
+
+impl Pair<'_> {
+    /// Services with their ports, at most so many: "LDAP udp/389", "DNS tcp+udp/53". Not made
+    /// safe.
+    pub(super) fn services(&self, most: usize) -> Vec<String> {
+        let mut services: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+        let mut left_out = 0;
+        for cell in &self.cells {
+            let (service, ports) = (cell.service.as_str(), cell.ports.as_str());
+            let known = services.iter().position(|each| (each.0, each.1) == (service, ports));
+            if let Some((_, _, transports)) = known.and_then(|place| services.get_mut(place)) {
+                transports.push(cell.transport.as_str());
+            } else if services.len() < most {
+                services.push((service, ports, vec![cell.transport.as_str()]));
+            } else {
+                left_out += 1;
+            }
+        }
+        let mut texts: Vec<String> = services
+            .iter()
+            .map(|(service, ports, transports)| {
+                format!("{service} {}/{ports}", transports.join("+"))
+            })
+            .collect();
+        if left_out > 0 {
+            texts.push(format!("{} more", phrase::number(left_out)));
+        }
+        texts
+    }
+}
+
+/// Flows that failed alike and that no requirement covers.
+#[derive(Debug)]
+pub(super) struct Uncovered<'a> {
+    /// The first of them.
+    pub(super) first: &'a JudgedFlow,
+    /// How many there are.
+    pub(super) count: u64,
+}
+
+/// Firewall requests that differ only in port and service.
+#[derive(Debug)]
+pub(super) struct Rule<'a> {
+    /// Source, destination, transport and direction of all.
+    pub(super) first: &'a FirewallRequest,
+    /// Ports of each, as "389" or "49152-65535", in order.
+    pub(super) ports: Vec<&'a str>,
+    /// Services of each, in the order of the ports, each once.
+    pub(super) services: Vec<&'a str>,
+}
+
+/// A report's cells and hosts, sorted for reading.
+#[derive(Debug)]
+pub(super) struct Triage<'a> {
+    parts: BTreeMap<Part, Vec<Pair<'a>>>,
+    hosts: BTreeMap<IpAddr, &'a HostRecord>,
+    roles: BTreeMap<IpAddr, BTreeSet<&'a str>>,
+}
+
+impl<'a> Triage<'a> {
+    /// Sorts a report.
+    pub(super) fn of(report: &'a Report) -> Triage<'a> {
+        let asked: BTreeSet<_> = report
+            .firewall_requests
+            .iter()
+            .map(|request| {
+                (request.source, request.destination, request.transport, request.ports.as_str())
+            })
+            .collect();
+        let asked_flows: BTreeSet<u64> =
+            report.firewall_requests.iter().flat_map(|request| &request.flows).copied().collect();
+        let requested = |cell: &Cell| {
+            asked.contains(&(
+                cell.from.address,
+                cell.to.address,
+                cell.transport,
+                cell.ports.as_str(),
+            )) || cell.flows.iter().any(|flow| asked_flows.contains(flow))
+        };
+        let mut pairs: BTreeMap<(Part, IpAddr, IpAddr), Vec<&Cell>> = BTreeMap::new();
+        let mut roles: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
+        for cell in &report.matrix.cells {
+            let part = part_of(cell, requested(cell));
+            pairs.entry((part, cell.from.address, cell.to.address)).or_default().push(cell);
+            for end in [&cell.from, &cell.to] {
+                roles.entry(end.address).or_default().insert(&end.role);
+            }
+        }
+        let mut parts: BTreeMap<Part, Vec<Pair<'_>>> = BTreeMap::new();
+        for ((part, from, to), cells) in pairs {
+            parts.entry(part).or_default().push(Pair { from, to, cells });
+        }
+        for pairs in parts.values_mut() {
+            // The pair with the most to say first: its cause is worth the most.
+            pairs.sort_by_key(|pair| std::cmp::Reverse(pair.cells.len()));
+        }
+        let hosts = report.hosts.iter().map(|host| (host.address, host)).collect();
+        Triage { parts, hosts, roles }
+    }
+
+    /// The pairs of one part, those with the most cells first.
+    pub(super) fn pairs(&self, part: Part) -> &[Pair<'a>] {
+        self.parts.get(&part).map_or(&[], Vec::as_slice)
+    }
+
+    /// The cells of one part.
+    pub(super) fn cells(&self, part: Part) -> impl Iterator<Item = &'a Cell> {
+        self.pairs(part).iter().flat_map(|pair| pair.cells.iter().copied())
+    }
+
+    /// How many cells a part has.
+    pub(super) fn count(&self, part: Part) -> u64 {
+        self.pairs(part).iter().map(|pair| phrase::count(pair.cells.len())).sum()
+    }
+
+    /// A host as people know it: "CAS01 10.0.0.5". Not made safe.
+    pub(super) fn name(&self, address: IpAddr) -> String {
+        match self.hosts.get(&address).and_then(|host| host.names.first()) {
+            Some(name) => format!("{} {address}", cut_name(name)),
+            None => address.to_string(),
+        }
+    }
+
+    /// A host with the roles it plays in the sheet: "CAS01 10.0.0.5 (site-server)". Not made
+    /// safe.
+    pub(super) fn title(&self, address: IpAddr) -> String {
+        let name = self.name(address);
+        match self.roles.get(&address) {
+            Some(roles) if !roles.is_empty() => {
+                let roles: Vec<&str> = roles.iter().copied().collect();
+                format!("{name} ({})", roles.join(", "))
+            }
+            _ => name,
+        }
+    }
+
+    /// One sentence that answers the question: what failed, between whom. Not made safe.
+    pub(super) fn headline(&self, report: &Report) -> String {
+        if report.matrix.cells.is_empty() {
+            return without_cells(report);
+        }
+        let failed = self.count(Part::Failed) + self.count(Part::NotForFirewall);
+        let cannot_tell = self.count(Part::CannotTell);
+        let tried = failed + cannot_tell + self.count(Part::Worked);
+        let untried = self.count(Part::NotExercised);
+        let mut text = if tried == 0 {
+            "no requirement was exercised: nobody tried one in these captures".to_owned()
+        } else if failed > 0 {
+            let mixed = self.cells(Part::Failed).filter(|cell| cell.outcome == Outcome::Mixed);
+            let in_part = match mixed.count() {
+                0 => String::new(),
+                mixed => format!(" ({} in part)", phrase::number(phrase::count(mixed))),
+            };
+            format!(
+                "{} of {} failed{in_part}{}",
+                phrase::number(failed),
+                phrase::counted(tried, "exercised requirement"),
+                self.between()
+            )
+        } else if cannot_tell > 0 {
+            format!(
+                "nothing failed: of {}, {} worked and {} cannot be told",
+                phrase::counted(tried, "exercised requirement"),
+                phrase::number(self.count(Part::Worked)),
+                phrase::number(cannot_tell)
+            )
+        } else if tried == 1 {
+            "nothing failed: the only exercised requirement worked".to_owned()
+        } else {
+            format!("nothing failed: all {} exercised requirements worked", phrase::number(tried))
+        };
+        if failed > 0 && cannot_tell > 0 {
+            text = format!("{text}; {} cannot be told", phrase::number(cannot_tell));
+        }
+        if untried > 0 && tried > 0 {
+            let was = phrase::was(untried);
+            text = format!("{text}; {} {was} not exercised", phrase::number(untried));
+        }
+        text
+    }
+
+    fn between(&self) -> String {
+        let pairs: BTreeSet<(IpAddr, IpAddr)> = [Part::Failed, Part::NotForFirewall]
+            .iter()
+            .flat_map(|part| self.pairs(*part))
+            .map(|pair| (pair.from, pair.to))
+            .collect();
+        match (pairs.first(), pairs.len()) {
+            (Some((from, to)), 1) => format!(", from {} to {}", self.name(*from), self.name(*to)),
+            (_, many) => format!(", between {}", phrase::counted(phrase::count(many), "host pair")),
+        }
+    }
+}
+
+/// Names beyond this many characters say more about their maker than about the host.
+const LONGEST_NAME: usize = 48;
+
+fn cut_name(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((at, _)) => format!("{}...", name.get(..at).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
+fn part_of(cell: &Cell, requested: bool) -> Part {
+    match cell.outcome {
+        Outcome::Open => Part::Worked,
+        // Nobody listens there as far as is known, so silence says nothing.
+        Outcome::Dropped if !cell.listener_known => Part::CannotTell,
+        Outcome::Dropped | Outcome::Mixed => Part::Failed,
+        Outcome::Refused if requested => Part::Failed,
+        Outcome::Refused | Outcome::ServiceFailed => Part::NotForFirewall,
+        Outcome::CannotTell => Part::CannotTell,
+        Outcome::NotExercised => Part::NotExercised,
+    }
+}
+
+/// What can be said where nothing is judged by a requirement. Holds no text from a capture.
+pub(super) fn without_cells(report: &Report) -> String {
+    let totals = &report.totals;
+    let frames: u64 = report.captures.iter().map(|capture| capture.frames).sum();
+    if report.captures.is_empty() {
+        "no capture was read: name a capture, or a folder that holds some".to_owned()
+    } else if totals.flows == 0 && frames == 0 {
+        "no frame was read, so nothing can be said".to_owned()
+    } else if totals.flows == 0 {
+        no_flow(report, frames)
+    } else {
+        let failed = totals.timeout + totals.reject;
+        let flows = phrase::counted(totals.flows, "flow");
+        let failed = match failed {
+            0 => format!("none of {flows} failed"),
+            _ => format!("{} of {flows} failed", phrase::number(failed)),
+        };
+        format!("{failed}; no requirement was judged: no host is known to play a role")
+    }
+}
+
+/// Why there is no flow, though frames were read.
+fn no_flow(report: &Report, frames: u64) -> String {
+    let skipped = report.captures.iter().flat_map(|capture| &capture.skipped);
+    let outside = Skipped::OutsideTime.to_string();
+    let left_out: u64 = skipped.filter(|row| row.what == outside).map(|row| row.count).sum();
+    let rest = frames.saturating_sub(left_out);
+    let hold = if rest == 1 { "holds" } else { "hold" };
+    let lie = if left_out == 1 { "lies" } else { "lie" };
+    let (rest, out) = (phrase::counted(rest, "frame"), phrase::counted(left_out, "frame"));
+    if left_out == 0 {
+        format!("no flow was found: {rest} {hold} no TCP or UDP")
+    } else if left_out == frames {
+        format!("no flow was found: all {out} {lie} {outside}")
+    } else {
+        format!("no flow was found: {rest} {hold} no TCP or UDP, and {out} {lie} {outside}")
+    }
+}
+
+/// Failed flows that no requirement covers, by initiator, responder and port.
+pub(super) fn uncovered(report: &Report) -> Vec<Uncovered<'_>> {
+    type Key = (IpAddr, IpAddr, Transport, u16, Verdict);
+    let mut groups: BTreeMap<Key, Uncovered<'_>> = BTreeMap::new();
+    for flow in &report.flows {
+        let failed = flow.class == Class::Timeout || flow.class == Class::Reject;
+        if !failed || flow.requirement.is_some() {
+            continue;
+        }
+        let key = (
+            flow.initiator.address,
+            flow.responder.address,
+            flow.transport,
+            flow.responder.port,
+            flow.verdict,
+        );
+        groups.entry(key).or_insert(Uncovered { first: flow, count: 0 }).count += 1;
+    }
+    groups.into_values().collect()
+}
+
+/// Firewall requests, those alike but for their ports as one.
+pub(super) fn rules(report: &Report) -> Vec<Rule<'_>> {
+    let mut groups: BTreeMap<_, Vec<&FirewallRequest>> = BTreeMap::new();
+    for request in &report.firewall_requests {
+        let key =
+            (request.source, request.destination, request.transport, request.direction.as_str());
+        groups.entry(key).or_default().push(request);
+    }
+    let mut rules = Vec::new();
+    for mut requests in groups.into_values() {
+        requests.sort_by_key(|request| first_port(&request.ports));
+        let mut ports: Vec<&str> = requests.iter().map(|request| request.ports.as_str()).collect();
+        ports.dedup();
+        let mut services: Vec<&str> = Vec::new();
+        for request in &requests {
+            if !services.contains(&request.service.as_str()) {
+                services.push(&request.service);
+            }
+        }
+        if let Some(first) = requests.first() {
+            rules.push(Rule { first, ports, services });
+        }
+    }
+    rules
+}
+
+fn first_port(ports: &str) -> u32 {
+    let digits = ports.split(|character: char| !character.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX)
+}
