@@ -42,6 +42,7 @@
 //! *Why no memory map?* Reading is not the cost, and a file that is cut under a map stops the
 //! program; without one the crate forbids `unsafe`.
 
+pub mod analyze;
 pub mod capture;
 pub mod diagnosis;
 pub mod flow;
