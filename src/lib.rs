@@ -44,6 +44,7 @@
 
 pub mod analyze;
 pub mod capture;
+pub mod cli;
 pub mod diagnosis;
 pub mod flow;
 pub mod matrix;

@@ -1,3 +1,7 @@
 //! Runs the command line of portmortem.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    portmortem::cli::run()
+}

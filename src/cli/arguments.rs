@@ -1,0 +1,287 @@
+//! What the user may write, and what it means.
+
+use std::ffi::OsString;
+
+use clap::builder::PossibleValue;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use crate::matrix::{DEFAULT_PROFILE, Outcome};
+use crate::net::{Clock, Time, Timestamp};
+use crate::render::Format;
+
+/// A post-mortem for ports: reads packet captures and says which required connections worked,
+/// which were silently dropped and which were refused.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Exit status: 0 analysed, whatever was found; 1 with --fail-on, when a named \
+                  outcome occurred; 2 trouble."
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) analyze: AnalyzeArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// The requirement sheet, the findings and the firewall requests (the default)
+    Analyze(AnalyzeArguments),
+    /// One row a flow
+    Flows(FlowsArguments),
+    /// The port matrices
+    #[command(subcommand)]
+    Matrix(MatrixCommand),
+    /// Reserved: two captures of the same traffic, or of two times
+    #[command(hide = true)]
+    Compare(Rest),
+    /// Reserved: adds up reports that were made apart
+    #[command(hide = true)]
+    Merge(Rest),
+    /// Prints a completion script for a shell
+    Completions {
+        /// Shell to complete for
+        shell: Shell,
+    },
+    /// Prints the manual page, for man(1)
+    Man,
+}
+
+/// Whatever follows a reserved name.
+#[derive(Debug, Args)]
+pub(super) struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MatrixCommand {
+    /// Lists the built-in profiles
+    List,
+    /// Prints a profile or a file as TOML that --matrix takes back
+    Show {
+        /// Built-in profile, or path of a matrix file
+        #[arg(default_value = DEFAULT_PROFILE)]
+        matrix: String,
+    },
+    /// Checks a matrix file
+    Check {
+        /// Path of the matrix file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AnalyzeArguments {
+    #[command(flatten)]
+    pub(super) input: InputArguments,
+    /// Leave the list of flows out of JSON
+    #[arg(long)]
+    pub(super) no_flows: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowsArguments {
+    #[command(flatten)]
+    pub(super) input: InputArguments,
+}
+
+/// What `analyze` and `flows` have in common.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub(super) struct InputArguments {
+    /// Captures, folders, patterns such as *.cap, or - for standard input
+    #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
+    pub(super) inputs: Vec<OsString>,
+
+    /// Format of the report
+    #[arg(short, long, default_value = "table", help_heading = "Output")]
+    pub(super) format: FormatArgument,
+    /// Write the report to a file: whole, or not at all
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    pub(super) output: Option<String>,
+    /// Colour the table
+    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
+    pub(super) color: ColorArgument,
+    /// List everything in the table, and each flow with all that is known of it
+    #[arg(short, long, help_heading = "Output")]
+    pub(super) verbose: bool,
+    /// Print no problems and no progress on standard error; the exit status still tells
+    #[arg(short, long, help_heading = "Output")]
+    pub(super) quiet: bool,
+    /// Print no progress
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_progress: bool,
+    /// Exit with 1 when one of these outcomes occurs
+    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', help_heading = "Output")]
+    pub(super) fail_on: Vec<OutcomeArgument>,
+
+    /// Built-in matrix to assess
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_PROFILE, help_heading = "Requirements")]
+    pub(super) profile: String,
+    /// Matrix of your own, instead of a built-in one
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "profile",
+        value_hint = ValueHint::FilePath,
+        help_heading = "Requirements"
+    )]
+    pub(super) matrix: Option<String>,
+    /// Give a role to hosts: addresses, blocks or names
+    #[arg(long, value_name = "ROLE=HOST[,HOST...]", help_heading = "Requirements")]
+    pub(super) role: Vec<String>,
+    /// Read roles from a file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Requirements")]
+    pub(super) roles: Vec<String>,
+
+    /// Leave out frames before this time
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Reading")]
+    pub(super) since: Option<Time>,
+    /// Leave out frames from this time on
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Reading")]
+    pub(super) until: Option<Time>,
+    /// How long a SYN that is not repeated must wait to count as unanswered
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "3", help_heading = "Reading")]
+    pub(super) syn_wait: Milliseconds,
+    /// Silence after which UDP endpoints begin a new flow
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", help_heading = "Reading")]
+    pub(super) udp_idle: Milliseconds,
+    /// Do not read folders below a folder
+    #[arg(long, help_heading = "Reading")]
+    pub(super) no_recursive: bool,
+    /// Threads to use; 0 for as many as the machine has
+    #[arg(long, value_name = "N", default_value = "0", help_heading = "Reading")]
+    pub(super) threads: usize,
+}
+
+/// Declares an argument whose values are the words of an enum of another module, which does not
+/// know of the command line.
+macro_rules! word_argument {
+    ($(#[$outer:meta])* $name:ident($of:ty)) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug)]
+        pub(super) struct $name(pub(super) $of);
+
+        impl ValueEnum for $name {
+            fn value_variants<'a>() -> &'a [$name] {
+                static VARIANTS: std::sync::LazyLock<Vec<$name>> =
+                    std::sync::LazyLock::new(|| <$of>::ALL.iter().copied().map($name).collect());
+                &VARIANTS
+            }
+
+            fn to_possible_value(&self) -> Option<PossibleValue> {
+                Some(PossibleValue::new(self.0.as_str()))
+            }
+        }
+    };
+}
+
+word_argument! {
+    /// A [`Format`].
+    FormatArgument(Format)
+}
+
+word_argument! {
+    /// An [`Outcome`].
+    OutcomeArgument(Outcome)
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorArgument {
+    /// On a terminal that can.
+    Auto,
+    /// Even into a file or pipe.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Milliseconds(pub(super) u64);
+
+/// Reads seconds with at most three digits after the point.
+fn seconds(text: &str) -> Result<Milliseconds, String> {
+    let fail = || format!("\"{text}\" is no number of seconds like 3 or 0.5");
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 3 {
+        return Err(fail());
+    }
+    let whole: u64 = whole.parse().map_err(|_| fail())?;
+    let fraction: u64 = format!("{fraction:0<3}").parse().map_err(|_| fail())?;
+    whole
+        .checked_mul(1000)
+        .and_then(|milliseconds| milliseconds.checked_add(fraction))
+        .map(Milliseconds)
+        .ok_or_else(fail)
+}
+
+/// Reads a time: with a zone, or without one as the capture tells it (UTC for most).
+fn time(text: &str) -> Result<Time, String> {
+    let fail = || {
+        format!(
+            "\"{text}\" is no time like 2014-05-27T10:15:00Z, 2014-05-27T12:15:00+02:00 or \
+             \"2014-05-27 10:15\""
+        )
+    };
+    let nanoseconds = if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        instant.as_nanosecond()
+    } else {
+        let local: jiff::civil::DateTime = text.parse().map_err(|_| fail())?;
+        let zoned = local.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| fail())?;
+        zoned.timestamp().as_nanosecond()
+    };
+    let at = Timestamp::from_nanoseconds(nanoseconds).ok_or_else(fail)?;
+    Ok(Time { at, clock: Clock::NANOSECONDS })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_call_without_command_is_an_analysis() {
+        let arguments = Arguments::try_parse_from(["portmortem", "a.cap", "b.cap"]).unwrap();
+        assert!(arguments.command.is_none());
+        assert_eq!(arguments.analyze.input.inputs, ["a.cap", "b.cap"]);
+        assert!(Arguments::try_parse_from(["portmortem"]).is_err());
+        assert!(Arguments::try_parse_from(["portmortem", "flows"]).is_err());
+    }
+
+    #[test]
+    fn seconds_have_three_digits_at_most() {
+        assert_eq!(seconds("3"), Ok(Milliseconds(3_000)));
+        assert_eq!(seconds("0.5"), Ok(Milliseconds(500)));
+        assert_eq!(seconds("1.025"), Ok(Milliseconds(1_025)));
+        for wrong in ["", ".", "1.", "-1", "1e3", "0.0001", "99999999999999999999"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_may_have_a_zone() {
+        for text in [
+            "2014-05-27T10:15:00Z",
+            "2014-05-27T12:15:00+02:00",
+            "2014-05-27 10:15",
+            "2014-05-27T10:15:00",
+        ] {
+            assert_eq!(time(text).unwrap().to_string(), "2014-05-27T10:15:00.000000000Z", "{text}");
+        }
+        assert!(time("10:15").is_err());
+    }
+}
