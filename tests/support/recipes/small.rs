@@ -1,0 +1,153 @@
+//! Small scenes, each of one thing.
+
+use crate::support::payload;
+use crate::support::scene::{Host, Refusal, Scene, Side, Tcp};
+
+fn site_server() -> Host {
+    Host::new("10.0.0.5")
+}
+
+fn controller() -> Host {
+    Host::new("10.1.0.10").hops(2)
+}
+
+fn router() -> Host {
+    Host::new("10.0.0.1")
+}
+
+/// Everything that the port matrix requires works.
+pub fn all_open(scene: &mut Scene) {
+    use payload::with_length;
+    let (site, dc) = (site_server(), controller());
+    let name = "dc10.child.corp.example";
+    let query = payload::dns_query(0x2b01, name);
+    let answer = payload::dns_answer(0x2b01, name, [10, 1, 0, 10]);
+    let (search, entry) = (payload::ldap_search(1), payload::ldap_answer(1));
+    let (ticket, proof) = (payload::kerberos_request(), payload::kerberos_preauth_required());
+    let (bind, bound) = (payload::rpc_bind(), payload::rpc_bind_ack());
+
+    for (port, service, request, answer) in [
+        (53_301, 53, &query, &answer),
+        (53_302, 389, &search, &entry),
+        (53_303, 88, &ticket, &proof),
+    ] {
+        scene.udp((site, port), (dc, service), request);
+        scene.udp((dc, service), (site, port), answer);
+    }
+    for (port, service, request, answer) in [
+        (50_001, 53, &with_length::<2>(&query), &with_length::<2>(&answer)),
+        (50_002, 88, &with_length::<4>(&ticket), &with_length::<4>(&proof)),
+        (50_003, 135, &bind, &bound),
+        (50_004, 389, &search, &entry),
+        (50_005, 445, &payload::smb_negotiate(), &payload::smb_negotiated()),
+        (50_006, 3268, &search, &entry),
+        (50_007, 49_158, &bind, &bound),
+    ] {
+        served(scene, &mut Tcp::new(site, port, dc, service), request, answer);
+    }
+    // The one requirement that is needed in both directions.
+    served(scene, &mut Tcp::new(dc, 50_008, site, 49_160), &bind, &bound);
+}
+
+/// A closed port says so, three times, because Windows asks three times. The host has answered
+/// DNS before, so that its other packets can be compared.
+pub fn refused_by_host(scene: &mut Scene) {
+    let (site, dc) = (site_server(), controller());
+    let name = "dc10.child.corp.example";
+    scene.udp((site, 53_311), (dc, 53), &payload::dns_query(0x2b11, name));
+    let answer = payload::dns_answer(0x2b11, name, [10, 1, 0, 10]);
+    scene.udp((dc, 53), (site, 53_311), &answer);
+    let mut smb = Tcp::new(site, 50_011, dc, 445);
+    for _ in 0..3 {
+        scene.wait(500);
+        scene.syn(&mut smb);
+        scene.refuse(&smb, Refusal::CLOSED_PORT);
+    }
+}
+
+/// A router says that it may not forward, and that it cannot; a host says that nobody listens.
+pub fn icmp_prohibited(scene: &mut Scene) {
+    let (site, dc) = (site_server(), controller());
+    let mut smb = Tcp::new(site, 50_021, dc, 445);
+    for silence in [0, 3_000, 6_000] {
+        scene.wait(silence);
+        let syn = scene.syn(&mut smb);
+        scene.icmp_unreachable(router(), 13, syn);
+    }
+    let mut kerberos = Tcp::new(site, 50_022, dc, 88);
+    let syn = scene.syn(&mut kerberos);
+    scene.icmp_unreachable(router(), 1, syn);
+    let ping = scene.udp((site, 53_321), (dc, 389), &payload::ldap_search(1));
+    scene.icmp_unreachable(dc, 3, ping);
+}
+
+/// The capture begins when the connection is open already, and ends before it closes.
+pub fn midstream(scene: &mut Scene) {
+    let mut smb = Tcp::new(site_server(), 50_031, controller(), 445);
+    for message in 7..9 {
+        scene.exchange(&mut smb, &payload::smb_echo(message), &payload::smb_echoed(message));
+    }
+    scene.ack(&smb, Side::Initiator);
+}
+
+/// The same over IPv6: one service works, one is prohibited, one is dropped.
+pub fn ipv6(scene: &mut Scene) {
+    let site = Host::new("2001:db8:0:1::5");
+    let dc = Host::new("2001:db8:0:2::a").hops(2);
+    let router = Host::new("2001:db8:0:1::1");
+    let name = "dc10.child.corp.example";
+    scene.udp((site, 53_341), (dc, 53), &payload::dns_query(0x2b41, name));
+    let answer = payload::dns_answer(0x2b41, name, [10, 1, 0, 10]);
+    scene.udp((dc, 53), (site, 53_341), &answer);
+    let mut smb = Tcp::new(site, 50_041, dc, 445);
+    served(scene, &mut smb, &payload::smb_negotiate(), &payload::smb_negotiated());
+    let mut ldap = Tcp::new(site, 50_042, dc, 389);
+    let syn = scene.syn(&mut ldap);
+    scene.icmp_unreachable(router, 1, syn);
+    let mut kerberos = Tcp::new(site, 50_043, dc, 88);
+    scene.syn(&mut kerberos);
+    scene.wait(3_000);
+    scene.syn(&mut kerberos);
+}
+
+/// A tag within a tag, then a single one.
+pub fn vlan_qinq(scene: &mut Scene) {
+    let (site, dc) = (site_server(), controller());
+    scene.vlans(&[100, 42]);
+    let mut mapper = Tcp::new(site, 50_051, dc, 135);
+    for silence in [0, 3_000, 6_000] {
+        scene.wait(silence);
+        scene.syn(&mut mapper);
+    }
+    scene.vlans(&[42]);
+    let mut ldap = Tcp::new(site, 50_052, dc, 389);
+    served(scene, &mut ldap, &payload::ldap_search(1), &payload::ldap_answer(1));
+}
+
+/// One connection, nine frames: a file of it can be hurt without losing the verdict.
+pub fn one_rpc_flow(scene: &mut Scene) {
+    let mut mapper = Tcp::new(site_server(), 50_061, controller(), 135);
+    scene.handshake(&mut mapper);
+    scene.exchange(&mut mapper, &payload::rpc_bind(), &payload::rpc_bind_ack());
+    scene.ack(&mapper, Side::Initiator);
+    scene.close(&mut mapper);
+}
+
+/// Names for both hosts, a remark that helps, and one that would like to do harm.
+pub fn comments_and_names(scene: &mut Scene) {
+    let (site, dc) = (site_server(), controller());
+    scene.name(site, "CAS01.corp.example");
+    scene.name(dc, "dc10.child.corp.example");
+    let mut ldap = Tcp::new(site, 50_071, dc, 389);
+    scene.syn(&mut ldap);
+    scene.comment("setup hangs here");
+    scene.wait(3_000);
+    scene.syn(&mut ldap);
+    scene.comment("=cmd|'/C calc'!A0 <script>alert(1)</script> \u{1b}[2J\u{202e}");
+}
+
+fn served(scene: &mut Scene, tcp: &mut Tcp, request: &[u8], answer: &[u8]) {
+    scene.handshake(tcp);
+    scene.exchange(tcp, request, answer);
+    scene.close(tcp);
+}
