@@ -1,0 +1,158 @@
+//! Reads real captures, where the folder with them is present, and compares what is read with
+//! what Wireshark's capinfos and sha256sum say of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portmortem::capture::{CaptureSummary, Error, FrameBatch, Reading, Severity, open};
+
+/// Where the captures are; `None`, said aloud, where they are not.
+fn captures() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures");
+    if folder.join("INDEX.tsv").is_file() {
+        Some(folder)
+    } else {
+        eprintln!("skipped: the captures are not here ({})", folder.display());
+        None
+    }
+}
+
+/// Frames given, and what is said of the capture.
+fn read(path: &Path) -> Result<(u64, CaptureSummary), Error> {
+    let mut reader = open(path, "capture", Reading::default())?;
+    let mut frames = 0;
+    let mut spare = FrameBatch::default();
+    while let Some(batch) = reader.next_batch(spare) {
+        for frame in batch.frames() {
+            frames += 1;
+            assert_eq!(frame.number.0, frames, "{}", path.display());
+        }
+        spare = batch;
+    }
+    Ok((frames, reader.finish()))
+}
+
+/// Files of which we give more frames than capinfos 4.0.17 counts, and why.
+const COUNTED_OTHERWISE: [(&str, u64, &str); 6] = [
+    ("gopacket__be_test901.pcapng", 2, "a section of version 2.0 is left out, the next is read"),
+    ("gopacket__le_test901.pcapng", 2, "a section of version 2.0 is left out, the next is read"),
+    ("libpcap__dsa.pcap", 8, "Wireshark does not know its link type"),
+    (
+        "pcapplusplus__crash-pcapng-epb-unbounded-length",
+        1,
+        "a packet is longer than its block: it keeps its number",
+    ),
+    ("pcapnggen__be_test202.pcapng", 11, "capinfos leaves out three custom blocks, tshark not"),
+    ("pcapnggen__le_test202.pcapng", 11, "capinfos leaves out three custom blocks, tshark not"),
+];
+
+/// Files that cannot be read, and a word of what is said of them.
+const REFUSED: [(&str, &str); 5] = [
+    ("airbusetl__AMSITrace.etl", "Windows event trace"),
+    ("libpcap__pcap-invalid-version-1.pcap", "version 1.4"),
+    ("libpcap__pcapng-invalid-vers-2.pcapng", "version 1.1"),
+    ("pcapplusplus__solaris.snoop", "snoop"),
+    ("tiny.k12.txt", "K12"),
+];
+
+/// What is refused, in the order of the list.
+fn refusal(name: &str) -> Option<&'static str> {
+    REFUSED.iter().find(|(file, _)| *file == name).map(|(_, word)| *word)
+}
+
+#[test]
+fn frames_and_digests_are_those_of_capinfos_and_sha256sum() {
+    let Some(folder) = captures() else { return };
+    let index = fs::read_to_string(folder.join("INDEX.tsv")).unwrap();
+    let mut lines = index.lines();
+    let titles: Vec<&str> = lines.next().unwrap().split('\t').collect();
+    let column = |title: &str| titles.iter().position(|it| *it == title).unwrap();
+    let (file, place) = (column("file"), column("folder"));
+    let (packets, bytes, sha256) = (column("packets"), column("bytes"), column("sha256"));
+    let mut compared = 0;
+    for line in lines {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let name = cells[file];
+        let path = folder.join(cells[place]).join(name);
+        match read(&path) {
+            Err(error) => {
+                let word = refusal(name).unwrap_or_else(|| panic!("{name}: {error}"));
+                assert!(error.to_string().contains(word), "{name}: {error}");
+            }
+            Ok((frames, summary)) => {
+                let further = COUNTED_OTHERWISE.iter().find(|(file, ..)| *file == name);
+                let expected = further.map_or_else(
+                    || cells[packets].parse().unwrap_or_else(|_| panic!("{name}: no count")),
+                    |(_, frames, _)| *frames,
+                );
+                assert_eq!(frames, expected, "{name}");
+                assert_eq!(summary.frames, expected, "{name}");
+                assert_eq!(summary.bytes.to_string(), cells[bytes], "{name}");
+                assert_eq!(summary.sha256.as_deref(), Some(cells[sha256]), "{name}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 150, "{compared} captures compared");
+}
+
+#[test]
+fn captures_that_were_cut_off_say_so_and_nothing_worse() {
+    let Some(folder) = captures() else { return };
+    // The files that tshark calls cut short in the middle of a packet.
+    for (name, frames) in [
+        ("derived__otrf_getsession.cut200001.pcap", 258),
+        ("otrf__covenant_psremoting_command.cap", 153),
+        ("otrf__covenant_sharpsc_create_dcerpc_smb_svcctl.cap", 253),
+        ("otrf__covenant_sharpsc_start_dcerpc_smb_svcctl.cap", 187),
+        ("scapy__bad_rsn_parsing_overrides_ssid.pcap", 1),
+    ] {
+        let (read, summary) = read(&folder.join("open").join(name)).unwrap();
+        assert_eq!(read, frames, "{name}");
+        let [problem] = &summary.problems[..] else { panic!("{name}: {:?}", summary.problems) };
+        assert_eq!(problem.severity, Severity::Warning, "{name}");
+        assert!(problem.message.contains("was probably stopped while writing"), "{name}");
+    }
+}
+
+#[test]
+fn every_variant_of_a_format_gives_the_same_seven_frames() {
+    let Some(folder) = captures() else { return };
+    // The variants were all made of the seven frames of tiny.pcap.
+    for name in [
+        "tiny.pcap",
+        "tiny_nm1.cap",
+        "tiny_nm2.cap",
+        "tiny_ns_be.pcap",
+        "v_aix.pcap",
+        "v_fcs.pcap",
+        "v_modified_be.pcap",
+        "v_modified_le.pcap",
+        "v_nokia.pcap",
+        "v_swaplen.pcap",
+    ] {
+        let (frames, summary) = read(&folder.join("made").join(name)).unwrap();
+        assert_eq!(frames, 7, "{name}");
+        assert_eq!(summary.problems, [], "{name}");
+    }
+    for (name, frames) in [
+        ("syn_21.cap", 10),
+        ("syn_22.cap", 10),
+        ("syn_23.cap", 10),
+        ("mixed.pcapng", 19),
+        ("v_sections.pcapng", 21),
+    ] {
+        assert_eq!(read(&folder.join("made").join(name)).unwrap().0, frames, "{name}");
+    }
+    let error = read(&folder.join("made/tiny.k12.txt")).expect_err("text is not read");
+    assert!(error.to_string().contains(refusal("tiny.k12.txt").unwrap()), "{error}");
+}
