@@ -1,0 +1,213 @@
+//! Same input, same bytes out: whatever the threads, the size of the pieces a file is read in,
+//! the way within a file, and the order in which the file system tells its names.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::duplicate_mod,
+    reason = "a test may stop at the first surprise; the generator and the scenes say the same things"
+)]
+
+mod support;
+
+#[path = "bench/traffic.rs"]
+#[allow(
+    dead_code,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a generator makes up its numbers, and there are two sides to every flow"
+)]
+mod traffic;
+
+use std::fs;
+use std::path::Path;
+
+use portmortem::analyze::{Config, analyze};
+use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
+use portmortem::render::{Format, Style, View, render};
+use portmortem::report::Report;
+use support::case;
+use support::validity::{check_report, options, read};
+use traffic::{Kind, generate};
+
+fn config(inputs: &[&Path], threads: usize, big_capture: u64) -> Config {
+    Config {
+        inputs: inputs.iter().map(|input| input.to_str().unwrap().to_owned()).collect(),
+        recursive: true,
+        threads,
+        big_capture,
+        digest: true,
+        matrix: Matrix::built_in(DEFAULT_PROFILE).unwrap(),
+        since: None,
+        until: None,
+        options: options(),
+    }
+}
+
+/// Everything that can be printed of a report.
+fn printed(report: &Report) -> Vec<String> {
+    let style = Style { width: 100, color: true, unicode: true, verbose: true };
+    let mut pages = Vec::new();
+    for view in [View::Analysis, View::Flows] {
+        for format in Format::ALL {
+            let mut page = Vec::new();
+            render(report, view, *format, style, &mut page).unwrap();
+            pages.push(String::from_utf8(page).unwrap());
+        }
+    }
+    pages
+}
+
+fn json(report: &Report) -> String {
+    serde_json::to_string(report).unwrap().replace("},{", "},\n{")
+}
+
+/// The ways to go through files: threads, and the size from which on a file is read in waves by
+/// all of them.
+const WAYS: [(usize, u64); 4] = [(2, 0), (8, 0), (1, 0), (8, Config::BIG_CAPTURE)];
+
+/// Flows whose pages are compared letter by letter; of more, JSON has everything there is.
+const PRINTED_FLOWS: u64 = 200;
+
+/// Holds every way to the plainest one, and gives its report.
+fn same_on_every_way(inputs: &[&Path]) -> Report {
+    let plain = config(inputs, 1, u64::MAX);
+    let expected = analyze(&plain);
+    let small = expected.totals.flows <= PRINTED_FLOWS;
+    if small {
+        check_report(&expected, &plain.matrix);
+    }
+    let pages = if small { printed(&expected) } else { vec![json(&expected)] };
+    for (threads, big_capture) in WAYS {
+        let found = analyze(&config(inputs, threads, big_capture));
+        let way = format!("{threads} threads, waves from {big_capture} bytes on");
+        let found = if small { printed(&found) } else { vec![json(&found)] };
+        for (found, expected) in found.iter().zip(&pages) {
+            let differs = found.lines().zip(expected.lines()).find(|(a, b)| a != b);
+            assert_eq!(differs, None, "{way}");
+            assert_eq!(found.len(), expected.len(), "{way}");
+        }
+    }
+    expected
+}
+
+#[test]
+fn threads_and_waves_change_no_byte_of_any_case() {
+    for case in case::all() {
+        for capture in &case.captures {
+            let report = same_on_every_way(&[capture]);
+            assert_eq!(report.captures.len(), 1);
+        }
+    }
+}
+
+/// Writes traffic of a kind.
+fn load(path: &Path, letter: &str, bytes: u64) -> u64 {
+    let mut capture = Vec::new();
+    let truth = generate(Kind::of(letter).unwrap(), bytes, 11, &mut capture).unwrap();
+    fs::write(path, capture).unwrap();
+    truth.flows.values().sum()
+}
+
+#[test]
+fn threads_and_waves_change_no_byte_of_a_capture_of_many_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    // Two threads take four pieces of a MiB in a wave.
+    for (letter, bytes) in [("M", 18_000_000), ("X", 400_000)] {
+        let path = folder.path().join(format!("{letter}.pcap"));
+        let flows = load(&path, letter, bytes);
+        let report = same_on_every_way(&[&path]);
+        assert_eq!(report.totals.flows, flows, "{letter}");
+    }
+}
+
+#[test]
+fn several_inputs_with_a_damaged_one_among_them_come_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let big = folder.path().join("big.pcap");
+    load(&big, "F", 1_200_000);
+    let nothing = folder.path().join("nothing.cap");
+    fs::write(&nothing, b"").unwrap();
+    let testdata = case::testdata();
+    let of = |case: &str, name: &str| testdata.join(case).join(name);
+    let (seed, torn) = (of("seed", "capture.cap"), of("torn", "capture.pcap"));
+    let (damaged, ipv6) = (of("damaged", "capture.pcapng"), of("ipv6", "capture.pcap"));
+    let absent = folder.path().join("absent.pcap");
+    let inputs: [&Path; 7] = [&seed, &damaged, &big, &absent, &nothing, &torn, &ipv6];
+    let report = same_on_every_way(&inputs);
+    let paths: Vec<&str> = report.captures.iter().map(|capture| capture.path.as_str()).collect();
+    assert_eq!(paths, inputs.map(|input| input.to_str().unwrap()));
+    let troubled: Vec<bool> =
+        report.captures.iter().map(|capture| !capture.problems.is_empty()).collect();
+    assert_eq!(troubled, [false, true, false, true, true, true, false]);
+    // The order given is the order told: turned round, the captures are too.
+    let turned: Vec<&Path> = inputs.into_iter().rev().collect();
+    let turned = same_on_every_way(&turned);
+    let captures: Vec<_> = turned.captures.into_iter().rev().collect();
+    assert_eq!(captures, report.captures);
+}
+
+#[test]
+fn the_size_of_pieces_changes_no_flow_and_no_problem() {
+    let known_ports = Matrix::built_in(DEFAULT_PROFILE).unwrap().known_ports();
+    for case in case::all() {
+        for capture in &case.captures {
+            let bytes = fs::read(capture).unwrap();
+            let whole = read(&bytes, 1 << 20, &known_ports).unwrap();
+            for piece in [1, 2, 3, 7, 16, 61, 100, 1_000, 4_096, 65_536] {
+                let pieces = read(&bytes, piece, &known_ports).unwrap();
+                let place = format!("{} in pieces of {piece}", capture.display());
+                assert_eq!(pieces.flows, whole.flows, "{place}");
+                assert_eq!(pieces.skipped, whole.skipped, "{place}");
+                let (found, expected) = (&pieces.summary, &whole.summary);
+                assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_order_in_which_files_came_into_a_folder_changes_nothing() {
+    let names =
+        ["b.pcap", "B.pcap", "a/z.cap", "a.pcap", "a-b.pcapng", "10.pcap", "9.pcap", "ä.cap"];
+    let cases = case::all();
+    let sources: Vec<_> = cases.iter().flat_map(|case| &case.captures).take(names.len()).collect();
+    let mut reports = Vec::new();
+    for turned in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("captures");
+        fs::create_dir_all(folder.join("a")).unwrap();
+        let mut files: Vec<_> = names.iter().zip(&sources).collect();
+        if turned {
+            files.reverse();
+        }
+        for (name, source) in files {
+            fs::copy(source, folder.join(name)).unwrap();
+        }
+        let report = same_on_every_way(&[&folder]);
+        let below = |path: &str| {
+            Path::new(path).strip_prefix(&folder).unwrap().to_str().unwrap().to_owned()
+        };
+        let paths: Vec<String> =
+            report.captures.iter().map(|capture| below(&capture.path)).collect();
+        let rest = (report.matrix, report.findings, report.firewall_requests, report.flows);
+        reports.push((paths, rest));
+    }
+    // Byte by byte: digits, capitals, small letters, and the rest of Unicode behind them. A folder
+    // stands where its own name does.
+    let sorted =
+        ["10.pcap", "9.pcap", "B.pcap", "a/z.cap", "a-b.pcapng", "a.pcap", "b.pcap", "ä.cap"];
+    assert_eq!(reports[0].0, sorted);
+    assert!(reports[0] == reports[1]);
+}
+
+#[test]
+fn the_same_capture_twice_is_told_twice() {
+    let seed = case::testdata().join("seed").join("capture.pcap");
+    let once = same_on_every_way(&[&seed]);
+    let twice = same_on_every_way(&[&seed, &seed]);
+    assert_eq!(twice.captures, [&once.captures[..], &once.captures[..]].concat());
+    assert_eq!(twice.totals.flows, 2 * once.totals.flows);
+}
