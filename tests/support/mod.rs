@@ -17,6 +17,7 @@
     reason = "shared by several tests, each of which uses a part and may stop at a surprise"
 )]
 
+pub mod calls;
 pub mod case;
 pub mod files;
 pub mod payload;
