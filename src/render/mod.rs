@@ -278,22 +278,4 @@ mod tests {
         insta::assert_snapshot!("seed_csv", page(View::Analysis, Format::Csv));
         insta::assert_snapshot!("seed_flows_csv", page(View::Flows, Format::Csv));
     }
-
-    #[test]
-    #[ignore = "measures: cargo test --release -- --ignored"]
-    fn a_hundred_thousand_flows_take_less_than_a_second() {
-        let report = samples::large(5_000, 100_000);
-        let mut slow = Vec::new();
-        for view in [View::Analysis, View::Flows] {
-            for format in Format::ALL {
-                let started = std::time::Instant::now();
-                render(&report, view, *format, NARROW, &mut io::sink()).unwrap();
-                let took = started.elapsed();
-                if took.as_millis() > 1000 {
-                    slow.push(format!("{view:?} {format}: {took:?}"));
-                }
-            }
-        }
-        assert!(slow.is_empty(), "{slow:?}");
-    }
 }

@@ -44,6 +44,21 @@ while [ "$round" -le "$rounds" ]; do
     round=$((round + 1))
 done
 
+# Seconds to wait, for which a second thread is there.
+wall() {
+    before=$(date +%s%N)
+    "$@" > /dev/null 2>&1
+    echo $((($(date +%s%N) - before) / 1000000))
+}
+round=1
+while [ "$round" -le "$rounds" ]; do
+    one=$(wall "$program" flows --format csv --output /dev/null --threads 1 "$load")
+    two=$(wall "$program" flows --format csv --output /dev/null --threads 2 "$load")
+    echo "$one $two"
+    round=$((round + 1))
+done | awk '{ one += $1; two += $2 }
+    END { printf "two threads: %.2f of the time to wait that one takes\n", two / one }'
+
 for column in 3:flows-1-thread 4:flows-2-threads 5:analyze-1-thread 6:json-1-thread; do
     awk -v column="${column%%:*}" '{ printf "%.3f\n", ($2 ? $column / $2 : 0) }' "$results" | sort -n |
         awk -v name="${column#*:}" '{ ratio[NR] = $1 }

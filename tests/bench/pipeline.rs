@@ -3,14 +3,17 @@
 //! The stages of the program are measured on the same made-up traffic, each with those before it:
 //! what a stage costs is the difference to the one above.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
-use divan::counter::BytesCount;
+use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use portmortem::capture::{CaptureReader, FrameBatch, Reading, open_source};
 use portmortem::flow::{FlowTable, KnownPorts};
+use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::net::Clock;
 use portmortem::packet::decode;
+use portmortem::render::{Format, Style, View, render};
+use portmortem::report::{Filters, Options, Report, Waits};
 use portmortem::verdict::record::JudgedFlow;
 use portmortem::verdict::{Circumstances, judge};
 
@@ -122,20 +125,56 @@ fn e_track(bencher: Bencher<'_, '_>, kind: &str) {
     });
 }
 
+fn judged(reader: Box<dyn CaptureReader>) -> Vec<JudgedFlow> {
+    let circumstances = Circumstances {
+        capture_end: None,
+        clock: Clock::MICROSECONDS,
+        syn_wait: 3_000_000_000,
+        udp_reply_wait: 2_000_000_000,
+        known_ports: KnownPorts::default(),
+    };
+    let (flows, _) = track(reader).into_flows();
+    flows.iter().map(|flow| judge(flow, 0, &circumstances)).collect()
+}
+
 /// Frames, packets, flows and verdicts.
 #[divan::bench(args = KINDS)]
 fn f_judge(bencher: Bencher<'_, '_>, kind: &str) {
     measure(bencher, kind, false, |reader| {
-        let circumstances = Circumstances {
-            capture_end: None,
-            clock: Clock::MICROSECONDS,
-            syn_wait: 3_000_000_000,
-            udp_reply_wait: 2_000_000_000,
-            known_ports: KnownPorts::default(),
-        };
-        let (flows, _) = track(reader).into_flows();
-        let judged: Vec<JudgedFlow> =
-            flows.iter().map(|flow| judge(flow, 0, &circumstances)).collect();
-        black_box(judged);
+        black_box(judged(reader));
+    });
+}
+
+/// A report on these flows; `None` where the built-in matrix is gone.
+fn report_on(flows: Vec<JudgedFlow>) -> Option<Report> {
+    let options = Options {
+        profile: Some(DEFAULT_PROFILE.to_owned()),
+        matrix: None,
+        roles: Vec::new(),
+        waits: Waits { syn_ms: 3_000, udp_reply_ms: 2_000, udp_idle_ms: 60_000 },
+        filters: Filters::default(),
+    };
+    Some(Report::build(options, &Matrix::built_in(DEFAULT_PROFILE)?, Vec::new(), flows))
+}
+
+/// Roles, outcomes, findings and requests of flows that were judged.
+#[divan::bench(args = KINDS)]
+fn g_assess(bencher: Bencher<'_, '_>, kind: &str) {
+    let flows = reader(&traffic(kind), false).map(judged).unwrap_or_default();
+    bencher
+        .counter(ItemsCount::new(flows.len()))
+        .with_inputs(|| flows.clone())
+        .bench_values(report_on);
+}
+
+/// A report that was built, in every format.
+#[divan::bench(args = Format::ALL)]
+fn h_render(bencher: Bencher<'_, '_>, format: Format) {
+    let flows = reader(&traffic("F"), false).map(judged).unwrap_or_default();
+    let counter = ItemsCount::new(flows.len());
+    let report = report_on(flows);
+    let style = Style { width: 100, color: false, unicode: true, verbose: false };
+    bencher.counter(counter).bench(|| {
+        report.as_ref().map(|report| render(report, View::Flows, format, style, &mut io::sink()))
     });
 }
