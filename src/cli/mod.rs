@@ -216,7 +216,7 @@ fn print_problems(report: &Report) -> io::Result<()> {
         }
     }
     // A format for programs would show nothing at all.
-    if report.totals.flows == 0 {
+    if report.totals.flows == 0 && !report.has_trouble() {
         let frames: u64 = report.captures.iter().map(|capture| capture.frames).sum();
         writeln!(out, "portmortem: no TCP or UDP flow in {frames} frames")?;
     }
