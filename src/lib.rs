@@ -50,6 +50,7 @@ pub mod flow;
 pub mod matrix;
 pub mod net;
 pub mod packet;
+pub mod probe;
 pub mod render;
 pub mod report;
 pub mod verdict;

@@ -11,6 +11,7 @@
 mod duplicates;
 mod evidence;
 mod history;
+mod listen;
 #[cfg(test)]
 pub(crate) mod script;
 mod services;
@@ -27,6 +28,7 @@ pub use tcp::{Handshake, TcpFacts};
 use crate::flow::duplicates::Recent;
 use crate::net::{End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp, Transport};
 use crate::packet::{Encapsulation, Flags, Packet};
+use crate::probe::Heard;
 
 /// Who of the two endpoints opened the flow, and how that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +105,8 @@ pub struct Flow {
     pub evidence: Vec<Evidence>,
     /// What the first packet was wrapped in.
     pub encapsulation: Encapsulation,
+    /// What its payload said, as far as a probe knows its protocol.
+    pub heard: Option<Box<Heard>>,
 }
 
 impl Flow {
@@ -127,6 +131,7 @@ impl Flow {
             history: History::default(),
             evidence: Vec::new(),
             encapsulation: packet.encapsulation,
+            heard: None,
         }
     }
 

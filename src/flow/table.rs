@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
+use crate::flow::listen::Listening;
 use crate::flow::{Flow, Handshake, InitiatorBy, KnownPorts};
 use crate::net::{End, FlowKey, SeqNumber, Timestamp, Transport};
 use crate::packet::{Body, Flags, IcmpError, Packet, Segment, Skipped, SkippedTally};
@@ -24,6 +25,10 @@ pub struct FlowTable {
     /// Attempts by initial sequence number, of keys that hold several.
     attempts: HashMap<(FlowKey, End, u32), usize, FixedState>,
     skipped: SkippedTally,
+    /// What listens to each flow.
+    listening: Vec<Listening>,
+    /// Whether flows keep every signal of their probes.
+    keep_signals: bool,
 }
 
 impl FlowTable {
@@ -36,7 +41,16 @@ impl FlowTable {
             newest: HashMap::default(),
             attempts: HashMap::default(),
             skipped: SkippedTally::default(),
+            listening: Vec::new(),
+            keep_signals: false,
         }
+    }
+
+    /// The same table, whose flows keep every signal of their probes, without bound: to compare
+    /// them with what other programs read.
+    #[must_use]
+    pub fn keeping_signals(self) -> FlowTable {
+        FlowTable { keep_signals: true, ..self }
     }
 
     /// Takes a packet into account.
@@ -44,8 +58,10 @@ impl FlowTable {
         match packet.body {
             Body::Segment(segment) => self.observe_segment(packet, segment),
             Body::CutSegment => {
-                let flow = self.newest_or_begin(packet);
-                if flow.count(packet, 0) {
+                let index = self.newest_or_begin(packet);
+                if let Some(flow) = self.flows.get_mut(index)
+                    && flow.count(packet, 0)
+                {
                     if !flow.tcp.cut {
                         flow.keep_evidence(packet);
                     }
@@ -58,14 +74,23 @@ impl FlowTable {
                 if self.newest_of(&packet.key).is_some_and(silent) {
                     self.newest.remove(&packet.key);
                 }
-                self.newest_or_begin(packet).observe_datagram(packet, length);
+                let index = self.newest_or_begin(packet);
+                let both = (self.flows.get_mut(index), self.listening.get_mut(index));
+                if let (Some(flow), Some(listening)) = both
+                    && flow.observe_datagram(packet, length)
+                {
+                    listening.datagram(flow, packet, length, self.keep_signals);
+                }
             }
             Body::IcmpError(error) => self.observe_icmp_error(packet, error),
         }
     }
 
     /// The flows in the order in which they began, and the packets that belong to none.
-    pub fn into_flows(self) -> (Vec<Flow>, SkippedTally) {
+    pub fn into_flows(mut self) -> (Vec<Flow>, SkippedTally) {
+        for (flow, listening) in self.flows.iter_mut().zip(&mut self.listening) {
+            listening.finish(flow, self.keep_signals);
+        }
         (self.flows, self.skipped)
     }
 
@@ -85,10 +110,11 @@ impl FlowTable {
         } else {
             Some(index)
         };
-        let Some(flow) = index.and_then(|index| self.flows.get_mut(index)) else {
+        let Some(index) = index else {
             self.begin_segment(packet, segment);
             return;
         };
+        let Some(flow) = self.flows.get_mut(index) else { return };
         // A handshake that was captured after other segments corrects a guess.
         let opens = segment.flags.is_syn() && !segment.flags.has(Flags::RST);
         let accepts = segment.flags.is_syn_ack() && !segment.flags.has(Flags::RST);
@@ -99,6 +125,15 @@ impl FlowTable {
             flow.swap_sides();
         }
         flow.observe_segment(packet, segment);
+        self.listen(index, packet, segment);
+    }
+
+    /// Lets the probes hear a segment.
+    fn listen(&mut self, index: usize, packet: &Packet<'_>, segment: Segment) {
+        let both = (self.flows.get_mut(index), self.listening.get_mut(index));
+        if let (Some(flow), Some(listening)) = both {
+            listening.segment(flow, packet, segment, self.keep_signals);
+        }
     }
 
     /// The attempt that a reset refuses, where its key holds several.
@@ -159,19 +194,19 @@ impl FlowTable {
             Flow::begin(packet, initiator, by)
         };
         flow.observe_segment(packet, segment);
-        self.add(flow);
+        let index = self.add(flow);
+        self.listen(index, packet, segment);
     }
 
-    fn newest_or_begin(&mut self, packet: &Packet<'_>) -> &mut Flow {
-        let index = match self.newest.get(&packet.key) {
-            Some(&index) if index < self.flows.len() => index,
-            _ => {
+    /// The newest flow of a packet's key, begun with this packet where there is none.
+    fn newest_or_begin(&mut self, packet: &Packet<'_>) -> usize {
+        match self.newest.get(&packet.key) {
+            Some(&index) => index,
+            None => {
                 let (initiator, by) = self.guess_initiator(packet);
                 self.add(Flow::begin(packet, initiator, by))
             }
-        };
-        #[expect(clippy::indexing_slicing, reason = "checked, or just added")]
-        &mut self.flows[index]
+        }
     }
 
     fn add(&mut self, flow: Flow) -> usize {
@@ -188,6 +223,7 @@ impl FlowTable {
             }
         }
         self.flows.push(flow);
+        self.listening.push(Listening::default());
         index
     }
 

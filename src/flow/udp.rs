@@ -4,10 +4,10 @@ use crate::flow::Flow;
 use crate::packet::Packet;
 
 impl Flow {
-    /// Takes a datagram of this flow into account.
-    pub(super) fn observe_datagram(&mut self, packet: &Packet<'_>, length: u32) {
+    /// Takes a datagram of this flow into account; false where it is a copy of one that was.
+    pub(super) fn observe_datagram(&mut self, packet: &Packet<'_>, length: u32) -> bool {
         if !self.count(packet, length) {
-            return;
+            return false;
         }
         let from_initiator = self.is_from_initiator(packet);
         self.history.push(b'D', from_initiator);
@@ -22,5 +22,6 @@ impl Flow {
                 self.keep_evidence(packet);
             }
         }
+        true
     }
 }

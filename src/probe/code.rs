@@ -1,0 +1,142 @@
+//! Codes of answers: their names, what they mean to an administrator, and what they are worth.
+//!
+//! One table a set, in `src/probe/codes/`: number, name, standing, meaning, separated by tabs,
+//! sorted by number. A code that is not in its table counts by the set's own rule.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::OnceLock;
+
+use crate::words::words;
+
+words! {
+    /// What an answer is worth.
+    Standing {
+        /// The service served.
+        Served = "served",
+        /// A normal part of the dialogue: neither served nor failed yet.
+        Step = "step",
+        /// The service said no.
+        Failed = "failed",
+    }
+}
+
+words! {
+    /// Where a code is from.
+    CodeSet {
+        /// DNS response code (RFC 1035 4.1.1, RFC 6895).
+        DnsRcode = "dns",
+    }
+}
+
+/// The code of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code {
+    /// Where it is from.
+    pub set: CodeSet,
+    /// Its number.
+    pub number: u32,
+}
+
+struct Row {
+    number: u32,
+    name: &'static str,
+    standing: Standing,
+    meaning: &'static str,
+}
+
+impl CodeSet {
+    fn text(self) -> &'static str {
+        match self {
+            CodeSet::DnsRcode => include_str!("codes/dns.tsv"),
+        }
+    }
+
+    /// What a code outside the table is worth, and how it is written.
+    fn of_unknown(self, number: u32) -> (Standing, String) {
+        match self {
+            CodeSet::DnsRcode => (Standing::Failed, format!("RCODE {number}")),
+        }
+    }
+
+    fn rows(self) -> &'static [Row] {
+        static TABLES: OnceLock<Vec<Vec<Row>>> = OnceLock::new();
+        let tables = TABLES.get_or_init(|| {
+            CodeSet::ALL.iter().map(|set| set.text().lines().filter_map(row).collect()).collect()
+        });
+        tables.get(self as usize).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// A line of a table; `None` for a remark.
+fn row(line: &'static str) -> Option<Row> {
+    let mut cells = line.split('\t');
+    let number = cells.next()?;
+    let number = match number.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+        None => number.parse().ok()?,
+    };
+    let name = cells.next()?;
+    let standing = cells.next()?;
+    let standing = *Standing::ALL.iter().find(|known| known.as_str() == standing)?;
+    Some(Row { number, name, standing, meaning: cells.next()? })
+}
+
+impl Code {
+    fn row(self) -> Option<&'static Row> {
+        let rows = self.set.rows();
+        let index = rows.binary_search_by_key(&self.number, |row| row.number).ok()?;
+        rows.get(index)
+    }
+
+    /// Its name, as documents and tools write it.
+    pub fn name(self) -> Cow<'static, str> {
+        match self.row() {
+            Some(row) => row.name.into(),
+            None => self.set.of_unknown(self.number).1.into(),
+        }
+    }
+
+    /// What it means for an administrator: lower case, no full stop; `None` where we do not know.
+    pub fn meaning(self) -> Option<&'static str> {
+        self.row().map(|row| row.meaning).filter(|meaning| !meaning.is_empty())
+    }
+
+    /// What an answer with this code is worth.
+    pub fn standing(self) -> Standing {
+        self.row().map_or_else(|| self.set.of_unknown(self.number).0, |row| row.standing)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_every_table_is_a_code_and_they_are_sorted() {
+        for &set in CodeSet::ALL {
+            let lines = set.text().lines().filter(|line| !line.starts_with('#')).count();
+            assert_eq!(set.rows().len(), lines, "{set}");
+            assert!(set.rows().is_sorted_by(|a, b| a.number < b.number), "{set}");
+            for row in set.rows() {
+                assert!(!row.name.is_empty() && !row.meaning.ends_with('.'), "{set} {}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_has_a_name_a_meaning_and_a_standing() {
+        let refused = Code { set: CodeSet::DnsRcode, number: 5 };
+        assert_eq!(refused.name(), "REFUSED");
+        assert_eq!(refused.standing(), Standing::Failed);
+        assert!(refused.meaning().is_some());
+        let unknown = Code { set: CodeSet::DnsRcode, number: 4000 };
+        assert_eq!((unknown.name().as_ref(), unknown.meaning()), ("RCODE 4000", None));
+    }
+}

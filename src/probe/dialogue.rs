@@ -1,0 +1,332 @@
+//! One flow's messages: puts them together, finds the protocol, and asks its probe.
+//!
+//! Memory is bounded: of a message at most [`MOST_KEPT`] bytes are held, and of a flow whose
+//! protocol is not known yet at most [`MOST_UNKNOWN`].
+
+use crate::net::{End, FrameNumber, SeqNumber, Timestamp, Transport};
+use crate::probe::assembler::{Assembler, Chunk, Piece};
+use crate::probe::{
+    Framing, Meaning, Message, Next, Opening, PROBES, Probe, Recognition, Signal, Speaker, Talk,
+};
+
+/// Bytes held of one message, whatever a probe asks for.
+const MOST_KEPT: usize = 128 << 10;
+
+/// Bytes held of one direction until its protocol is known.
+const MOST_UNKNOWN: usize = 512;
+
+/// Beginnings of segments, or datagrams, that are looked at before a flow is given up.
+const MOST_TRIES: u8 = 12;
+
+/// Listens to both directions of a flow.
+#[derive(Debug)]
+pub struct Dialogue {
+    transport: Transport,
+    /// Ports of both ends: low, high.
+    ports: [u16; 2],
+    talk: Option<(&'static Probe, Box<dyn Talk>)>,
+    /// The low end's direction and the high end's.
+    lanes: [Lane; 2],
+    /// Beginnings that no probe knew.
+    tries: u8,
+    done: bool,
+    /// What one message said, before it is handed on.
+    meanings: Vec<Meaning>,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Lane {
+    assembler: Assembler,
+    /// The beginning of the message under way.
+    buffer: Vec<u8>,
+    /// Its length and the bytes of it worth keeping, once they are known.
+    framed: Option<(u64, usize)>,
+    /// Bytes of it that have passed.
+    passed: u64,
+    /// Bytes of it are missing: nothing more can be added to the buffer.
+    holed: bool,
+    /// No message begins before the next segment.
+    lost: bool,
+}
+
+impl Lane {
+    fn next_message(&mut self) {
+        self.buffer.clear();
+        self.framed = None;
+        self.passed = 0;
+        self.holed = false;
+    }
+
+    fn lose(&mut self) {
+        self.next_message();
+        self.lost = true;
+    }
+}
+
+/// Where and when bytes were captured, and who sent them.
+#[derive(Clone, Copy)]
+struct Place {
+    from: Speaker,
+    frame: FrameNumber,
+    time: Option<Timestamp>,
+}
+
+impl Dialogue {
+    /// Listens to a flow of this transport between these ports, the low end's first.
+    pub fn new(transport: Transport, ports: [u16; 2]) -> Dialogue {
+        Dialogue {
+            transport,
+            ports,
+            talk: None,
+            lanes: [Lane::default(), Lane::default()],
+            tries: 0,
+            done: false,
+            meanings: Vec::new(),
+        }
+    }
+
+    /// Whether nothing more will be heard.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Says with which sequence number the payload of one end begins.
+    pub fn begin(&mut self, end: End, seq: SeqNumber) {
+        self.lane(end).assembler.begin(seq);
+    }
+
+    /// Takes a segment's payload. `length` is that on the wire; `from` who sent it.
+    #[expect(clippy::too_many_arguments, reason = "each is one fact of a segment")]
+    pub fn segment(
+        &mut self,
+        end: End,
+        from: Speaker,
+        seq: SeqNumber,
+        bytes: &[u8],
+        length: u32,
+        frame: FrameNumber,
+        time: Option<Timestamp>,
+        tell: &mut dyn FnMut(Signal),
+    ) {
+        if self.done {
+            return;
+        }
+        let mut assembler = std::mem::take(&mut self.lane(end).assembler);
+        let piece = Piece { seq, bytes, length, frame, time };
+        assembler.take(piece, &mut |chunk| self.chunk(end, from, chunk, tell));
+        self.lane(end).assembler = assembler;
+    }
+
+    /// Takes a datagram.
+    pub fn datagram(
+        &mut self,
+        from: Speaker,
+        bytes: &[u8],
+        length: u32,
+        frame: FrameNumber,
+        time: Option<Timestamp>,
+        tell: &mut dyn FnMut(Signal),
+    ) {
+        if self.done {
+            return;
+        }
+        let place = Place { from, frame, time };
+        if self.talk.is_none() {
+            match self.recognise(from, bytes) {
+                Ok(probe) => self.talk = Some((probe, (probe.begin)(self.transport))),
+                Err(_) => return self.count_try(),
+            }
+        }
+        self.hear(bytes, u64::from(length), place, tell);
+    }
+
+    /// The flow is over: hands on what waits for segments that were never captured.
+    pub fn finish(&mut self, speakers: [Speaker; 2], tell: &mut dyn FnMut(Signal)) {
+        for (end, from) in [End::Low, End::High].into_iter().zip(speakers) {
+            let mut assembler = std::mem::take(&mut self.lane(end).assembler);
+            assembler.finish(&mut |chunk| self.chunk(end, from, chunk, tell));
+        }
+    }
+
+    fn lane(&mut self, end: End) -> &mut Lane {
+        let [low, high] = &mut self.lanes;
+        match end {
+            End::Low => low,
+            End::High => high,
+        }
+    }
+
+    /// Takes the next bytes of a direction.
+    fn chunk(&mut self, end: End, from: Speaker, chunk: Chunk<'_>, tell: &mut dyn FnMut(Signal)) {
+        let place = Place { from, frame: chunk.frame, time: chunk.time };
+        self.skip(end, u64::from(chunk.missing), place, tell);
+        // A new segment: a message may begin here, if none is under way.
+        self.lane(end).lost = false;
+        self.bytes(end, chunk.bytes, place, tell);
+        self.skip(end, u64::from(chunk.cut), place, tell);
+    }
+
+    /// Takes bytes that are not there.
+    fn skip(&mut self, end: End, count: u64, place: Place, tell: &mut dyn FnMut(Signal)) {
+        if count == 0 || self.done {
+            return;
+        }
+        let lane = self.lane(end);
+        match lane.framed {
+            Some((length, _)) if lane.passed + count <= length => {
+                lane.passed += count;
+                lane.holed = true;
+                self.end_message(end, place, tell);
+            }
+            // The beginning of another message is among them.
+            _ => lane.lose(),
+        }
+    }
+
+    fn bytes(&mut self, end: End, mut bytes: &[u8], place: Place, tell: &mut dyn FnMut(Signal)) {
+        while !bytes.is_empty() && !self.done && !self.lane(end).lost {
+            if self.talk.is_none() {
+                return self.look(end, bytes, place, tell);
+            }
+            if self.lane(end).framed.is_none() {
+                let Some(rest) = self.frame(end, bytes, place) else { return };
+                bytes = rest;
+            }
+            let Some((length, keep)) = self.lane(end).framed else { return };
+            let lane = self.lane(end);
+            let left = usize::try_from(length - lane.passed).unwrap_or(usize::MAX);
+            let (now, rest) = bytes.split_at(left.min(bytes.len()));
+            // Where all of it is here, nothing is copied.
+            if lane.buffer.is_empty() && now.len() as u64 == length {
+                lane.next_message();
+                self.hear(now, length, place, tell);
+            } else {
+                if !lane.holed {
+                    let wanted = keep.saturating_sub(lane.buffer.len()).min(now.len());
+                    lane.buffer.extend_from_slice(now.get(..wanted).unwrap_or_default());
+                }
+                lane.passed += now.len() as u64;
+                self.end_message(end, place, tell);
+            }
+            bytes = rest;
+        }
+    }
+
+    /// Finds the length of the message that begins in the buffer, or with these bytes. Gives the
+    /// bytes that are still to be taken; `None` where more are needed, or it is no message.
+    fn frame<'a>(&mut self, end: End, bytes: &'a [u8], place: Place) -> Option<&'a [u8]> {
+        let (_, talk) = self.talk.as_ref()?;
+        let lane = match end {
+            End::Low => &mut self.lanes[0],
+            End::High => &mut self.lanes[1],
+        };
+        let mut bytes = bytes;
+        loop {
+            let known = if lane.buffer.is_empty() { bytes } else { &lane.buffer };
+            match talk.framing(place.from, known) {
+                // A message that is shorter than the bytes that told its length is none.
+                Framing::Message { length, keep }
+                    if length > 0 && lane.buffer.len() as u64 <= length =>
+                {
+                    lane.framed = Some((length, keep.min(MOST_KEPT)));
+                    lane.passed = lane.buffer.len() as u64;
+                    return Some(bytes);
+                }
+                Framing::Needs(needed) if needed > known.len() && needed <= MOST_KEPT => {
+                    let wanted = (needed - lane.buffer.len()).min(bytes.len());
+                    let (now, rest) = bytes.split_at(wanted);
+                    lane.buffer.extend_from_slice(now);
+                    bytes = rest;
+                    if lane.buffer.len() < needed {
+                        return None;
+                    }
+                }
+                Framing::Message { .. } | Framing::Needs(_) | Framing::Lost => {
+                    lane.lose();
+                    self.count_try();
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Hands on the message under way, if it is whole.
+    fn end_message(&mut self, end: End, place: Place, tell: &mut dyn FnMut(Signal)) {
+        let lane = self.lane(end);
+        if lane.framed.is_none_or(|(length, _)| lane.passed < length) {
+            return;
+        }
+        let length = lane.passed;
+        let mut buffer = std::mem::take(&mut lane.buffer);
+        lane.next_message();
+        self.hear(&buffer, length, place, tell);
+        buffer.clear();
+        self.lane(end).buffer = buffer;
+    }
+
+    fn hear(&mut self, bytes: &[u8], length: u64, place: Place, tell: &mut dyn FnMut(Signal)) {
+        let Some((probe, talk)) = &mut self.talk else { return };
+        let Place { from, frame, time } = place;
+        let message = Message { from, bytes, length, frame, time };
+        let next = talk.hear(&message, &mut self.meanings);
+        let protocol = probe.name;
+        for meaning in self.meanings.drain(..) {
+            tell(Signal { protocol, frame, time, from, meaning });
+        }
+        match next {
+            Next::Stay => {}
+            Next::Become(probe) => self.talk = Some((probe, (probe.begin)(self.transport))),
+            Next::Done => self.done = true,
+        }
+    }
+
+    /// Looks for the protocol.
+    fn look(&mut self, end: End, bytes: &[u8], place: Place, tell: &mut dyn FnMut(Signal)) {
+        let mut known = std::mem::take(&mut self.lane(end).buffer);
+        known.extend_from_slice(bytes);
+        match self.recognise(place.from, &known) {
+            Ok(probe) => {
+                self.talk = Some((probe, (probe.begin)(self.transport)));
+                let other = end.opposite();
+                let earlier = std::mem::take(&mut self.lane(other).buffer);
+                let opposite = match place.from {
+                    Speaker::Initiator => Speaker::Responder,
+                    Speaker::Responder => Speaker::Initiator,
+                };
+                self.bytes(other, &earlier, Place { from: opposite, ..place }, tell);
+                self.bytes(end, &known, place, tell);
+            }
+            Err(true) if known.len() < MOST_UNKNOWN => self.lane(end).buffer = known,
+            Err(_) => self.count_try(),
+        }
+    }
+
+    /// The probe that knows these bytes; else whether more bytes may help.
+    fn recognise(&self, from: Speaker, bytes: &[u8]) -> Result<&'static Probe, bool> {
+        let fits = |probe: &&'static Probe| {
+            probe
+                .ports
+                .iter()
+                .any(|&(transport, port)| transport == self.transport && self.ports.contains(&port))
+        };
+        let mut perhaps = false;
+        for port_fits in [true, false] {
+            for probe in PROBES.iter().filter(|probe| fits(probe) == port_fits) {
+                let opening = Opening { transport: self.transport, from, port_fits, bytes };
+                match (probe.recognise)(&opening) {
+                    Recognition::Yes => return Ok(probe),
+                    Recognition::Perhaps => perhaps = true,
+                    Recognition::No => {}
+                }
+            }
+        }
+        Err(perhaps)
+    }
+
+    /// Counts bytes that began no message.
+    fn count_try(&mut self) {
+        self.tries += 1;
+        self.done |= self.tries >= MOST_TRIES;
+    }
+}

@@ -1,0 +1,171 @@
+//! What a flow's application said, in few words: the sum of its signals.
+//!
+//! Bounded, whatever a flow says: of each kind of thing so many are kept, and the rest is
+//! counted.
+
+use crate::net::{FrameNumber, Timestamp};
+use crate::probe::{Announcement, Code, Meaning, Signal, Speaker, Standing, Uuid};
+
+/// Failures kept that nothing made good.
+const MOST_FAILURES: usize = 16;
+
+/// Announcements, names and services kept of each.
+const MOST_TOLD: usize = 1024;
+
+/// An answer, or a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The protocol, by the name of its probe.
+    pub protocol: &'static str,
+    /// What was asked for.
+    pub subject: String,
+    /// The code of the answer.
+    pub code: Option<Code>,
+    /// What else it says.
+    pub detail: Option<String>,
+    /// Frame that shows it.
+    pub frame: FrameNumber,
+    /// When that was captured.
+    pub time: Option<Timestamp>,
+}
+
+/// What the application above a flow asked and answered.
+#[derive(Clone, Debug, Default)]
+pub struct Heard {
+    /// The protocol that was recognised last.
+    pub protocol: Option<&'static str>,
+    /// The first thing that was asked for.
+    pub asked: Option<Answer>,
+    /// The newest answer that serves.
+    pub served: Option<Answer>,
+    /// The newest answer that is neither.
+    pub step: Option<Answer>,
+    /// Answers that fail, and that no later one about the same subject made good, in order.
+    pub failures: Vec<Answer>,
+    /// Interfaces that were called, in order, each once.
+    pub calls: Vec<(Uuid, FrameNumber)>,
+    /// Endpoints that were announced, each once.
+    pub announced: Vec<(Announcement, FrameNumber)>,
+    /// Names that were given to addresses, each once.
+    pub names: Vec<(std::net::IpAddr, String)>,
+    /// Purposes and the hosts that serve them, each once.
+    pub serves: Vec<(String, String)>,
+    /// Every signal, where somebody wants them.
+    pub signals: Option<Vec<Signal>>,
+}
+
+impl Heard {
+    /// Nothing heard yet. `keep_signals` says whether every signal is kept, without bound.
+    pub fn new(keep_signals: bool) -> Heard {
+        Heard { signals: keep_signals.then(Vec::new), ..Heard::default() }
+    }
+
+    /// Takes a signal into account.
+    pub fn take(&mut self, signal: Signal) {
+        if let Some(signals) = &mut self.signals {
+            signals.push(signal.clone());
+        }
+        let Signal { protocol, frame, time, from, meaning } = signal;
+        self.protocol = Some(protocol);
+        let answer =
+            |subject, code, detail| Answer { protocol, subject, code, detail, frame, time };
+        match meaning {
+            Meaning::Asked { subject } => {
+                if self.asked.is_none() && from == Speaker::Initiator {
+                    self.asked = Some(answer(subject, None, None));
+                }
+            }
+            Meaning::Answered { subject, standing, code, detail } => {
+                let answer = answer(subject, code, detail);
+                match standing {
+                    Standing::Served => {
+                        self.failures.retain(|failure| failure.subject != answer.subject);
+                        self.served = Some(answer);
+                    }
+                    Standing::Step => self.step = Some(answer),
+                    Standing::Failed => self.fail(answer),
+                }
+            }
+            Meaning::Announced(announcement) => {
+                if self.announced.iter().all(|(known, _)| *known != announcement) {
+                    keep(&mut self.announced, (announcement, frame));
+                }
+            }
+            Meaning::Calls { uuid } => {
+                if self.calls.iter().all(|&(known, _)| known != uuid) {
+                    keep(&mut self.calls, (uuid, frame));
+                }
+            }
+            Meaning::Named { address, name } => {
+                if !self.names.contains(&(address, name.clone())) {
+                    keep(&mut self.names, (address, name));
+                }
+            }
+            Meaning::Serves { purpose, host } => {
+                let both = (purpose, host);
+                if !self.serves.contains(&both) {
+                    keep(&mut self.serves, both);
+                }
+            }
+        }
+    }
+
+    /// The first failure about a subject counts: repeats say nothing new.
+    fn fail(&mut self, answer: Answer) {
+        let known =
+            |failure: &Answer| failure.subject == answer.subject && failure.code == answer.code;
+        if !self.failures.iter().any(known) && self.failures.len() < MOST_FAILURES {
+            self.failures.push(answer);
+        }
+    }
+}
+
+fn keep<T>(list: &mut Vec<T>, item: T) {
+    if list.len() < MOST_TOLD {
+        list.push(item);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::CodeSet;
+
+    fn answered(frame: u64, subject: &str, number: u32) -> Signal {
+        let code = Code { set: CodeSet::DnsRcode, number };
+        Signal {
+            protocol: "DNS",
+            frame: FrameNumber(frame),
+            time: None,
+            from: Speaker::Responder,
+            meaning: Meaning::Answered {
+                subject: subject.to_owned(),
+                standing: code.standing(),
+                code: Some(code),
+                detail: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_failure_stands_until_the_same_thing_is_served() {
+        let mut heard = Heard::new(false);
+        heard.take(answered(1, "a.example", 2));
+        heard.take(answered(2, "b.example", 5));
+        heard.take(answered(3, "b.example", 5));
+        heard.take(answered(4, "a.example", 0));
+        let left: Vec<_> = heard.failures.iter().map(|answer| answer.frame.0).collect();
+        assert_eq!(left, [2]);
+        assert_eq!(heard.served.unwrap().subject, "a.example");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut heard = Heard::new(false);
+        for frame in 0..100 {
+            heard.take(answered(frame, &format!("{frame}.example"), 5));
+        }
+        assert_eq!(heard.failures.len(), MOST_FAILURES);
+        assert!(heard.signals.is_none());
+    }
+}

@@ -1,0 +1,217 @@
+//! Compares what the probes read with what tshark's fields print for the same frames, over the
+//! real captures, where both are present.
+//!
+//! `cargo test --release --test probes -- --nocapture` prints the agreement of each field and what
+//! differs. `PORTMORTEM_PROBES=dns,ldap` looks at fields that begin so, `PORTMORTEM_CAPTURES=smb`
+//! at captures whose names hold the word.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use portmortem::capture::{FrameBatch, Reading, open};
+use portmortem::flow::{FlowTable, KnownPorts};
+use portmortem::packet::decode;
+use portmortem::probe::{CodeSet, Meaning, Signal};
+
+/// A field of tshark's, and what of a signal it shows.
+struct Field {
+    name: &'static str,
+    /// The values that a signal has for it, as tshark writes them.
+    of: fn(&Signal) -> Option<String>,
+}
+
+const FIELDS: &[Field] =
+    &[Field { name: "dns.flags.rcode", of: |signal| number(signal, CodeSet::DnsRcode) }];
+
+/// Differences that were looked at: capture, field, frame, and who is right. A frame of 0 stands
+/// for the whole capture.
+const EXPLAINED: &[(&str, &str, u64, &str)] = &[];
+
+/// The number of a code of this set.
+fn number(signal: &Signal, set: CodeSet) -> Option<String> {
+    match &signal.meaning {
+        Meaning::Answered { code: Some(code), .. } if code.set == set => {
+            Some(code.number.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// Frame and value, each as often as it occurs.
+type Values = BTreeMap<(u64, String), usize>;
+
+fn wanted(name: &str, variable: &str) -> bool {
+    env::var(variable).is_ok_and(|words| words.split(',').any(|word| name.contains(word)))
+        || env::var(variable).is_err()
+}
+
+fn fields() -> impl Iterator<Item = &'static Field> {
+    FIELDS.iter().filter(|field| wanted(field.name, "PORTMORTEM_PROBES"))
+}
+
+fn captures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures/open");
+    let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| wanted(path.file_name().unwrap().to_str().unwrap(), "PORTMORTEM_CAPTURES"));
+    paths.sort();
+    paths
+}
+
+/// What tshark prints, by field; `None` where it cannot read the capture.
+fn theirs(path: &Path) -> Option<BTreeMap<&'static str, Values>> {
+    let mut command = Command::new("tshark");
+    command.args(["-n", "-o", "http.desegment_body:FALSE", "-r"]).arg(path);
+    command.args(["-T", "fields", "-E", "occurrence=a", "-E", "aggregator=|"]);
+    command.args(["-e", "frame.number"]);
+    for field in fields() {
+        command.args(["-e", field.name]);
+    }
+    let output = command.output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut found: BTreeMap<&str, Values> = BTreeMap::new();
+    for line in text.lines() {
+        let mut cells = line.split('\t');
+        let frame = cells.next()?.parse().ok()?;
+        for (field, cell) in fields().zip(cells) {
+            for value in cell.split('|').filter(|value| !value.is_empty()) {
+                let values = found.entry(field.name).or_default();
+                *values.entry((frame, plain(value))).or_default() += 1;
+            }
+        }
+    }
+    output.status.success().then_some(found).or((!text.is_empty()).then(BTreeMap::new))
+}
+
+/// A number without its base, as some versions of tshark write it; else the text itself.
+fn plain(value: &str) -> String {
+    match value.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16)) {
+        Some(Ok(number)) => number.to_string(),
+        _ => value.to_ascii_lowercase(),
+    }
+}
+
+/// What the probes say, by field.
+fn ours(path: &Path) -> BTreeMap<&'static str, Values> {
+    let mut found: BTreeMap<&str, Values> = BTreeMap::new();
+    let Ok(mut reader) = open(path, "capture", Reading::default()) else { return found };
+    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000).keeping_signals();
+    let mut spare = FrameBatch::default();
+    while let Some(batch) = reader.next_batch(spare) {
+        for packet in batch.frames().filter_map(|frame| decode(frame).ok()) {
+            table.observe(&packet);
+        }
+        spare = batch;
+    }
+    let (flows, _) = table.into_flows();
+    for signal in flows.iter().filter_map(|flow| flow.heard.as_ref()?.signals.as_ref()).flatten() {
+        for field in fields() {
+            if let Some(value) = (field.of)(signal) {
+                let values = found.entry(field.name).or_default();
+                *values.entry((signal.frame.0, plain(&value))).or_default() += 1;
+            }
+        }
+    }
+    found
+}
+
+/// How two sides agree on a field.
+#[derive(Default)]
+struct Agreement {
+    agree: usize,
+    explained: usize,
+    differences: Vec<String>,
+}
+
+fn compare(capture: &str, agreements: &mut BTreeMap<&'static str, Agreement>, path: &Path) {
+    let Some(theirs) = theirs(path) else { return };
+    let ours = ours(path);
+    let nothing = Values::new();
+    for field in fields() {
+        let theirs = theirs.get(field.name).unwrap_or(&nothing);
+        let ours = ours.get(field.name).unwrap_or(&nothing);
+        let agreement = agreements.entry(field.name).or_default();
+        let keys: BTreeSet<_> = theirs.keys().chain(ours.keys()).collect();
+        for key in keys {
+            let (their, our) =
+                (theirs.get(key).copied().unwrap_or(0), ours.get(key).copied().unwrap_or(0));
+            agreement.agree += their.min(our);
+            let explained = EXPLAINED.iter().any(|(of, name, frame, _)| {
+                *of == capture && *name == field.name && (*frame == 0 || *frame == key.0)
+            });
+            if their != our && explained {
+                agreement.explained += their.abs_diff(our);
+            } else {
+                for _ in 0..their.abs_diff(our) {
+                    let who = if their > our { "tshark only" } else { "only here" };
+                    let line = format!("{capture} frame {} {} = {}: {who}", key.0, field.name, key.1);
+                    agreement.differences.push(line);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_probes_read_is_what_tshark_reads() {
+    let captures = captures();
+    let tshark = Command::new("tshark").arg("--version").output();
+    if captures.is_empty() || tshark.is_err() {
+        eprintln!("skipped: the captures or tshark are not here");
+        return;
+    }
+    let left = Mutex::new(captures.iter());
+    let all: Mutex<BTreeMap<&'static str, Agreement>> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, Into::into) {
+            scope.spawn(|| {
+                loop {
+                    let Some(path) = left.lock().unwrap().next() else { return };
+                    let mut found = BTreeMap::new();
+                    compare(path.file_name().unwrap().to_str().unwrap(), &mut found, path);
+                    let mut all = all.lock().unwrap();
+                    for (name, agreement) in found {
+                        let sum = all.entry(name).or_default();
+                        sum.agree += agreement.agree;
+                        sum.explained += agreement.explained;
+                        sum.differences.extend(agreement.differences);
+                    }
+                }
+            });
+        }
+    });
+    let mut poor = Vec::new();
+    for (name, mut agreement) in all.into_inner().unwrap() {
+        agreement.differences.sort();
+        let differ = agreement.differences.len();
+        let sum = agreement.agree + differ;
+        #[expect(clippy::cast_precision_loss, reason = "counts of frames")]
+        let share = agreement.agree as f64 / sum.max(1) as f64;
+        println!(
+            "{name}: {share:.4} ({} agree, {differ} differ, {} more are explained)",
+            agreement.agree, agreement.explained
+        );
+        for line in agreement.differences.iter().take(40) {
+            println!("  {line}");
+        }
+        if share < 0.99 || sum == 0 && env::var("PORTMORTEM_CAPTURES").is_err() {
+            poor.push(name);
+        }
+    }
+    assert!(poor.is_empty(), "agree on less than 0.99, or on nothing: {poor:?}");
+}
