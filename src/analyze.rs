@@ -6,7 +6,7 @@
 //! and the number of threads cannot change a result. Small captures go one to a thread. Results
 //! are put together in the order of the inputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -236,9 +236,10 @@ impl Pipeline<'_> {
         } else {
             self.sequential(reader.as_mut())
         };
-        let summary = reader.finish();
+        let mut summary = reader.finish();
         // No two flows of a capture begin with the same frame.
         flows.sort_unstable_by_key(|flow| flow.first_frame);
+        learn(&mut summary, &flows);
         let waits = self.config.options.waits;
         let circumstances = Circumstances {
             // What was left out at the end could not have shown an answer.
@@ -340,6 +341,22 @@ impl Pipeline<'_> {
         }
         dealt
     }
+}
+
+/// Names and purposes kept of those that the packets of one capture tell.
+const MOST_LEARNED: usize = 10_000;
+
+/// Adds what the packets tell of hosts to what the capture stores of them, each once.
+fn learn(summary: &mut CaptureSummary, flows: &[Flow]) {
+    let heard = || flows.iter().filter_map(|flow| flow.heard.as_deref());
+    let mut known: BTreeSet<_> = summary.names.iter().cloned().collect();
+    let names = heard().flat_map(|heard| &heard.names);
+    let new = names.filter(|name| known.insert((*name).clone())).take(MOST_LEARNED);
+    summary.names.extend(new.cloned());
+    let mut known = BTreeSet::new();
+    let serves = heard().flat_map(|heard| &heard.serves);
+    let new = serves.filter(|serves| known.insert((*serves).clone())).take(MOST_LEARNED);
+    summary.serves.extend(new.cloned());
 }
 
 /// The packets of a batch by shard, and its frames that hold none.

@@ -161,8 +161,10 @@ pub struct CaptureRecord {
     pub skipped: Vec<SkippedRecord>,
     /// What went wrong, in order.
     pub problems: Vec<ProblemRecord>,
-    /// Names for addresses that the capture stores.
+    /// Names for addresses that the capture stores, or that its packets tell.
     pub names: Vec<NameRecord>,
+    /// Hosts that serve a purpose, as its packets tell (DNS SRV records).
+    pub serves: Vec<ServesRecord>,
     /// Remarks stored in the capture.
     pub comments: Vec<CommentRecord>,
     /// Remarks beyond the first few.
@@ -177,6 +179,16 @@ pub struct NameRecord {
     pub address: IpAddr,
     /// Its name.
     pub name: String,
+}
+
+/// A host that serves a purpose, by the word of a name server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServesRecord {
+    /// The purpose, as it is asked for: `_ldap._tcp.dc._msdcs.example.com`.
+    pub purpose: String,
+    /// Name of the host.
+    pub host: String,
 }
 
 /// Counts of flows by class.
@@ -305,6 +317,11 @@ impl CaptureRecord {
                 .names
                 .into_iter()
                 .map(|(address, name)| NameRecord { address, name })
+                .collect(),
+            serves: summary
+                .serves
+                .into_iter()
+                .map(|(purpose, host)| ServesRecord { purpose, host })
                 .collect(),
             comments: summary
                 .comments

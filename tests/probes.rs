@@ -24,7 +24,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use portmortem::capture::{FrameBatch, Reading, open};
-use portmortem::flow::{FlowTable, KnownPorts};
+use portmortem::flow::{FlowTable, Hearing, KnownPorts};
 use portmortem::packet::decode;
 use portmortem::probe::{CodeSet, Meaning, Signal};
 
@@ -110,7 +110,7 @@ fn plain(value: &str) -> String {
 fn ours(path: &Path) -> BTreeMap<&'static str, Values> {
     let mut found: BTreeMap<&str, Values> = BTreeMap::new();
     let Ok(mut reader) = open(path, "capture", Reading::default()) else { return found };
-    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000).keeping_signals();
+    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000).hearing(Hearing::Signals);
     let mut spare = FrameBatch::default();
     while let Some(batch) = reader.next_batch(spare) {
         for packet in batch.frames().filter_map(|frame| decode(frame).ok()) {
@@ -159,7 +159,8 @@ fn compare(capture: &str, agreements: &mut BTreeMap<&'static str, Agreement>, pa
             } else {
                 for _ in 0..their.abs_diff(our) {
                     let who = if their > our { "tshark only" } else { "only here" };
-                    let line = format!("{capture} frame {} {} = {}: {who}", key.0, field.name, key.1);
+                    let line =
+                        format!("{capture} frame {} {} = {}: {who}", key.0, field.name, key.1);
                     agreement.differences.push(line);
                 }
             }

@@ -66,8 +66,11 @@ pub struct CaptureSummary {
     pub first_seen: Option<Timestamp>,
     /// Latest time of a frame.
     pub last_seen: Option<Timestamp>,
-    /// Names for addresses that the capture stores (pcapng name resolution blocks), in order.
+    /// Names for addresses, in order: those that the capture stores (pcapng name resolution
+    /// blocks), then those that its packets tell.
     pub names: Vec<(IpAddr, String)>,
+    /// Purposes and the names of the hosts that serve them, as its packets tell (DNS SRV records).
+    pub serves: Vec<(String, String)>,
     /// Comments in order, the first [`CaptureSummary::MOST_COMMENTS`] of them.
     pub comments: Vec<Comment>,
     /// Comments beyond those.
@@ -95,6 +98,7 @@ impl CaptureSummary {
             first_seen: None,
             last_seen: None,
             names: Vec::new(),
+            serves: Vec::new(),
             comments: Vec::new(),
             comments_left_out: 0,
             problems: Vec::new(),

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::diagnosis::{Evidence, FindingKind};
-use crate::matrix::{Cell, Need, Outcome, Requirement, in_order_of_time, is_weak, service_failed};
+use crate::matrix::{
+    Cell, Need, Outcome, Requirement, bounded, in_order_of_time, is_weak, service_failed,
+};
 use crate::verdict::record::{
     Class, EvidenceKind, JudgedFlow, Origin, Sender, ServiceOutcome, Verdict,
 };
@@ -151,6 +153,12 @@ pub(super) fn answer_of(flow: &JudgedFlow) -> String {
         ServiceOutcome::Failed
         | ServiceOutcome::Served
         | ServiceOutcome::Silent
-        | ServiceOutcome::NotExamined => code.chars().take(60).collect(),
+        | ServiceOutcome::NotExamined => {
+            let detail = flow.service.detail.as_deref();
+            let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+            let frame = flow.service.frame;
+            let frame = frame.map(|frame| format!(" in frame {frame}")).unwrap_or_default();
+            format!("{}{}{frame}", bounded(code, 60), bounded(&detail, 400))
+        }
     }
 }

@@ -7,9 +7,9 @@ use crate::capture::Severity;
 use crate::diagnosis::cause::{Weight, Weights, fails_at_last, failures};
 use crate::diagnosis::wording::{Words, explanation, next_step, title};
 use crate::diagnosis::{Evidence, Finding, FindingKind, FirewallRequest};
-use crate::matrix::{Cell, Outcome, Requirement, count_of, is_weak, list_of};
+use crate::matrix::{Cell, Outcome, Requirement, count_of, is_weak, list_of, service_failed};
 use crate::net::Transport;
-use crate::verdict::record::{Class, JudgedFlow};
+use crate::verdict::record::{Class, JudgedFlow, ServiceOutcome};
 
 /// Destinations that the finding about other failures names.
 const NAMED_DESTINATIONS: usize = 5;
@@ -76,7 +76,17 @@ fn groups<'a>(evidence: &Evidence<'a>) -> BTreeMap<Key, Vec<Share<'a>>> {
         let failures = || failures(evidence, cell);
         let all = || failures().into_values().flatten().collect();
         match cell.outcome {
-            Outcome::Open => {}
+            Outcome::Open => {
+                let flows = evidence.flows_of(&cell.flows);
+                let with = |outcome| move |flow: &&JudgedFlow| flow.service.outcome == outcome;
+                if !flows.iter().any(with(ServiceOutcome::Served)) {
+                    let silent: Vec<_> =
+                        flows.into_iter().filter(with(ServiceOutcome::Silent)).collect();
+                    if !silent.is_empty() {
+                        add(FindingKind::ServiceSilent, silent);
+                    }
+                }
+            }
             Outcome::CannotTell => add(FindingKind::CannotTell, evidence.flows_of(&cell.flows)),
             Outcome::NotExercised => add(FindingKind::NotExercised, Vec::new()),
             Outcome::Mixed => add(FindingKind::Mixed, all()),
@@ -109,6 +119,12 @@ fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) ->
         | FindingKind::Unreachable
         | FindingKind::RefusedByHost
         | FindingKind::ServiceFailed => failed,
+        // The connection was accepted: more than this capture is needed to call it a fault.
+        FindingKind::ServiceSilent => failed.max(Severity::Warning),
+        // Where the path always worked, the service served some of what it was asked for.
+        FindingKind::Mixed if share.flows.iter().all(|flow| service_failed(flow)) => {
+            failed.max(Severity::Warning)
+        }
         // What works at last is no error any more.
         FindingKind::Mixed if fails_at_last(evidence, share.cell) => failed,
         FindingKind::Mixed => failed.max(Severity::Warning),

@@ -37,6 +37,8 @@ words! {
         RefusedByHost = "refused_by_host",
         /// The path works, the service does not.
         ServiceFailed = "service_failed",
+        /// The path works, and the service never sent a byte back.
+        ServiceSilent = "service_silent",
         /// Some attempts work, some fail.
         Mixed = "mixed",
         /// A name or block that was given a role and that no capture shows.
@@ -203,6 +205,8 @@ mod tests {
     fn each_failure_has_its_finding_and_only_a_rule_that_mends_is_asked_for() {
         use Verdict::{Established, HalfOpen, NoReply, Prohibited, Refused, Unconfirmed};
         let failed = |id| failing(call(id, 389, Established), ServiceOutcome::Failed);
+        let silent = |id| failing(call(id, 389, Established), ServiceOutcome::Silent);
+        let served = |id| failing(call(id, 389, Established), ServiceOutcome::Served);
         let refused = |id, origin| refused_by(call(id, 389, Refused), origin);
         for (what, flows, expected, asked) in [
             ("open", vec![call(1, 389, Established)], vec![], false),
@@ -248,6 +252,20 @@ mod tests {
             ),
             ("unconfirmed", vec![call(1, 389, Unconfirmed)], vec!["error unconfirmed"], false),
             ("a failing service", vec![failed(1)], vec!["error service_failed"], false),
+            ("a silent service", vec![silent(1)], vec!["warning service_silent"], false),
+            ("a service that speaks once", vec![served(1), silent(2)], vec![], false),
+            (
+                "a service that failed once and works",
+                vec![failed(1), served(2)],
+                vec!["warning mixed"],
+                false,
+            ),
+            (
+                "a service that worked once and fails",
+                vec![served(1), failed(2)],
+                vec!["warning mixed"],
+                false,
+            ),
             ("a lone SYN", vec![weak(call(1, 389, NoReply))], vec!["info cannot_tell"], false),
             ("half open", vec![call(1, 389, HalfOpen)], vec!["info cannot_tell"], false),
             (

@@ -122,6 +122,9 @@ pub(super) fn title(words: &Words<'_, '_>, kind: FindingKind, shares: &[Share<'_
         FindingKind::ServiceFailed => {
             format!("{from} reaches {to}, and the service fails, on {on}")
         }
+        FindingKind::ServiceSilent => {
+            format!("{from} reaches {to}, and the service says nothing, on {on}")
+        }
         FindingKind::Mixed => format!("{from} reaches {to} in some attempts only on {on}"),
         FindingKind::CannotTell => {
             format!("the captures cannot tell whether {from} reaches {to} on {on}")
@@ -197,6 +200,9 @@ fn told(words: &Words<'_, '_>, kind: FindingKind, share: &Share<'_>) -> String {
     if kind == FindingKind::ServiceFailed {
         text = format!("{text}, the service answered: {}", answer_of(first));
     }
+    if let (FindingKind::ServiceSilent, Some(detail)) = (kind, &first.service.detail) {
+        text = format!("{text}, {detail}");
+    }
     text
 }
 
@@ -228,6 +234,11 @@ fn meaning(kind: FindingKind) -> &'static str {
         }
         FindingKind::ServiceFailed => {
             "The path is open, so this is no matter of ports: the answer of the service tells why"
+        }
+        FindingKind::ServiceSilent => {
+            "The connection is accepted, and no byte comes back: a service that hangs or is \
+             overloaded looks like this; so does a device that accepts calls for the host, and \
+             lets none through"
         }
         FindingKind::Mixed => {
             "A rule that was changed meanwhile looks like this; so do two paths of which one is \
@@ -290,6 +301,9 @@ pub(super) fn next_step(
         FindingKind::ServiceFailed => {
             format!("open the frames named here, and look at the service's own log on {to}")
         }
+        FindingKind::ServiceSilent => format!(
+            "look on {to} whether the request arrives and the service runs; capture there too"
+        ),
         FindingKind::Mixed => format!(
             "{ask}compare the attempts that worked with those that failed: time, capture, and what \
              was changed between them"

@@ -22,7 +22,7 @@ mod udp;
 pub use evidence::{Evidence, EvidenceKind, Sender};
 pub use history::History;
 pub use services::{KnownPorts, service_name};
-pub use table::FlowTable;
+pub use table::{FlowTable, Hearing};
 pub use tcp::{Handshake, TcpFacts};
 
 use crate::flow::duplicates::Recent;
@@ -105,6 +105,8 @@ pub struct Flow {
     pub evidence: Vec<Evidence>,
     /// What the first packet was wrapped in.
     pub encapsulation: Encapsulation,
+    /// Frame and time of the initiator's first payload.
+    pub asked: Option<(FrameNumber, Option<Timestamp>)>,
     /// What its payload said, as far as a probe knows its protocol.
     pub heard: Option<Box<Heard>>,
 }
@@ -131,6 +133,7 @@ impl Flow {
             history: History::default(),
             evidence: Vec::new(),
             encapsulation: packet.encapsulation,
+            asked: None,
             heard: None,
         }
     }
@@ -175,6 +178,9 @@ impl Flow {
         }
         sender.packets += 1;
         sender.bytes += u64::from(length);
+        if from_initiator && length > 0 && self.asked.is_none() {
+            self.asked = Some((packet.frame, packet.time));
+        }
         true
     }
 
@@ -192,6 +198,7 @@ impl Flow {
         self.tcp.reset_by = self.tcp.reset_by.map(evidence::opposite);
         // These were said of the packets of what is the responder now.
         self.tcp.reset_before_answer = false;
+        self.asked = None;
         self.prohibited = false;
         self.unreachable = false;
         for evidence in &mut self.evidence {

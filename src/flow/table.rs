@@ -27,8 +27,18 @@ pub struct FlowTable {
     skipped: SkippedTally,
     /// What listens to each flow.
     listening: Vec<Listening>,
-    /// Whether flows keep every signal of their probes.
-    keep_signals: bool,
+    hearing: Hearing,
+}
+
+/// How well a table hears what the payload says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// Payload is left alone: to measure what the probes cost.
+    Nothing,
+    /// Flows keep what their probes heard, in sum.
+    Sums,
+    /// Flows keep every signal too, without bound: to compare them with what others read.
+    Signals,
 }
 
 impl FlowTable {
@@ -42,15 +52,14 @@ impl FlowTable {
             attempts: HashMap::default(),
             skipped: SkippedTally::default(),
             listening: Vec::new(),
-            keep_signals: false,
+            hearing: Hearing::Sums,
         }
     }
 
-    /// The same table, whose flows keep every signal of their probes, without bound: to compare
-    /// them with what other programs read.
+    /// The same table, hearing more or less.
     #[must_use]
-    pub fn keeping_signals(self) -> FlowTable {
-        FlowTable { keep_signals: true, ..self }
+    pub fn hearing(self, hearing: Hearing) -> FlowTable {
+        FlowTable { hearing, ..self }
     }
 
     /// Takes a packet into account.
@@ -79,7 +88,7 @@ impl FlowTable {
                 if let (Some(flow), Some(listening)) = both
                     && flow.observe_datagram(packet, length)
                 {
-                    listening.datagram(flow, packet, length, self.keep_signals);
+                    listening.datagram(flow, packet, length, self.hearing);
                 }
             }
             Body::IcmpError(error) => self.observe_icmp_error(packet, error),
@@ -89,7 +98,7 @@ impl FlowTable {
     /// The flows in the order in which they began, and the packets that belong to none.
     pub fn into_flows(mut self) -> (Vec<Flow>, SkippedTally) {
         for (flow, listening) in self.flows.iter_mut().zip(&mut self.listening) {
-            listening.finish(flow, self.keep_signals);
+            listening.finish(flow, self.hearing);
         }
         (self.flows, self.skipped)
     }
@@ -132,7 +141,7 @@ impl FlowTable {
     fn listen(&mut self, index: usize, packet: &Packet<'_>, segment: Segment) {
         let both = (self.flows.get_mut(index), self.listening.get_mut(index));
         if let (Some(flow), Some(listening)) = both {
-            listening.segment(flow, packet, segment, self.keep_signals);
+            listening.segment(flow, packet, segment, self.hearing);
         }
     }
 

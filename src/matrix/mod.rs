@@ -26,7 +26,7 @@ use std::fmt;
 pub(crate) use assess::in_order_of_time;
 pub use assess::{Assessment, assess};
 pub(crate) use explain::{
-    count_of, is_weak, list_of, seen, service_failed, several_captures, then,
+    bounded, count_of, is_weak, list_of, seen, service_failed, several_captures, then,
 };
 pub use fault::{Error, Fault, Position};
 pub use given::{parse_role_argument, parse_roles_file};

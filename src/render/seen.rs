@@ -168,6 +168,19 @@ fn service(flow: &JudgedFlow) -> String {
     text
 }
 
+/// What the service did, whatever it was: "service served: A dc1.example.com, NOERROR, frame 7".
+pub(super) fn service_of(flow: &JudgedFlow) -> String {
+    let service = &flow.service;
+    let frame = service.frame.map(|frame| format!("frame {frame}"));
+    let told: Vec<String> =
+        [service.detail.clone(), service.code.clone(), frame].into_iter().flatten().collect();
+    let outcome = phrase::words(service.outcome.as_str());
+    match told.is_empty() {
+        true => format!("service {outcome}"),
+        false => format!("service {outcome}: {}", told.join(", ")),
+    }
+}
+
 /// The kinds of packets and their senders, by first appearance.
 fn kinds(evidence: &[EvidenceRecord]) -> Vec<(EvidenceKind, Sender)> {
     let mut kinds = Vec::new();

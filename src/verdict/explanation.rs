@@ -304,11 +304,16 @@ impl<'a> Seen<'a> {
     /// milliseconds below one second.
     fn age(&self) -> Option<String> {
         let end = self.circumstances.capture_end?;
-        let milliseconds = end.since(self.flow.first_seen?).max(0) / 1_000_000;
-        Some(match milliseconds {
-            0..1_000 => format!("{milliseconds} ms"),
-            _ => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
-        })
+        Some(seconds(end.since(self.flow.first_seen?)))
+    }
+}
+
+/// Nanoseconds as seconds with one digit, or milliseconds below one second.
+pub(super) fn seconds(nanoseconds: i64) -> String {
+    let milliseconds = nanoseconds.max(0) / 1_000_000;
+    match milliseconds {
+        0..1_000 => format!("{milliseconds} ms"),
+        _ => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
     }
 }
 

@@ -4,14 +4,14 @@ mod explanation;
 mod icmp;
 mod origin;
 pub mod record;
+mod service;
 
 use std::fmt;
 
 use crate::flow::{Flow, Handshake, KnownPorts};
 use crate::net::{Clock, Time, Timestamp, Transport};
 use crate::verdict::record::{
-    Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender,
-    ServiceOutcome, ServiceRecord, Verdict,
+    Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender, Verdict,
 };
 
 /// What judging needs to know beside the flow.
@@ -220,35 +220,11 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         bytes: PerSide { initiator: flow.initiator.bytes, responder: flow.responder.bytes },
         duplicates: flow.duplicates,
         closing: closing_of(flow, verdict),
-        service: service_of(flow, verdict),
+        service: service::service_of(flow, verdict, circumstances),
         rpc: None,
         encapsulation: flow.encapsulation.layers().map(|layer| layer.to_string()).collect(),
         requirement: None,
         display_filter: display_filter(flow),
-    }
-}
-
-/// What the handshake alone tells of the service.
-fn service_of(flow: &Flow, verdict: Verdict) -> ServiceRecord {
-    let reset = verdict == Verdict::Established && flow.tcp.reset_before_answer;
-    let frame = flow
-        .evidence
-        .iter()
-        .find(|evidence| {
-            evidence.kind == record::EvidenceKind::Rst && evidence.sender == Sender::Responder
-        })
-        .filter(|_| reset)
-        .map(|evidence| evidence.frame);
-    ServiceRecord {
-        name: crate::flow::service_name(flow.responder_endpoint().port).map(str::to_owned),
-        outcome: if reset {
-            ServiceOutcome::ResetBeforeAnswer
-        } else {
-            ServiceOutcome::NotExamined
-        },
-        code: None,
-        detail: None,
-        frame,
     }
 }
 
@@ -308,6 +284,7 @@ impl fmt::Display for Frames<'_> {
 mod tests {
     use super::*;
     use crate::flow::script::{play, second};
+    use crate::verdict::record::ServiceOutcome;
 
     /// A capture that ends long after the packets of a script.
     fn long_after() -> Circumstances {
@@ -414,6 +391,9 @@ mod tests {
             ("ShADr", ServiceOutcome::ResetBeforeAnswer),
             ("ShAr", ServiceOutcome::ResetBeforeAnswer),
             ("ShADdr", ServiceOutcome::NotExamined),
+            ("ShAD", ServiceOutcome::Silent),
+            ("ShADAAAAF", ServiceOutcome::Silent),
+            ("ShADF", ServiceOutcome::NotExamined), // it left after a second
             ("ShAFr", ServiceOutcome::NotExamined), // the initiator left without a byte
             ("ShAR", ServiceOutcome::NotExamined),
         ] {

@@ -80,6 +80,7 @@ pub(super) fn capture(path: &str, frames: u64) -> CaptureRecord {
         skipped: Vec::new(),
         problems: Vec::new(),
         names: Vec::new(),
+        serves: Vec::new(),
         comments: Vec::new(),
         comments_left_out: 0,
     }
