@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
 use crate::diagnosis::{Finding, FirewallRequest, diagnose};
-use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, Sheet, assess};
+use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, Sheet, Told, assess};
 use crate::net::{Address, FrameNumber, Time};
 use crate::packet::SkippedTally;
 use crate::verdict::record::{Class, JudgedFlow};
@@ -227,8 +227,14 @@ impl Report {
             .flat_map(|capture| &capture.names)
             .map(|record| (record.address.into(), record.name.clone()))
             .collect();
+        let serves: Vec<(String, String)> = captures
+            .iter()
+            .flat_map(|capture| &capture.serves)
+            .map(|record| (record.purpose.clone(), record.host.clone()))
+            .collect();
+        let told = Told { names: &names, serves: &serves };
         let Assessment { hosts, sheet, requirement_of, unmatched } =
-            assess(matrix, &options.roles, &names, &flows);
+            assess(matrix, &options.roles, told, &flows);
         for (flow, place) in flows.iter_mut().zip(requirement_of) {
             if let Some(row) = place.and_then(|place| matrix.requirements.get(place)) {
                 flow.requirement = Some(row.id.clone());

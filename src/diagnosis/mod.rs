@@ -147,7 +147,7 @@ pub fn diagnose(
 mod tests {
     use super::*;
     use crate::matrix::sample::{address, failing, flow, refused_by, weak};
-    use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, assess};
+    use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, Told, assess};
     use crate::verdict::record::{EvidenceKind, Origin, Sender, ServiceOutcome, Verdict};
 
     const CAS: &str = "10.0.0.5";
@@ -167,7 +167,8 @@ mod tests {
         names: &[(Address, String)],
         flows: &[JudgedFlow],
     ) -> (Vec<Finding>, Vec<FirewallRequest>) {
-        let Assessment { hosts, sheet, unmatched, .. } = assess(matrix, given, names, flows);
+        let Assessment { hosts, sheet, unmatched, .. } =
+            assess(matrix, given, Told { names, ..Told::default() }, flows);
         diagnose(matrix, &sheet, &hosts, flows, &unmatched)
     }
 

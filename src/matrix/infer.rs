@@ -9,6 +9,8 @@
 //! - A controller behind a firewall answers nothing. So it is one, too, if **one caller addressed
 //!   it** on two of the services, at least one a directory service. What the host answered to
 //!   others counts as addressed.
+//! - A host that a name server names for finding domain controllers is one
+//!   (`_ldap._tcp.dc._msdcs.example.com`, [MS-ADTS] 6.3.2.3).
 //! - Attempts of a scanner prove nothing. A caller's attempts do not count towards a host on which
 //!   it tried more than [`SCANNED_PORTS`] other ports, nor if they alone would make more than
 //!   [`SWEPT_HOSTS`] hosts controllers.
@@ -97,10 +99,12 @@ struct Calls {
     answered: PortSet,
 }
 
-/// The roles of hosts that have none given. `given` tells of a host that has one whether it is a
-/// domain controller.
+/// The roles of hosts that have none given. `named` are hosts that a name server names as domain
+/// controllers, with the sentence that says so; `given` tells of a host that has a role whether it
+/// is a domain controller.
 pub(super) fn infer(
     flows: &[JudgedFlow],
+    named: &BTreeMap<Address, String>,
     given: impl Fn(Address) -> Option<bool>,
 ) -> BTreeMap<Address, Inferred> {
     // By host, then by caller.
@@ -120,14 +124,27 @@ pub(super) fn infer(
             }
         }
     }
-    let controllers = controllers(&contacts, flows, &given);
+    let mut controllers = controllers(&contacts, flows, &given);
+    for host in named.keys().filter(|host| given(**host).is_none()) {
+        controllers.entry(*host).or_default();
+    }
     let mut roles: BTreeMap<Address, Inferred> = BTreeMap::new();
     for (host, callers) in &controllers {
-        let Some(calls) = contacts.get(host) else { continue };
+        let named = named.get(host);
+        let Some(calls) = contacts.get(host) else {
+            roles.extend(named.map(|named| (*host, Inferred::Controller(named.clone()))));
+            continue;
+        };
+        // A host that only a name server speaks for was called by whoever called it.
+        let callers: Vec<Address> = match callers.as_slice() {
+            [] => calls.keys().copied().collect(),
+            callers => callers.to_vec(),
+        };
         let addressed = callers.iter().filter_map(|caller| calls.get(caller));
         let addressed = addressed.fold(PortSet::default(), |all, one| all.union(one.addressed));
         let evidence = format!(
-            "addressed on {} by {}; {}",
+            "{}addressed on {} by {}; {}",
+            named.map(|named| format!("{named}; ")).unwrap_or_default(),
             addressed.text(),
             addresses(callers.iter()),
             match answered_by(calls) {
@@ -237,7 +254,7 @@ mod tests {
     }
 
     fn inferred(flows: &[JudgedFlow]) -> BTreeMap<Address, Inferred> {
-        infer(flows, |_| None)
+        infer(flows, &BTreeMap::new(), |_| None)
     }
 
     #[test]

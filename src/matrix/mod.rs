@@ -30,7 +30,7 @@ pub(crate) use explain::{
 };
 pub use fault::{Error, Fault, Position};
 pub use given::{parse_role_argument, parse_roles_file};
-pub use roles::{GivenRole, HostRecord, RoleRecord, RoleSource, UnmatchedHost};
+pub use roles::{GivenRole, HostRecord, RoleRecord, RoleSource, Told, UnmatchedHost};
 pub use sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 
 use crate::flow::KnownPorts;

@@ -77,6 +77,15 @@ pub struct UnmatchedHost {
     pub host: String,
 }
 
+/// What the captures tell of hosts, beside their flows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told<'a> {
+    /// Names for addresses.
+    pub names: &'a [(Address, String)],
+    /// Purposes, as name servers know them, and the names of hosts that serve them.
+    pub serves: &'a [(String, String)],
+}
+
 /// The role that a host plays where a row names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part<'m> {
@@ -101,19 +110,27 @@ impl<'m> Cast<'m> {
     pub(super) fn new(
         matrix: &'m Matrix,
         given: &[GivenRole],
-        names: &[(Address, String)],
+        told: Told<'_>,
         flows: &[JudgedFlow],
     ) -> Cast<'m> {
         let mut hosts: BTreeMap<Address, BTreeSet<&str>> = BTreeMap::new();
-        for (address, name) in names {
+        for (address, name) in told.names {
             hosts.entry(*address).or_default().insert(name);
         }
         let (given, unmatched) = apply(matrix, given, &hosts, flows);
+        // Name servers tell of half the world: a host that nobody talks to is of no interest.
+        let mut silent: BTreeSet<Address> = hosts.keys().copied().collect();
+        for flow in flows {
+            silent.remove(&flow.initiator.address);
+            silent.remove(&flow.responder.address);
+        }
+        hosts.retain(|address, _| !silent.contains(address) || given.contains_key(address));
         let inferred = if matrix.role_index(DOMAIN_CONTROLLER).is_some() {
             let controller = |roles: &BTreeSet<usize>| {
                 roles.iter().any(|role| is_kind_of(matrix, *role, DOMAIN_CONTROLLER))
             };
-            infer(flows, |address| given.get(&address).map(controller))
+            let named = named_controllers(&hosts, told.serves);
+            infer(flows, &named, |address| given.get(&address).map(controller))
         } else {
             BTreeMap::new()
         };
@@ -173,6 +190,32 @@ impl<'m> Cast<'m> {
     pub(super) fn players(&self, role: usize) -> impl Iterator<Item = (Address, Part<'m>)> {
         self.parts.iter().filter_map(move |(address, parts)| Some((*address, *parts.get(&role)?)))
     }
+}
+
+/// Hosts that a name server names for finding domain controllers ([MS-ADTS] 6.3.2.3), with the
+/// sentence that says so.
+fn named_controllers(
+    hosts: &BTreeMap<Address, BTreeSet<&str>>,
+    serves: &[(String, String)],
+) -> BTreeMap<Address, String> {
+    let mut purposes: BTreeMap<String, &str> = BTreeMap::new();
+    for (purpose, host) in serves {
+        let asked = purpose.to_ascii_lowercase();
+        if asked.contains("._msdcs.")
+            && [".dc.", ".gc.", ".pdc."].iter().any(|it| asked.contains(it))
+        {
+            purposes.entry(host.to_ascii_lowercase()).or_insert(purpose);
+        }
+    }
+    let mut named = BTreeMap::new();
+    for (address, names) in hosts {
+        let found = names.iter().find_map(|name| {
+            let purpose = purposes.get(&name.to_ascii_lowercase())?;
+            Some(format!("DNS names {name} for {purpose}"))
+        });
+        named.extend(found.map(|sentence| (*address, sentence)));
+    }
+    named
 }
 
 /// Whether an address can be that of a host: not of a group, of everybody or of oneself.
