@@ -117,6 +117,7 @@ pub(super) fn of_flow(report: &Report, flow: &JudgedFlow) -> String {
         parts.push(service(flow));
     } else if flow.class == Class::Success {
         parts.push(frames_of_success(flow));
+        parts.extend(heard(flow));
     } else {
         for (kind, from) in kinds(&flow.evidence) {
             parts.push(of_kind(flow, kind, from));
@@ -147,6 +148,18 @@ fn frames_of_success(flow: &JudgedFlow) -> String {
     }
     let word = if frames.len() == 1 { "frame" } else { "frames" };
     format!("{word} {}", named(&frames))
+}
+
+/// What is known of the service of a flow whose path works.
+fn heard(flow: &JudgedFlow) -> Option<String> {
+    let service = &flow.service;
+    match service.outcome {
+        ServiceOutcome::Served => Some(format!("served in frame {}", service.frame?)),
+        ServiceOutcome::Silent => service.detail.clone(),
+        ServiceOutcome::Failed
+        | ServiceOutcome::ResetBeforeAnswer
+        | ServiceOutcome::NotExamined => None,
+    }
 }
 
 fn service(flow: &JudgedFlow) -> String {
