@@ -23,6 +23,8 @@ mod pcap;
 mod pcapng;
 mod pieces;
 mod summary;
+mod text;
+mod wireshark;
 
 pub use batch::{Frame, FrameBatch, LinkType};
 pub use error::Error;
@@ -61,11 +63,12 @@ struct Format {
 }
 
 /// Every format that we read. Their beginnings exclude each other.
-const FORMATS: [Format; 4] = [
+const FORMATS: [Format; 5] = [
     Format { begins: pcap::begins, open: pcap::open },
     Format { begins: pcapng::begins, open: pcapng::open },
     Format { begins: netmon::begins, open: netmon::open },
     Format { begins: inflate::begins, open: inflate::open },
+    Format { begins: wireshark::begins, open: wireshark::open },
 ];
 
 /// A file whose first bytes were read.
