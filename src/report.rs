@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::capture::{CaptureSummary, Severity};
 use crate::diagnosis::{Finding, FirewallRequest, diagnose};
 use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, Sheet, assess};
-use crate::net::{FrameNumber, Time};
+use crate::net::{Address, FrameNumber, Time};
 use crate::packet::SkippedTally;
 use crate::verdict::record::{Class, JudgedFlow};
 
@@ -210,10 +210,10 @@ impl Report {
         for (id, flow) in (1..).zip(&mut flows) {
             flow.id = id;
         }
-        let names: Vec<(IpAddr, String)> = captures
+        let names: Vec<(Address, String)> = captures
             .iter()
             .flat_map(|capture| &capture.names)
-            .map(|record| (record.address, record.name.clone()))
+            .map(|record| (record.address.into(), record.name.clone()))
             .collect();
         let Assessment { hosts, sheet, requirement_of, unmatched } =
             assess(matrix, &options.roles, &names, &flows);

@@ -395,7 +395,7 @@ const PAIRS: [(&str, &str); 6] = [
 
 fn endpoint(text: &str) -> Endpoint {
     let address: std::net::SocketAddr = text.parse().unwrap();
-    Endpoint { address: address.ip(), port: address.port() }
+    Endpoint { address: address.ip().into(), port: address.port() }
 }
 
 /// What is drawn for a packet.

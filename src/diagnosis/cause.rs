@@ -1,10 +1,10 @@
 //! What went wrong with one flow or cell, as far as it can be told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::diagnosis::{Evidence, FindingKind};
 use crate::matrix::{Cell, Need, Outcome, Requirement, in_order_of_time, is_weak, service_failed};
+use crate::net::Address;
 use crate::verdict::record::{
     Class, EvidenceKind, JudgedFlow, Origin, Sender, ServiceOutcome, Verdict,
 };
@@ -106,7 +106,7 @@ pub(super) enum Weight {
 pub(super) struct Weights<'a> {
     requirements: BTreeMap<&'a str, &'a Requirement>,
     /// Groups with an open member, by pair of hosts.
-    open: BTreeSet<(IpAddr, IpAddr, &'a str)>,
+    open: BTreeSet<(Address, Address, &'a str)>,
 }
 
 impl<'a> Weights<'a> {

@@ -1,14 +1,13 @@
 //! Cells in, findings out: one for each pair of hosts and kind.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::capture::Severity;
 use crate::diagnosis::cause::{Weight, Weights, fails_at_last, failures};
 use crate::diagnosis::wording::{Words, explanation, next_step, title};
 use crate::diagnosis::{Evidence, Finding, FindingKind, FirewallRequest};
 use crate::matrix::{Cell, Outcome, Requirement, count_of, is_weak, list_of};
-use crate::net::Transport;
+use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// Destinations that the finding about other failures names.
@@ -27,7 +26,7 @@ pub(super) struct Share<'a> {
 }
 
 /// From, to, kind, and whether it is only good to know.
-type Key = (IpAddr, IpAddr, FindingKind, bool);
+type Key = (Address, Address, FindingKind, bool);
 
 pub(super) fn findings(
     evidence: &Evidence<'_>,
@@ -126,7 +125,7 @@ fn other_failures(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Option<Find
     let mut covered: Vec<u64> =
         evidence.sheet.cells.iter().flat_map(|cell| &cell.flows).copied().collect();
     covered.sort_unstable();
-    let mut destinations: BTreeMap<(IpAddr, Transport, u16), Vec<&JudgedFlow>> = BTreeMap::new();
+    let mut destinations: BTreeMap<(Address, Transport, u16), Vec<&JudgedFlow>> = BTreeMap::new();
     let (mut unanswered, mut rejected) = (0_usize, 0_usize);
     for flow in &evidence.flows {
         match flow.class {
@@ -147,7 +146,7 @@ fn other_failures(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Option<Find
     let mut most: Vec<_> = destinations.into_iter().collect();
     // Stable: destinations of one count stay in order.
     most.sort_by_key(|(_, flows)| std::cmp::Reverse(flows.len()));
-    let text = |(to, flows): &((IpAddr, Transport, u16), Vec<&JudgedFlow>)| {
+    let text = |(to, flows): &((Address, Transport, u16), Vec<&JudgedFlow>)| {
         let (address, transport, port) = to;
         format!("{} {transport}/{port} ({})", words.host(*address), flows.len())
     };

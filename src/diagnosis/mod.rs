@@ -10,13 +10,11 @@ mod requests;
 mod roles;
 mod wording;
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Severity;
 use crate::matrix::{HostRecord, Matrix, Sheet, UnmatchedHost, several_captures};
-use crate::net::Transport;
+use crate::net::{Address, Transport};
 use crate::verdict::record::JudgedFlow;
 use crate::words::words;
 
@@ -81,9 +79,9 @@ pub struct Finding {
 #[serde(deny_unknown_fields)]
 pub struct FirewallRequest {
     /// Who opens the connection.
-    pub source: IpAddr,
+    pub source: Address,
     /// Who is called.
-    pub destination: IpAddr,
+    pub destination: Address,
     /// Transport.
     pub transport: Transport,
     /// Destination ports, as "389" or "49152-65535".
@@ -164,7 +162,7 @@ mod tests {
     fn diagnosed_by(
         matrix: &Matrix,
         given: &[GivenRole],
-        names: &[(IpAddr, String)],
+        names: &[(Address, String)],
         flows: &[JudgedFlow],
     ) -> (Vec<Finding>, Vec<FirewallRequest>) {
         let Assessment { hosts, sheet, unmatched, .. } = assess(matrix, given, names, flows);

@@ -252,7 +252,7 @@ enum IcmpMeaning {
 
 /// What an ICMP error says of the quoted packet (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
 fn meaning(error: IcmpError) -> IcmpMeaning {
-    match (error.reporter.is_ipv4(), error.icmp_type, error.code) {
+    match (!error.reporter.is_ipv6(), error.icmp_type, error.code) {
         (true, 3, 9 | 10 | 13) | (false, 1, 1 | 5 | 6) => IcmpMeaning::Prohibited,
         // 3/4 asks for smaller packets: path MTU discovery at work.
         (true, 3, 4) => IcmpMeaning::Other,

@@ -5,13 +5,13 @@
 //! from which frames. The result does not depend on the order of the flows, only on their ids.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use crate::matrix::explain::{also, explain, is_weak, service_failed, several_captures};
 use crate::matrix::roles::{Cast, GivenRole, HostRecord, Part, UnmatchedHost};
 use crate::matrix::rows::{Parts, Row, Rows};
 use crate::matrix::sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 use crate::matrix::{Direction, Matrix};
+use crate::net::Address;
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// What the flows prove of a matrix.
@@ -40,7 +40,7 @@ const LISTED_NOT_EXERCISED: u64 = 20_000;
 pub fn assess(
     matrix: &Matrix,
     given: &[GivenRole],
-    names: &[(IpAddr, String)],
+    names: &[(Address, String)],
     flows: &[JudgedFlow],
 ) -> Assessment {
     let cast = Cast::new(matrix, given, names, flows);
@@ -79,7 +79,7 @@ pub fn assess(
 }
 
 /// From, to, and place of the row. Their order is that of the sheet.
-type CellKey = (IpAddr, IpAddr, usize);
+type CellKey = (Address, Address, usize);
 
 /// A cell; `None` only for a key that belongs to no row.
 fn cell(
@@ -226,7 +226,7 @@ fn listed(
             }
         }
     } else {
-        let mut talking: Vec<(IpAddr, IpAddr)> =
+        let mut talking: Vec<(Address, Address)> =
             exercised.keys().flat_map(|(from, to, _)| [(*from, *to), (*to, *from)]).collect();
         talking.sort_unstable();
         talking.dedup();

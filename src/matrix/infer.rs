@@ -17,11 +17,10 @@
 //! So a file server, called on 445 and 135, is none; neither is a lone LDAP service.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::matrix::explain::list_of;
 use crate::matrix::roles::is_host;
-use crate::net::Transport;
+use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// Other ports that a member may try on its controller. Time, names, remote management, the web
@@ -102,10 +101,10 @@ struct Calls {
 /// domain controller.
 pub(super) fn infer(
     flows: &[JudgedFlow],
-    given: impl Fn(IpAddr) -> Option<bool>,
-) -> BTreeMap<IpAddr, Inferred> {
+    given: impl Fn(Address) -> Option<bool>,
+) -> BTreeMap<Address, Inferred> {
     // By host, then by caller.
-    let mut contacts: BTreeMap<IpAddr, BTreeMap<IpAddr, Calls>> = BTreeMap::new();
+    let mut contacts: BTreeMap<Address, BTreeMap<Address, Calls>> = BTreeMap::new();
     for flow in flows {
         let (caller, host) = (flow.initiator.address, flow.responder.address);
         let port = PORTS.iter().position(|(port, _)| *port == flow.responder.port);
@@ -122,7 +121,7 @@ pub(super) fn infer(
         }
     }
     let controllers = controllers(&contacts, flows, &given);
-    let mut roles: BTreeMap<IpAddr, Inferred> = BTreeMap::new();
+    let mut roles: BTreeMap<Address, Inferred> = BTreeMap::new();
     for (host, callers) in &controllers {
         let Some(calls) = contacts.get(host) else { continue };
         let addressed = callers.iter().filter_map(|caller| calls.get(caller));
@@ -138,7 +137,7 @@ pub(super) fn infer(
         );
         roles.insert(*host, Inferred::Controller(evidence));
     }
-    let mut members: BTreeMap<IpAddr, (PortSet, Vec<IpAddr>)> = BTreeMap::new();
+    let mut members: BTreeMap<Address, (PortSet, Vec<Address>)> = BTreeMap::new();
     for (host, calls) in &contacts {
         if controllers.contains_key(host) || given(*host) == Some(true) {
             for (caller, calls) in calls {
@@ -161,13 +160,13 @@ pub(super) fn infer(
 
 /// Hosts that are domain controllers, with the callers that show it.
 fn controllers(
-    contacts: &BTreeMap<IpAddr, BTreeMap<IpAddr, Calls>>,
+    contacts: &BTreeMap<Address, BTreeMap<Address, Calls>>,
     flows: &[JudgedFlow],
-    given: &impl Fn(IpAddr) -> Option<bool>,
-) -> BTreeMap<IpAddr, Vec<IpAddr>> {
-    let mut controllers: BTreeMap<IpAddr, Vec<IpAddr>> = BTreeMap::new();
+    given: &impl Fn(Address) -> Option<bool>,
+) -> BTreeMap<Address, Vec<Address>> {
+    let mut controllers: BTreeMap<Address, Vec<Address>> = BTreeMap::new();
     // Hosts that only attempts speak for, by caller.
-    let mut attempts: BTreeMap<IpAddr, BTreeSet<IpAddr>> = BTreeMap::new();
+    let mut attempts: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
     for (host, calls) in contacts.iter().filter(|(host, _)| given(**host).is_none()) {
         let answered = answered_by(calls);
         if answered.of_controller() {
@@ -192,16 +191,16 @@ fn controllers(
     controllers
 }
 
-fn answered_by(calls: &BTreeMap<IpAddr, Calls>) -> PortSet {
+fn answered_by(calls: &BTreeMap<Address, Calls>) -> PortSet {
     calls.values().fold(PortSet::default(), |all, calls| all.union(calls.answered))
 }
 
 /// Which of these attempts (hosts by caller) belong to a port scan: caller and host.
 fn scans(
     flows: &[JudgedFlow],
-    attempts: &BTreeMap<IpAddr, BTreeSet<IpAddr>>,
-) -> BTreeSet<(IpAddr, IpAddr)> {
-    let mut others: BTreeMap<(IpAddr, IpAddr), BTreeSet<(Transport, u16)>> = BTreeMap::new();
+    attempts: &BTreeMap<Address, BTreeSet<Address>>,
+) -> BTreeSet<(Address, Address)> {
+    let mut others: BTreeMap<(Address, Address), BTreeSet<(Transport, u16)>> = BTreeMap::new();
     if attempts.is_empty() {
         return BTreeSet::new();
     }
@@ -217,8 +216,8 @@ fn scans(
     others.into_keys().collect()
 }
 
-fn addresses<'a>(addresses: impl Iterator<Item = &'a IpAddr>) -> String {
-    let addresses: Vec<String> = addresses.map(IpAddr::to_string).collect();
+fn addresses<'a>(addresses: impl Iterator<Item = &'a Address>) -> String {
+    let addresses: Vec<String> = addresses.map(Address::to_string).collect();
     list_of(&addresses, 3)
 }
 
@@ -237,7 +236,7 @@ mod tests {
         ports.map(|((port, verdict), id)| flow(id, CAS, DC, "tcp", *port, *verdict)).collect()
     }
 
-    fn inferred(flows: &[JudgedFlow]) -> BTreeMap<IpAddr, Inferred> {
+    fn inferred(flows: &[JudgedFlow]) -> BTreeMap<Address, Inferred> {
         infer(flows, |_| None)
     }
 

@@ -22,12 +22,10 @@ pub use encapsulation::{Encapsulation, Layer, LayerKind};
 pub use skipped::{Skipped, SkippedTally};
 pub use transport::{Flags, Segment};
 
-use std::net::IpAddr;
-
 use etherparse::ether_type;
 
 use crate::capture::Frame;
-use crate::net::{End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp};
+use crate::net::{Address, End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp};
 use crate::packet::transport::Content;
 
 /// A packet of a flow, or an ICMP error about one.
@@ -75,7 +73,7 @@ pub enum Body {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpError {
     /// Who sent the error.
-    pub reporter: IpAddr,
+    pub reporter: Address,
     /// ICMP type; `reporter` tells of which IP version.
     pub icmp_type: u8,
     /// ICMP code.
@@ -111,8 +109,8 @@ pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
         let Content { transport, source_port, destination_port, body, payload, quoted } =
             transport::content(&ip)?;
         let (key, sender) = quoted.unwrap_or_else(|| {
-            let source = Endpoint { address: ip.source, port: source_port };
-            let destination = Endpoint { address: ip.destination, port: destination_port };
+            let source = Endpoint { address: ip.source.into(), port: source_port };
+            let destination = Endpoint { address: ip.destination.into(), port: destination_port };
             FlowKey::of(transport, source, destination)
         });
         return Ok(Packet {

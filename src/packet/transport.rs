@@ -199,13 +199,18 @@ fn icmp_error<'a>(
         }
         _ => None,
     };
-    let source = Endpoint { address: inner.source, port: source_port };
-    let destination = Endpoint { address: inner.destination, port: destination_port };
+    let source = Endpoint { address: inner.source.into(), port: source_port };
+    let destination = Endpoint { address: inner.destination.into(), port: destination_port };
     Ok(Content {
         transport,
         source_port,
         destination_port,
-        body: Body::IcmpError(IcmpError { reporter: ip.source, icmp_type, code, quoted_seq }),
+        body: Body::IcmpError(IcmpError {
+            reporter: ip.source.into(),
+            icmp_type,
+            code,
+            quoted_seq,
+        }),
         payload: &[],
         quoted: Some(FlowKey::of(transport, source, destination)),
     })

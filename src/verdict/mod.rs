@@ -254,26 +254,33 @@ fn service_of(flow: &Flow, verdict: Verdict) -> ServiceRecord {
 
 /// Filters for the conversation. A reused pair of ports shows all its flows; the frame numbers
 /// tell them apart.
+///
+/// A host whose address is not known is left out, and so is a port that is not: what is left
+/// shows the flow and perhaps others.
 fn display_filter(flow: &Flow) -> DisplayFilter {
-    let (a, b) = (flow.initiator_endpoint(), flow.responder_endpoint());
-    let (wireshark_ip, netmon_ip) =
-        if a.address.is_ipv4() { ("ip", "IPv4") } else { ("ipv6", "IPv6") };
+    let ends = [flow.initiator_endpoint(), flow.responder_endpoint()];
     let transport = flow.transport();
     let netmon_transport = match transport {
         Transport::Tcp => "TCP",
         Transport::Udp => "UDP",
     };
+    let (mut wireshark, mut netmon) = (Vec::new(), Vec::new());
+    for address in ends.iter().filter_map(|end| end.address.ip()) {
+        let (wireshark_ip, netmon_ip) =
+            if address.is_ipv4() { ("ip", "IPv4") } else { ("ipv6", "IPv6") };
+        wireshark.push(format!("{wireshark_ip}.addr == {address}"));
+        netmon.push(format!("{netmon_ip}.Address == {address}"));
+    }
+    for port in ends.iter().map(|end| end.port).filter(|port| *port != 0) {
+        wireshark.push(format!("{transport}.port == {port}"));
+        netmon.push(format!("{netmon_transport}.Port == {port}"));
+    }
+    let or = |terms: Vec<String>, between: &str, all: &str| {
+        if terms.is_empty() { all.to_owned() } else { terms.join(between) }
+    };
     DisplayFilter {
-        wireshark: format!(
-            "{wireshark_ip}.addr == {} && {wireshark_ip}.addr == {} && \
-             {transport}.port == {} && {transport}.port == {}",
-            a.address, b.address, a.port, b.port
-        ),
-        netmon: format!(
-            "{netmon_ip}.Address == {} AND {netmon_ip}.Address == {} AND \
-             {netmon_transport}.Port == {} AND {netmon_transport}.Port == {}",
-            a.address, b.address, a.port, b.port
-        ),
+        wireshark: or(wireshark, " && ", transport.as_str()),
+        netmon: or(netmon, " AND ", netmon_transport),
     }
 }
 

@@ -237,7 +237,11 @@ mod tests {
         let packet = decode(frame(link_type, bytes)).unwrap_or_else(|e| panic!("{expected}: {e}"));
         assert_eq!(layers(&packet), expected);
         let sender = packet.key.endpoint(packet.sender);
-        assert_eq!((sender.address, sender.port), (INNER[0].into(), 52702), "{expected}");
+        assert_eq!(
+            (sender.address, sender.port),
+            (std::net::Ipv4Addr::from(INNER[0]).into(), 52702),
+            "{expected}"
+        );
         assert_eq!(packet.key.endpoint(packet.sender.opposite()).port, 135, "{expected}");
         let Body::Segment(segment) = packet.body else { panic!("{expected}") };
         assert_eq!((segment.length, packet.payload.len()), (100, 100), "{expected}");
