@@ -17,10 +17,13 @@ use crate::capture::{
 use crate::capture::{MOST_FRAME_BYTES, Reading};
 use crate::net::FrameNumber;
 
+mod account;
 mod clock;
 mod draft;
+mod fields;
 mod guess;
 mod hex;
+mod json;
 mod k12;
 mod lines;
 mod notes;
@@ -34,7 +37,8 @@ struct Shape {
 }
 
 /// Every shape that we read. The first that knows the beginning reads the text.
-const SHAPES: [Shape; 2] = [
+const SHAPES: [Shape; 3] = [
+    Shape { name: json::name, reader: json::reader },
     Shape { name: k12::name, reader: k12::reader },
     Shape { name: lines::name, reader: lines::reader },
 ];

@@ -9,6 +9,8 @@ use crate::capture::{CaptureSummary, LinkType, Severity};
 pub(super) enum Note {
     /// A line of a dump whose offset does not follow the line before.
     Gap,
+    /// An element of JSON or XML that cannot be read. In place of its line it has its number.
+    Element,
     /// A link word of K12 that stands for something else than Ethernet.
     LinkWord,
 }
@@ -22,6 +24,8 @@ pub(super) struct Notes {
     guessed: BTreeMap<LinkType, u64>,
     /// Frames that look like nothing.
     strange: u64,
+    /// Whether the text ends in the middle of a frame.
+    cut_off: bool,
 }
 
 impl Notes {
@@ -38,6 +42,11 @@ impl Notes {
         }
     }
 
+    /// Notes that the text ends in the middle of a frame.
+    pub(super) fn cut_off(&mut self) {
+        self.cut_off = true;
+    }
+
     /// Tells it all.
     pub(super) fn tell(self, lines_cut: u64, summary: &mut CaptureSummary) {
         for (note, (count, line)) in self.counted {
@@ -48,6 +57,12 @@ impl Notes {
                     format!(
                         "{count} {lines} of hex dumps do not follow the line before (the first \
                          is line {line}): lines are missing or mixed up, and the frames end there"
+                    ),
+                ),
+                Note::Element => (
+                    Severity::Warning,
+                    format!(
+                        "{count} elements are damaged and left out (the first is element {line})"
                     ),
                 ),
                 Note::LinkWord => (
@@ -72,6 +87,11 @@ impl Notes {
                 message.push_str(&format!("; {count} look like nothing known, read as Ethernet"));
             }
             summary.problem(Severity::Info, message, None, None);
+        }
+        if self.cut_off {
+            let message = "the text ends in the middle of a frame: it was not written or copied \
+                           to its end; everything before is read";
+            summary.problem(Severity::Warning, message, None, None);
         }
         if lines_cut > 0 {
             let message = format!("{lines_cut} lines are too long and were cut");
