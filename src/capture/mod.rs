@@ -22,6 +22,7 @@ mod netmon;
 mod pcap;
 mod pcapng;
 mod pieces;
+mod row;
 mod summary;
 mod text;
 mod wireshark;
@@ -29,6 +30,7 @@ mod wireshark;
 pub use batch::{Frame, FrameBatch, LinkType};
 pub use error::Error;
 pub use inputs::{Input, expand};
+pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
 pub use summary::{CaptureSummary, Comment, Problem, Severity};
 
 /// Bytes of a frame that we believe a length field for. A longer frame is damage: the largest
