@@ -38,6 +38,9 @@ impl LinkType {
     pub const CUSTOM_BLOCK: LinkType = LinkType(0x2_0bad);
     /// A system call that Sysdig wrote to a pcapng file. No traffic.
     pub const SYSTEM_CALL: LinkType = LinkType(0x2_0204);
+    /// A row of a text that tells of a frame and does not hold its bytes:
+    /// [`Row`](crate::capture::Row).
+    pub const ROW: LinkType = LinkType(0x2_0001);
     /// A packet of an interface that its pcapng file never describes: it may be anything.
     pub const UNDECLARED: LinkType = LinkType(0x2_ffff);
 
@@ -122,6 +125,7 @@ impl LinkType {
             271 => "vsock".into(),
             276 => "Linux cooked v2".into(),
             288 => "USB 2.0".into(),
+            0x2_0001 => "row of text".into(),
             0x2_0009 => "systemd journal entry".into(),
             0x2_0204 => "Sysdig system call".into(),
             0x2_0bad => "custom pcapng block".into(),
@@ -162,6 +166,8 @@ pub struct FrameBatch {
     /// The bytes the entries point into.
     pub(super) bytes: Vec<u8>,
     first: FrameNumber,
+    /// Where the frames have numbers of their own: that of each.
+    numbers: Vec<FrameNumber>,
     entries: Vec<Entry>,
 }
 
@@ -185,6 +191,7 @@ impl FrameBatch {
     /// over them: clearing a buffer only to fill it again costs as much as a copy.
     pub(super) fn restart_in_place(&mut self, first: FrameNumber) {
         self.entries.clear();
+        self.numbers.clear();
         self.first = first;
     }
 
@@ -208,6 +215,21 @@ impl FrameBatch {
         self.entries.push(Entry { time, start, captured, original, link_type });
     }
 
+    /// As [`FrameBatch::mark`], for a frame with a number of its own. In one batch either all
+    /// frames have one or none.
+    pub(super) fn mark_numbered(
+        &mut self,
+        number: FrameNumber,
+        start: usize,
+        captured: u32,
+        original: u32,
+        time: Option<Timestamp>,
+        link_type: LinkType,
+    ) {
+        self.numbers.push(number);
+        self.mark(start, captured, original, time, link_type);
+    }
+
     /// Number of frames.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -222,8 +244,10 @@ impl FrameBatch {
     pub fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
         self.entries.iter().zip(self.first.0..).map(|(entry, number)| {
             let rest = self.bytes.get(entry.start..).unwrap_or_default();
+            let place = number.wrapping_sub(self.first.0);
+            let own = usize::try_from(place).ok().and_then(|place| self.numbers.get(place));
             Frame {
-                number: FrameNumber(number),
+                number: own.copied().unwrap_or(FrameNumber(number)),
                 time: entry.time,
                 link_type: entry.link_type,
                 bytes: rest.get(..entry.captured as usize).unwrap_or(rest),

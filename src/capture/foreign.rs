@@ -12,7 +12,7 @@ const CONVERT: &str = "convert it with Wireshark: editcap -F pcapng IN OUT";
 const GIVE_THE_CAPTURE: &str = "give the capture that it was made from";
 
 /// What begins with known bytes: where, which, what it is, what to do.
-const BEGINNINGS: [(usize, &[u8], &str, &str); 18] = [
+const BEGINNINGS: &[(usize, &[u8], &str, &str)] = &[
     (0, b"\x28\xb5\x2f\xfd", "a zstd file", DECOMPRESS),
     (0, b"\xfd7zXZ\0", "an xz file", DECOMPRESS),
     (0, b"BZh", "a bzip2 file", DECOMPRESS),
@@ -28,7 +28,6 @@ const BEGINNINGS: [(usize, &[u8], &str, &str); 18] = [
     (0, b"\x05VNF", "a Visual Networks capture", CONVERT),
     (0, b"\x7fver", "an OmniPeek capture", CONVERT),
     (0, b"iptrace ", "an AIX iptrace capture", CONVERT),
-    (0, b"+---------+---------------+----------+", "a K12 text capture", CONVERT),
     (0, b"\x0f\0\0\0\x11\0", "an empty NetXray capture", CONVERT),
     (0, b"0xa1b2c3d4", "a text dump of a capture", GIVE_THE_CAPTURE),
 ];

@@ -22,12 +22,16 @@ mod netmon;
 mod pcap;
 mod pcapng;
 mod pieces;
+mod row;
 mod snoop;
 mod summary;
+mod text;
+mod wireshark;
 
 pub use batch::{Frame, FrameBatch, LinkType};
 pub use error::Error;
 pub use inputs::{Input, expand};
+pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
 pub use summary::{CaptureSummary, Comment, Problem, Severity};
 
 /// Bytes of a frame that we believe a length field for. A longer frame is damage: the largest
@@ -62,12 +66,13 @@ struct Format {
 }
 
 /// Every format that we read. Their beginnings exclude each other.
-const FORMATS: [Format; 5] = [
+const FORMATS: &[Format] = &[
     Format { begins: pcap::begins, open: pcap::open },
     Format { begins: pcapng::begins, open: pcapng::open },
     Format { begins: netmon::begins, open: netmon::open },
     Format { begins: snoop::begins, open: snoop::open },
     Format { begins: inflate::begins, open: inflate::open },
+    Format { begins: wireshark::begins, open: wireshark::open },
 ];
 
 /// A file whose first bytes were read.

@@ -90,7 +90,8 @@ fn signature(packet: &Packet<'_>) -> u32 {
         ),
         Body::Datagram { length } => {
             // Only the payload tells datagrams apart; protocols number them near its beginning.
-            let head = packet.payload.get(..MOST_HASHED).unwrap_or(packet.payload);
+            let whole = packet.of_row.map_or(packet.payload, |row| row.note().as_bytes());
+            let head = whole.get(..MOST_HASHED).unwrap_or(whole);
             (FixedState::default().hash_one(head), u64::from(length) << 24 | id)
         }
         Body::CutSegment | Body::IcmpError(_) => (0, id),

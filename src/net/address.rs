@@ -53,6 +53,25 @@ impl Address {
         }
     }
 
+    /// The address as bytes, for [`Address::from_bytes`] in the same run of the program: of a name
+    /// they are but a key.
+    pub(crate) fn to_bytes(self) -> [u8; 17] {
+        let (kind, [high, low]) = self.words();
+        let mut bytes = [0; 17];
+        let kind = [kind as u8].into_iter();
+        let all = kind.chain(high.to_be_bytes()).chain(low.to_be_bytes());
+        bytes.iter_mut().zip(all).for_each(|(place, byte)| *place = byte);
+        bytes
+    }
+
+    /// The address of these bytes; `None` for what [`Address::to_bytes`] does not write.
+    pub(crate) fn from_bytes(bytes: [u8; 17]) -> Option<Address> {
+        let [kind, words @ ..] = bytes;
+        let words = halves(u128::from_be_bytes(words));
+        let address = Address::of_words(Kind::of_bits(kind.into()), words);
+        (address.to_bytes() == bytes).then_some(address)
+    }
+
     /// Its bits, and the kind of address that they are; read back by [`Address::of_words`].
     pub(super) fn words(self) -> (Kind, [u64; 2]) {
         match self {
@@ -471,6 +490,7 @@ mod tests {
                 prop_assert_eq!(read.to_string().parse::<Address>().unwrap(), read);
                 let (kind, words) = read.words();
                 prop_assert_eq!(Address::of_words(Kind::of_bits(kind as u32), words), read);
+                prop_assert_eq!(Address::from_bytes(read.to_bytes()), Some(read));
             }
         }
     }

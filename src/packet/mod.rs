@@ -14,17 +14,19 @@
 mod encapsulation;
 mod link;
 mod network;
+mod row;
 mod skipped;
 mod transport;
 mod tunnel;
 
 pub use encapsulation::{Encapsulation, Layer, LayerKind};
+pub use row::RowBytes;
 pub use skipped::{Skipped, SkippedTally};
 pub use transport::{Flags, Segment};
 
 use etherparse::ether_type;
 
-use crate::capture::Frame;
+use crate::capture::{Frame, LinkType};
 use crate::net::{Address, End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp};
 use crate::packet::transport::Content;
 
@@ -39,7 +41,7 @@ pub struct Packet<'a> {
     pub key: FlowKey,
     /// Who sent it; for an ICMP error who sent the quoted packet.
     pub sender: End,
-    /// Time to live or hop limit.
+    /// Time to live or hop limit; 0 where a row of text does not tell it.
     pub ttl: u8,
     /// IPv4 identification; `None` in IPv6.
     pub ip_id: Option<u16>,
@@ -51,6 +53,8 @@ pub struct Packet<'a> {
     pub to_group: bool,
     /// What it was wrapped in.
     pub encapsulation: Encapsulation,
+    /// The row of text that it was read from; see [`Packet::row`].
+    pub of_row: Option<RowBytes<'a>>,
 }
 
 /// What a packet is.
@@ -88,6 +92,9 @@ const DEPTH: usize = 16;
 
 /// Decodes a frame: the innermost packet counts, what it is wrapped in is kept by name.
 pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
+    if frame.link_type == LinkType::ROW {
+        return row::decode(frame);
+    }
     let mut wrapped = link::strip(frame.link_type, frame.bytes)?;
     // Bytes that the snap length cut off the end of the frame.
     let mut cut = (frame.original_length as usize).saturating_sub(frame.bytes.len());
@@ -124,6 +131,7 @@ pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
             payload,
             to_group: wrapped.to_group || network::is_group(ip.destination),
             encapsulation,
+            of_row: None,
         });
     }
     Err(Skipped::Tunnel("too deep"))
@@ -132,7 +140,6 @@ pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::LinkType;
     use crate::net::Transport;
     use etherparse::{IpFragOffset, Ipv4Header, PacketBuilder};
 

@@ -38,6 +38,8 @@ pub enum Skipped {
     Broken(&'static str),
     /// The snap length cut off the ports.
     PortsCut,
+    /// A row of text that tells a protocol, and neither its ports nor enough to find them.
+    RowWithoutPorts,
     /// An ICMP error about a flow of which no packet was captured before it.
     QuotedOnly,
     /// Outside the time asked for.
@@ -67,6 +69,7 @@ impl fmt::Display for Skipped {
             Skipped::NoTraffic(link_type) => write!(out, "no traffic: {link_type}"),
             Skipped::Broken(layer) => write!(out, "broken or cut off: {layer} header"),
             Skipped::PortsCut => out.write_str("ports cut off by the snap length"),
+            Skipped::RowWithoutPorts => out.write_str("rows that tell no ports"),
             Skipped::QuotedOnly => out.write_str("ICMP errors about flows not captured"),
             Skipped::OutsideTime => out.write_str("outside --since and --until"),
         }

@@ -8,7 +8,7 @@ mod service;
 
 use std::fmt;
 
-use crate::flow::{Flow, Handshake, KnownPorts};
+use crate::flow::{Evidence, Flow, Handshake, KnownPorts};
 use crate::net::{Clock, Time, Timestamp, Transport};
 use crate::verdict::record::{
     Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender, Verdict,
@@ -207,9 +207,9 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
                 seq: evidence.seq,
                 ack: evidence.ack,
                 window: evidence.window,
-                ttl: Some(evidence.ttl),
+                ttl: (evidence.ttl != 0).then_some(evidence.ttl),
                 ip_id: evidence.ip_id,
-                note: evidence.icmp.map(icmp::note),
+                note: note_of(evidence),
             })
             .collect(),
         first_frame: flow.first_frame,
@@ -225,6 +225,15 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         encapsulation: flow.encapsulation.layers().map(|layer| layer.to_string()).collect(),
         requirement: None,
         display_filter: display_filter(flow),
+    }
+}
+
+/// What else there is to say of a packet: what an ICMP error says, and where a text tells of it.
+fn note_of(evidence: &Evidence) -> Option<String> {
+    let line = evidence.line.map(|line| format!("line {line}"));
+    match (evidence.icmp.map(icmp::note), line) {
+        (Some(said), Some(line)) => Some(format!("{said}, {line}")),
+        (said, line) => said.or(line),
     }
 }
 
