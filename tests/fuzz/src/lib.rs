@@ -12,7 +12,8 @@ use libfuzzer_sys::Corpus;
 use portmortem::capture::{Frame, FrameBatch, Reading, open_source};
 use portmortem::flow::{Flow, KnownPorts};
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
-use portmortem::net::{Clock, Timestamp};
+use portmortem::net::{Clock, End, FrameNumber, SeqNumber, Timestamp, Transport};
+use portmortem::probe::{Dialogue, Heard, MOST_TEXT, Signal, Speaker};
 use portmortem::verdict::Circumstances;
 
 static MATRIX: LazyLock<Matrix> = LazyLock::new(|| Matrix::built_in(DEFAULT_PROFILE).unwrap());
@@ -64,4 +65,46 @@ pub fn judge(flow: &Flow, capture_end: Option<Timestamp>) {
         known_ports: known_ports(),
     };
     validity::judged(1, flow, &circumstances);
+}
+
+/// Lets the probes hear a flow to this port, made of the fuzzer's bytes: before each piece one
+/// byte for its sender, its length and whether a byte before it is missing. What is heard must
+/// be bounded, and each text too.
+pub fn probe(transport: Transport, port: u16, mut bytes: &[u8]) -> Corpus {
+    let mut dialogue = Dialogue::new(transport, [50_000, port]);
+    let mut heard = Heard::new(false);
+    let mut next = [SeqNumber(0), SeqNumber(0)];
+    for number in 1.. {
+        let [head, rest @ ..] = bytes else { break };
+        let (back, skipped) = (head & 1 != 0, u32::from(head & 6 == 6));
+        let length = match head >> 3 {
+            0 => rest.len(),
+            short => usize::from(short) * 4,
+        };
+        let (piece, rest) = rest.split_at(length.min(rest.len()));
+        bytes = rest;
+        let (end, from) =
+            if back { (End::High, Speaker::Responder) } else { (End::Low, Speaker::Initiator) };
+        let (frame, length) = (FrameNumber(number), u32::try_from(piece.len()).unwrap());
+        let mut tell = |signal: Signal| heard.take(signal);
+        match transport {
+            Transport::Udp => dialogue.datagram(from, piece, length, frame, None, &mut tell),
+            Transport::Tcp => {
+                let next = &mut next[usize::from(back)];
+                let seq = next.plus(skipped);
+                *next = seq.plus(length);
+                dialogue.segment(end, from, seq, piece, length, frame, None, &mut tell);
+            }
+        }
+    }
+    dialogue.finish([Speaker::Initiator, Speaker::Responder], &mut |signal| heard.take(signal));
+    assert!(heard.failures.len() <= 16 && heard.announced.len() <= 1024);
+    for (_, name) in &heard.names {
+        assert!(name.chars().count() <= MOST_TEXT);
+    }
+    for answer in heard.failures.iter().chain(&heard.served).chain(&heard.step) {
+        // A word or two beside the text that was captured.
+        assert!(answer.subject.chars().count() <= MOST_TEXT + 64, "{}", answer.subject);
+    }
+    Corpus::Keep
 }

@@ -1,6 +1,8 @@
 //! Packets of a few flows, six bytes each, to verdicts that keep the contract.
 #![no_main]
 
+use std::net::IpAddr;
+
 use libfuzzer_sys::fuzz_target;
 use portmortem::flow::FlowTable;
 use portmortem::net::{End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp, Transport};
@@ -26,8 +28,8 @@ fn packet(number: u64, mut bits: u64, now: &mut i64) -> Packet<'static> {
     let transport =
         take(&[Transport::Tcp, Transport::Tcp, Transport::Tcp, Transport::Udp], &mut bits);
     let (near, far) = take(&[(50_000, 389), (50_000, 50_001)], &mut bits);
-    let low = Endpoint { address: [10, 0, 0, 5].into(), port: near };
-    let high = Endpoint { address: [10, 1, 0, 10].into(), port: far };
+    let low = Endpoint { address: IpAddr::from([10, 0, 0, 5]).into(), port: near };
+    let high = Endpoint { address: IpAddr::from([10, 1, 0, 10]).into(), port: far };
     let (from, to) = if back { (high, low) } else { (low, high) };
     let (key, sender): (FlowKey, End) = FlowKey::of(transport, from, to);
     let kind = take(&[0_u8, 1, 2, 3, 4, 5, 6, 7], &mut bits);
@@ -52,7 +54,7 @@ fn packet(number: u64, mut bits: u64, now: &mut i64) -> Packet<'static> {
     let to_group = take(&[false, false, false, true], &mut bits);
     let body = match (kind, transport) {
         (0, _) => {
-            let reporter = if back { low.address } else { [10, 9, 9, 9].into() };
+            let reporter = if back { low.address } else { IpAddr::from([10, 9, 9, 9]).into() };
             Body::IcmpError(IcmpError { reporter, icmp_type, code, quoted_seq: Some(seq) })
         }
         (_, Transport::Udp) => Body::Datagram { length },
@@ -72,6 +74,7 @@ fn packet(number: u64, mut bits: u64, now: &mut i64) -> Packet<'static> {
         payload: &[],
         to_group,
         encapsulation: Encapsulation::default(),
+        of_row: None,
     }
 }
 
