@@ -315,7 +315,7 @@ fn check_decoding(link_type: LinkType, bytes: &[u8], original_length: u32) {
             let wire = usize::try_from(original_length).unwrap().max(bytes.len()).max(0x1_0000);
             let length = match packet.body {
                 Body::Segment(segment) => segment.length,
-                Body::Datagram { length } => length,
+                Body::Datagram { length } | Body::LaterFragment { length, .. } => length,
                 Body::CutSegment | Body::IcmpError(_) => 0,
             };
             assert!(length as usize <= wire, "{length} bytes of {wire}");
@@ -509,6 +509,7 @@ fn packets(all: &[Drawn]) -> (Vec<Packet<'static>>, Option<Timestamp>) {
             payload: &[],
             to_group: drawn.to_group,
             encapsulation: Encapsulation::default(),
+            of_row: None,
         });
     }
     (packets, last)

@@ -105,7 +105,7 @@ impl Evidence {
                 evidence.ack = flags.has(Flags::ACK).then_some(segment.ack);
                 evidence.window = Some(segment.window);
             }
-            Body::CutSegment | Body::Datagram { .. } => {}
+            Body::CutSegment | Body::Datagram { .. } | Body::LaterFragment { .. } => {}
             Body::IcmpError(error) => {
                 let addresses = |end| packet.key.endpoint(end).address;
                 evidence.sender = match error.reporter {

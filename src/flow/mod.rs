@@ -184,6 +184,17 @@ impl Flow {
         true
     }
 
+    /// Counts a fragment of a packet whose first fragment belongs to this flow.
+    fn observe_later_fragment(&mut self, packet: &Packet<'_>, at: SeqNumber, length: u32) {
+        if !self.count(packet, length) {
+            return;
+        }
+        let (sender, _) = self.sides(self.is_from_initiator(packet));
+        // Only TCP has these numbers, and only after a segment.
+        let end = at.plus(length);
+        sender.next_seq = sender.next_seq.map(|next| if end.is_after(next) { end } else { next });
+    }
+
     fn keep_evidence(&mut self, packet: &Packet<'_>) {
         let sender =
             if self.is_from_initiator(packet) { Sender::Initiator } else { Sender::Responder };

@@ -91,6 +91,21 @@ impl FlowTable {
                     listening.datagram(flow, packet, length, self.hearing);
                 }
             }
+            Body::LaterFragment { at, length } => {
+                let index = self.newest.get(&packet.key).copied();
+                let Some(index) = index else {
+                    return self.skipped.count(Skipped::HeadlessFragment, packet.frame);
+                };
+                if let Some(flow) = self.flows.get_mut(index) {
+                    flow.observe_later_fragment(packet, at, length);
+                }
+                // A datagram's payload is heard as far as its first fragment holds it.
+                if packet.key.transport() == Transport::Tcp {
+                    let (flags, ack) = (Flags(0), SeqNumber(0));
+                    let segment = Segment { seq: at, ack, flags, window: 0, length };
+                    self.listen(index, packet, segment);
+                }
+            }
             Body::IcmpError(error) => self.observe_icmp_error(packet, error),
         }
     }
@@ -437,6 +452,36 @@ mod tests {
         };
         let (key, sender) = FlowKey::of(Transport::Udp, endpoint(from), endpoint(to));
         crate::flow::script::packet(place, key, sender, Body::Datagram { length: 40 })
+    }
+
+    #[test]
+    fn later_fragments_count_in_the_flow_of_their_first() {
+        let piece = |at, ip_id| Packet {
+            ip_id: Some(ip_id),
+            body: Body::LaterFragment { at: SeqNumber(at), length: 10 },
+            ..datagram(1, 50_000, 53)
+        };
+        // One of them was captured twice.
+        let found = flows(&[datagram(0, 50_000, 53), piece(40, 7), piece(40, 7), piece(50, 7)]);
+        let [flow] = &found[..] else { panic!("{} flows", found.len()) };
+        assert_eq!((flow.initiator.packets, flow.initiator.bytes, flow.duplicates), (3, 60, 1));
+        assert_eq!(flow.history.to_string(), "D");
+        // Without its flow it is none.
+        assert!(flows(&[piece(40, 7)]).is_empty());
+    }
+
+    #[test]
+    fn what_is_acknowledged_may_have_come_in_fragments() {
+        let mut all = attempt("Dd", 1_000, 0);
+        let Body::Segment(data) = all[0].body else { panic!("a segment") };
+        let at = data.seq.plus(data.length);
+        all.truncate(1);
+        all.push(Packet { body: Body::LaterFragment { at, length: 500 }, ..all[0] });
+        let mut answer = attempt("a", 1_000, 2).remove(0);
+        let Body::Segment(segment) = &mut answer.body else { panic!("a segment") };
+        segment.ack = at.plus(500);
+        all.push(answer);
+        assert_eq!(flows(&all)[0].tcp.handshake, Handshake::Confirmed);
     }
 
     #[test]

@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
             assert!(packet.encapsulation.layers().count() <= 16);
             let length = match packet.body {
                 Body::Segment(segment) => segment.length,
-                Body::Datagram { length } => length,
+                Body::Datagram { length } | Body::LaterFragment { length, .. } => length,
                 Body::CutSegment | Body::IcmpError(_) => 0,
             };
             let wire = (original_length as usize).max(bytes.len()).max(0x1_0000);
