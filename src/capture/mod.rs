@@ -19,6 +19,7 @@ mod foreign;
 mod inflate;
 mod inputs;
 mod netmon;
+mod netmon_text;
 mod pcap;
 mod pcapng;
 mod pieces;
@@ -31,7 +32,7 @@ pub use batch::{Frame, FrameBatch, LinkType};
 pub use error::Error;
 pub use inputs::{Input, expand};
 pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
-pub use summary::{CaptureSummary, Comment, Problem, Severity};
+pub use summary::{CaptureSummary, Comment, Problem, Severity, TextLine};
 
 /// Bytes of a frame that we believe a length field for. A longer frame is damage: the largest
 /// that a capture can hold in earnest (large segment offload) is far below a mebibyte.
@@ -65,12 +66,13 @@ struct Format {
 }
 
 /// Every format that we read. Their beginnings exclude each other.
-const FORMATS: [Format; 5] = [
+const FORMATS: [Format; 6] = [
     Format { begins: pcap::begins, open: pcap::open },
     Format { begins: pcapng::begins, open: pcapng::open },
     Format { begins: netmon::begins, open: netmon::open },
     Format { begins: inflate::begins, open: inflate::open },
     Format { begins: wireshark::begins, open: wireshark::open },
+    Format { begins: netmon_text::begins, open: netmon_text::open },
 ];
 
 /// A file whose first bytes were read.

@@ -29,6 +29,12 @@ pub(in crate::capture) struct RowSpool {
     unusable: Option<(u32, bool)>,
 }
 
+impl Default for RowSpool {
+    fn default() -> RowSpool {
+        RowSpool::new()
+    }
+}
+
 impl RowSpool {
     /// A spool without rows.
     pub(in crate::capture) fn new() -> RowSpool {
