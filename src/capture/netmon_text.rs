@@ -54,7 +54,7 @@ pub(super) fn begins(head: &[u8]) -> bool {
         Found::Record(record) => match record.body {
             Body::Segment { .. } | Body::Datagram { .. } => true,
             // Its conversations tell it from everything else that has colons.
-            Body::SegmentOnly(_) | Body::Other { .. } => record.conversations.hosts.is_some(),
+            Body::SegmentOnly(_) | Body::Other { .. } => record.conversations.ports.is_some(),
         },
         Found::NotUnderstood(_) => false,
     };
@@ -65,6 +65,7 @@ pub(super) fn begins(head: &[u8]) -> bool {
 }
 
 /// Begins to read a text.
+#[expect(clippy::unnecessary_wraps, reason = "as the others in the table of formats")]
 pub(super) fn open(opened: Opened) -> Result<Box<dyn CaptureReader>, Error> {
     let mut summary = CaptureSummary::of(&opened.shown_as);
     summary.format = Some("Network Monitor text".to_owned());

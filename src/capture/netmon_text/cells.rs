@@ -110,7 +110,7 @@ fn is_orderly(word: &str) -> bool {
 
 fn is_process(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
-    lower.ends_with(".exe")
+    lower.rsplit_once('.').is_some_and(|(_, extension)| extension == "exe")
         || lower == "unavailable"
         || word.starts_with('(') && word.ends_with(')')
 }
@@ -175,7 +175,7 @@ mod tests {
     fn shown(left: &str) -> String {
         let cells = read(left, "TCP");
         let number = cells.number.map_or("-".to_owned(), |number| number.to_string());
-        let time = if cells.when.is_told() { "time" } else { "-" };
+        let time = if cells.when.counted_from().is_some() { "time" } else { "-" };
         let hosts = match cells.hosts {
             Some((source, destination)) => format!("{source}>{destination}"),
             None => "-".to_owned(),
@@ -198,7 +198,7 @@ mod tests {
             ("192.x.x.x x.x.1.1 TCP ", "- - 192.x.x.x>x.x.1.1"),
             ("*.*.*.* *.*.*.* TCP ", "- - -"),
             ("SERVER CLIENT TCP ", "- - SERVER>CLIENT"),
-            ("7 1.4523 0.0001 <server> <client> TCP ", "7 time server>client"),
+            ("7 1.4523 0.0001 <srv-a> [cli-b] TCP ", "7 time srv-a>cli-b"),
             ("> 7 CAS DC1 TCP ", "7 - CAS>DC1"),
             ("* CAS DC1 TCP ", "- - CAS>DC1"),
             ("| 12 | CAS | DC1 | TCP | ", "12 - CAS>DC1"),

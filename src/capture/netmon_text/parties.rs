@@ -21,10 +21,13 @@ const RST: u8 = 0x04;
 #[derive(Default)]
 pub(super) struct Parties {
     /// The newest use of each conversation number.
-    known: HashMap<(Transport, u32, Option<(Network, u32)>), Known, FixedState>,
+    known: HashMap<Number, Known, FixedState>,
     /// Rows that tell neither hosts nor a conversation between hosts.
     pub(super) unnamed: u64,
 }
+
+/// A conversation between two ports: its number, and that of its hosts.
+type Number = (Transport, u32, Option<(Network, u32)>);
 
 /// The two ends of a conversation.
 #[derive(Clone, Copy)]

@@ -79,11 +79,6 @@ impl When {
         }
     }
 
-    /// Whether it tells anything.
-    pub(super) fn is_told(&self) -> bool {
-        self.time_of_day.is_some() || self.offset.is_some()
-    }
-
     /// What the time is counted from; `None` where no time is told.
     pub(super) fn counted_from(&self) -> Option<CountedFrom> {
         match (self.time_of_day, self.date, self.offset) {
