@@ -5,6 +5,12 @@
 //! with another number begins the next flow, and no timer splits an attempt. For UDP it is a pair
 //! of endpoints without a long silence.
 //!
+//! What packets are wrapped in is no part of a flow's key. Requests and answers often come in
+//! different VLANs or virtual networks (a router mirrored on both sides, networks that number each
+//! direction), and a packet captured inside and outside of a tunnel is one packet. The price is that
+//! two tenants with the same addresses *and* ports share flows: TCP attempts are still told apart by
+//! their initial sequence numbers, datagrams are not.
+//!
 //! This module records facts (which SYN, which answer, who reset); what they mean is the matter
 //! of [`crate::verdict`].
 
@@ -103,6 +109,8 @@ pub struct Flow {
     pub evidence: Vec<Evidence>,
     /// What the first packet was wrapped in.
     pub encapsulation: Encapsulation,
+    /// What the first copy was wrapped in that was wrapped in something else.
+    pub also_in: Option<Encapsulation>,
 }
 
 impl Flow {
@@ -127,6 +135,7 @@ impl Flow {
             history: History::default(),
             evidence: Vec::new(),
             encapsulation: packet.encapsulation,
+            also_in: None,
         }
     }
 
@@ -166,6 +175,9 @@ impl Flow {
         let (sender, _) = self.sides(from_initiator);
         if sender.recent.is_copy(packet) {
             self.duplicates += 1;
+            if self.also_in.is_none() && packet.encapsulation != self.encapsulation {
+                self.also_in = Some(packet.encapsulation);
+            }
             return false;
         }
         sender.packets += 1;

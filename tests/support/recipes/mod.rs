@@ -36,7 +36,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 17] = [
+pub const RECIPES: [Recipe; 19] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -51,6 +51,8 @@ pub const RECIPES: [Recipe; 17] = [
     Recipe { case: "midstream", play: small::midstream, store: in_three },
     Recipe { case: "ipv6", play: small::ipv6, store: in_three },
     Recipe { case: "vlan-qinq", play: small::vlan_qinq, store: in_three },
+    Recipe { case: "fragments", play: small::fragments, store: in_three },
+    Recipe { case: "both-sides-of-a-tunnel", play: small::both_sides_of_a_tunnel, store: in_three },
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
     Recipe { case: "comments-and-names", play: small::comments_and_names, store: with_remarks },
