@@ -22,7 +22,9 @@ use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::net::{
     Clock, End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp, Transport,
 };
-use portmortem::packet::{Body, Encapsulation, Flags, IcmpError, Packet, Segment, decode};
+use portmortem::packet::{
+    Body, Encapsulation, Flags, FragmentTable, IcmpError, Packet, Segment, Skipped, decode,
+};
 use portmortem::verdict::Circumstances;
 use proptest::prelude::*;
 use support::case;
@@ -382,6 +384,64 @@ proptest! {
         }
         let original_length = u32::try_from(bytes.len()).unwrap() + extra;
         check_decoding(link_type, &bytes, original_length);
+    }
+}
+
+/// An IPv4 packet with a header that fits its payload.
+fn piece_of(id: u8, protocol: u8, offset: u16, more: bool, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(20 + payload.len()).unwrap().to_be_bytes();
+    let place = (offset | if more { 0x2000 } else { 0 }).to_be_bytes();
+    let header = [0x45, 0, length[0], length[1], 0, id, place[0], place[1], 64, protocol, 0, 0];
+    [&header[..], &[10, 0, 0, 5], &[10, 1, 0, 10], payload].concat()
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn fragments_of_any_kind_in_any_order_are_each_counted_once(
+        pieces in prop::collection::vec(
+            (
+                0_u8..3,
+                prop::sample::select(vec![6_u8, 17, 1, 4, 51]),
+                prop_oneof![3 => 0_u16..5, 1 => 0_u16..0x2000],
+                any::<bool>(),
+                prop::collection::vec(prop_oneof![any::<u8>(), Just(0x45)], 0..70),
+                0_i128..70,
+            ),
+            1..30,
+        ),
+    ) {
+        let mut table = FragmentTable::default();
+        let mut flows = FlowTable::new(KnownPorts::default(), 60_000_000_000);
+        let (mut second, mut packets, mut others) = (1_400_000_000_i128, 0, 0);
+        for (number, (id, protocol, offset, more, payload, later)) in (1..).zip(&pieces) {
+            second += later / 10;
+            let bytes = piece_of(*id, *protocol, *offset, *more, payload);
+            let frame = Frame {
+                number: FrameNumber(number),
+                time: Timestamp::from_nanoseconds(second * 1_000_000_000),
+                link_type: LinkType::RAW,
+                bytes: &bytes,
+                original_length: u32::try_from(bytes.len()).unwrap(),
+            };
+            let decoded = match decode(frame) {
+                Err(Skipped::Fragment) => table.decode(frame),
+                Err(_) => {
+                    others += 1;
+                    None
+                }
+                Ok(packet) => Some(packet),
+            };
+            if let Some(packet) = decoded {
+                prop_assert!(packet.payload.len() <= payload.len());
+                packets += 1;
+                flows.observe(&packet);
+            }
+        }
+        let skipped: u64 = table.into_skipped().rows().iter().map(|(_, count, _)| count).sum();
+        prop_assert_eq!(packets + others + skipped, pieces.len() as u64);
+        flows.into_flows();
     }
 }
 

@@ -5,6 +5,12 @@
 //! with another number begins the next flow, and no timer splits an attempt. For UDP it is a pair
 //! of endpoints without a long silence.
 //!
+//! What packets are wrapped in is no part of a flow's key. Requests and answers often come in
+//! different VLANs or virtual networks (a router mirrored on both sides, networks that number each
+//! direction), and a packet captured inside and outside of a tunnel is one packet. The price is that
+//! two tenants with the same addresses *and* ports share flows: TCP attempts are still told apart by
+//! their initial sequence numbers, datagrams are not.
+//!
 //! This module records facts (which SYN, which answer, who reset); what they mean is the matter
 //! of [`crate::verdict`].
 
@@ -109,6 +115,8 @@ pub struct Flow {
     pub asked: Option<(FrameNumber, Option<Timestamp>)>,
     /// What its payload said, as far as a probe knows its protocol.
     pub heard: Option<Box<Heard>>,
+    /// What the first copy was wrapped in that was wrapped in something else.
+    pub also_in: Option<Encapsulation>,
 }
 
 impl Flow {
@@ -135,6 +143,7 @@ impl Flow {
             encapsulation: packet.encapsulation,
             asked: None,
             heard: None,
+            also_in: None,
         }
     }
 
@@ -174,6 +183,9 @@ impl Flow {
         let (sender, _) = self.sides(from_initiator);
         if sender.recent.is_copy(packet) {
             self.duplicates += 1;
+            if self.also_in.is_none() && packet.encapsulation != self.encapsulation {
+                self.also_in = Some(packet.encapsulation);
+            }
             return false;
         }
         sender.packets += 1;

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, Sender};
 use crate::net::{FrameNumber, Transport};
-use crate::packet::IcmpError;
+use crate::packet::{Encapsulation, IcmpError};
 use crate::verdict::record::{Origin, Verdict};
 use crate::verdict::{Circumstances, Frames, icmp};
 
@@ -19,6 +19,12 @@ pub(super) fn of(
     circumstances: &Circumstances,
 ) -> String {
     let seen = capitalized(&Seen::of(flow, circumstances).sentence(verdict));
+    let seen = match flow.also_in {
+        Some(other) => {
+            format!("{seen}; packets of it were also captured {}", elsewhere(flow, other))
+        }
+        None => seen,
+    };
     let meaning = match (verdict, origin) {
         (Verdict::Refused, Some(Origin::Middlebox)) => Some(made_up(flow)),
         _ => meaning(flow, verdict, origin).map(str::to_owned),
@@ -26,6 +32,18 @@ pub(super) fn of(
     match meaning {
         Some(meaning) => format!("{seen}. {meaning}."),
         None => format!("{seen}."),
+    }
+}
+
+/// Where copies were captured: inside something else than the packets that count, or outside of it.
+fn elsewhere(flow: &Flow, other: Encapsulation) -> String {
+    let listed = |encapsulation: Encapsulation| {
+        let layers: Vec<String> = encapsulation.layers().map(|layer| layer.to_string()).collect();
+        layers.join(", ")
+    };
+    match listed(other) {
+        layers if layers.is_empty() => format!("outside of {}", listed(flow.encapsulation)),
+        layers => format!("inside {layers}"),
     }
 }
 

@@ -59,6 +59,13 @@ pub struct Flow {
     pub origin: Option<String>,
     pub closing: Option<String>,
     pub encapsulation: Option<Vec<String>>,
+    /// Of the initiator and of the responder.
+    pub packets: Option<[u64; 2]>,
+    /// Payload bytes, of the initiator and of the responder.
+    pub bytes: Option<[u64; 2]>,
+    pub duplicates: Option<u64>,
+    /// A part of the explanation.
+    pub told: Option<String>,
     pub service: Option<Service>,
 }
 
