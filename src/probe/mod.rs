@@ -23,10 +23,12 @@ mod heard;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
-pub use heard::{Answer, Heard};
+pub use heard::{Answer, ClockReading, Heard};
 
 /// Every protocol that we read, in the order in which they are tried.
-const PROBES: &[&Probe] = &[&dns::PROBE];
+const PROBES: &[&Probe] = &[
+    &dns::PROBE,
+];
 
 /// A protocol that we read.
 pub(crate) struct Probe {
@@ -183,6 +185,16 @@ pub enum Meaning {
         address: IpAddr,
         /// A name that the message gives it.
         name: String,
+    },
+    /// What the speaker calls itself (netlogon answers, NetBIOS node status).
+    Introduced {
+        /// Its name.
+        name: String,
+    },
+    /// What the speaker's clock showed when it spoke.
+    Clock {
+        /// Its time, in UTC.
+        says: Timestamp,
     },
     /// A host that serves a purpose (DNS SRV records: `_ldap._tcp.dc._msdcs.example.com`).
     Serves {
