@@ -28,6 +28,8 @@ pub use heard::{Answer, ClockReading, Heard};
 /// Every protocol that we read, in the order in which they are tried.
 const PROBES: &[&Probe] = &[
     &dns::PROBE,
+    &dns::LLMNR,
+    &dns::MDNS,
 ];
 
 /// A protocol that we read.
