@@ -26,6 +26,12 @@ words! {
     CodeSet {
         /// DNS response code (RFC 1035 4.1.1, RFC 6895).
         DnsRcode = "dns",
+        /// Kerberos error (RFC 4120 7.5.9).
+        Kerberos = "kerberos",
+        /// LDAP result (RFC 4511 appendix A).
+        Ldap = "ldap",
+        /// Why Active Directory refuses a bind: a Win32 error in the remark of the LDAP result.
+        LdapData = "ldap-data",
     }
 }
 
@@ -49,6 +55,9 @@ impl CodeSet {
     fn text(self) -> &'static str {
         match self {
             CodeSet::DnsRcode => include_str!("codes/dns.tsv"),
+            CodeSet::Kerberos => include_str!("codes/kerberos.tsv"),
+            CodeSet::Ldap => include_str!("codes/ldap.tsv"),
+            CodeSet::LdapData => include_str!("codes/ldap-data.tsv"),
         }
     }
 
@@ -56,6 +65,9 @@ impl CodeSet {
     fn of_unknown(self, number: u32) -> (Standing, String) {
         match self {
             CodeSet::DnsRcode => (Standing::Failed, format!("RCODE {number}")),
+            CodeSet::Kerberos => (Standing::Failed, format!("Kerberos error {number}")),
+            CodeSet::Ldap => (Standing::Failed, format!("LDAP result {number}")),
+            CodeSet::LdapData => (Standing::Failed, format!("data {number:x}")),
         }
     }
 

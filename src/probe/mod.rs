@@ -15,11 +15,16 @@ use std::net::IpAddr;
 
 use crate::net::{FrameNumber, Timestamp, Transport};
 
+mod asn1;
 mod assembler;
 mod code;
 mod dialogue;
 mod dns;
 mod heard;
+mod kerberos;
+mod kpasswd;
+mod ldap;
+mod netlogon;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
@@ -30,6 +35,9 @@ const PROBES: &[&Probe] = &[
     &dns::PROBE,
     &dns::LLMNR,
     &dns::MDNS,
+    &kerberos::PROBE,
+    &kpasswd::PROBE,
+    &ldap::PROBE,
 ];
 
 /// A protocol that we read.
