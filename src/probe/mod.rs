@@ -18,13 +18,17 @@ use crate::net::{FrameNumber, Timestamp, Transport};
 mod asn1;
 mod assembler;
 mod code;
+mod dhcp;
 mod dialogue;
 mod dns;
 mod heard;
 mod kerberos;
 mod kpasswd;
 mod ldap;
+mod nbns;
 mod netlogon;
+mod ntp;
+mod tftp;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
@@ -35,9 +39,13 @@ const PROBES: &[&Probe] = &[
     &dns::PROBE,
     &dns::LLMNR,
     &dns::MDNS,
+    &nbns::PROBE,
     &kerberos::PROBE,
     &kpasswd::PROBE,
     &ldap::PROBE,
+    &ntp::PROBE,
+    &dhcp::PROBE,
+    &tftp::PROBE,
 ];
 
 /// A protocol that we read.
