@@ -1,11 +1,14 @@
 //! Flows in, verdicts out: what a flow did, as facts and as a sentence.
 
+mod elsewhere;
 mod explanation;
 mod icmp;
 mod origin;
 pub mod record;
 
 use std::fmt;
+
+pub use elsewhere::join_answers;
 
 use crate::flow::{Flow, Handshake, KnownPorts};
 use crate::net::{Clock, Time, Timestamp, Transport};
