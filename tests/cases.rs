@@ -113,6 +113,16 @@ fn compare_flow(expected: &Flow, found: &Value, faults: &mut Vec<String>) {
             differs(what, expected, text(&found[what]));
         }
     }
+    if let Some(expected) = &expected.service {
+        let found = &found["service"];
+        differs("service outcome", &expected.outcome, text(&found["outcome"]));
+        if let Some(code) = &expected.code {
+            differs("service code", code, text(&found["code"]));
+        }
+        if let Some(frame) = expected.frame {
+            differs("service frame", &frame.to_string(), &found["frame"].to_string());
+        }
+    }
     if let Some(expected) = &expected.encapsulation {
         let found = &found["encapsulation"];
         differs("encapsulation", &Value::from(expected.clone()).to_string(), &found.to_string());

@@ -178,6 +178,9 @@ fn beginnings() -> Vec<Vec<u8>> {
             all.push(bytes[..length.min(bytes.len())].to_vec());
         }
     }
+    for data_link in [0, 2, 4, 8, 18, 99] {
+        all.push([b"snoop\0\0\0\0\0\0\x02\0\0\0".as_slice(), &[data_link]].concat());
+    }
     for (magic, versions) in [(b"RTSS", 1), (b"GMBU", 2)] {
         for minor in 0..=3 {
             let mut header = magic.to_vec();
@@ -312,7 +315,7 @@ fn check_decoding(link_type: LinkType, bytes: &[u8], original_length: u32) {
             let wire = usize::try_from(original_length).unwrap().max(bytes.len()).max(0x1_0000);
             let length = match packet.body {
                 Body::Segment(segment) => segment.length,
-                Body::Datagram { length } => length,
+                Body::Datagram { length } | Body::LaterFragment { length, .. } => length,
                 Body::CutSegment | Body::IcmpError(_) => 0,
             };
             assert!(length as usize <= wire, "{length} bytes of {wire}");
@@ -395,7 +398,7 @@ const PAIRS: [(&str, &str); 6] = [
 
 fn endpoint(text: &str) -> Endpoint {
     let address: std::net::SocketAddr = text.parse().unwrap();
-    Endpoint { address: address.ip(), port: address.port() }
+    Endpoint { address: address.ip().into(), port: address.port() }
 }
 
 /// What is drawn for a packet.
@@ -506,6 +509,7 @@ fn packets(all: &[Drawn]) -> (Vec<Packet<'static>>, Option<Timestamp>) {
             payload: &[],
             to_group: drawn.to_group,
             encapsulation: Encapsulation::default(),
+            of_row: None,
         });
     }
     (packets, last)

@@ -70,7 +70,7 @@ fn window(packet: &Packet<'_>, has_id: bool) -> Option<u32> {
         {
             None
         }
-        Body::Segment(_) | Body::Datagram { .. } => Some(WITHOUT_ID),
+        Body::Segment(_) | Body::Datagram { .. } | Body::LaterFragment { .. } => Some(WITHOUT_ID),
         Body::CutSegment | Body::IcmpError(_) => None,
     }
 }
@@ -90,9 +90,11 @@ fn signature(packet: &Packet<'_>) -> u32 {
         ),
         Body::Datagram { length } => {
             // Only the payload tells datagrams apart; protocols number them near its beginning.
-            let head = packet.payload.get(..MOST_HASHED).unwrap_or(packet.payload);
+            let whole = packet.of_row.map_or(packet.payload, |row| row.note().as_bytes());
+            let head = whole.get(..MOST_HASHED).unwrap_or(whole);
             (FixedState::default().hash_one(head), u64::from(length) << 24 | id)
         }
+        Body::LaterFragment { at, length } => (u64::from(at.0), u64::from(length) << 24 | id),
         Body::CutSegment | Body::IcmpError(_) => (0, id),
     };
     // Multiplicative mixing (Fibonacci hashing): any difference reaches the upper half.

@@ -22,7 +22,7 @@ mod udp;
 pub use evidence::{Evidence, EvidenceKind, Sender};
 pub use history::History;
 pub use services::{KnownPorts, service_name};
-pub use table::FlowTable;
+pub use table::{FlowTable, Hearing};
 pub use tcp::{Handshake, TcpFacts};
 
 use crate::flow::duplicates::Recent;
@@ -105,6 +105,8 @@ pub struct Flow {
     pub evidence: Vec<Evidence>,
     /// What the first packet was wrapped in.
     pub encapsulation: Encapsulation,
+    /// Frame and time of the initiator's first payload.
+    pub asked: Option<(FrameNumber, Option<Timestamp>)>,
     /// What its payload said, as far as a probe knows its protocol.
     pub heard: Option<Box<Heard>>,
 }
@@ -131,6 +133,7 @@ impl Flow {
             history: History::default(),
             evidence: Vec::new(),
             encapsulation: packet.encapsulation,
+            asked: None,
             heard: None,
         }
     }
@@ -175,7 +178,21 @@ impl Flow {
         }
         sender.packets += 1;
         sender.bytes += u64::from(length);
+        if from_initiator && length > 0 && self.asked.is_none() {
+            self.asked = Some((packet.frame, packet.time));
+        }
         true
+    }
+
+    /// Counts a fragment of a packet whose first fragment belongs to this flow.
+    fn observe_later_fragment(&mut self, packet: &Packet<'_>, at: SeqNumber, length: u32) {
+        if !self.count(packet, length) {
+            return;
+        }
+        let (sender, _) = self.sides(self.is_from_initiator(packet));
+        // Only TCP has these numbers, and only after a segment.
+        let end = at.plus(length);
+        sender.next_seq = sender.next_seq.map(|next| if end.is_after(next) { end } else { next });
     }
 
     fn keep_evidence(&mut self, packet: &Packet<'_>) {
@@ -192,6 +209,7 @@ impl Flow {
         self.tcp.reset_by = self.tcp.reset_by.map(evidence::opposite);
         // These were said of the packets of what is the responder now.
         self.tcp.reset_before_answer = false;
+        self.asked = None;
         self.prohibited = false;
         self.unreachable = false;
         for evidence in &mut self.evidence {

@@ -27,8 +27,18 @@ pub struct FlowTable {
     skipped: SkippedTally,
     /// What listens to each flow.
     listening: Vec<Listening>,
-    /// Whether flows keep every signal of their probes.
-    keep_signals: bool,
+    hearing: Hearing,
+}
+
+/// How well a table hears what the payload says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// Payload is left alone: to measure what the probes cost.
+    Nothing,
+    /// Flows keep what their probes heard, in sum.
+    Sums,
+    /// Flows keep every signal too, without bound: to compare them with what others read.
+    Signals,
 }
 
 impl FlowTable {
@@ -42,15 +52,14 @@ impl FlowTable {
             attempts: HashMap::default(),
             skipped: SkippedTally::default(),
             listening: Vec::new(),
-            keep_signals: false,
+            hearing: Hearing::Sums,
         }
     }
 
-    /// The same table, whose flows keep every signal of their probes, without bound: to compare
-    /// them with what other programs read.
+    /// The same table, hearing more or less.
     #[must_use]
-    pub fn keeping_signals(self) -> FlowTable {
-        FlowTable { keep_signals: true, ..self }
+    pub fn hearing(self, hearing: Hearing) -> FlowTable {
+        FlowTable { hearing, ..self }
     }
 
     /// Takes a packet into account.
@@ -79,7 +88,22 @@ impl FlowTable {
                 if let (Some(flow), Some(listening)) = both
                     && flow.observe_datagram(packet, length)
                 {
-                    listening.datagram(flow, packet, length, self.keep_signals);
+                    listening.datagram(flow, packet, length, self.hearing);
+                }
+            }
+            Body::LaterFragment { at, length } => {
+                let index = self.newest.get(&packet.key).copied();
+                let Some(index) = index else {
+                    return self.skipped.count(Skipped::HeadlessFragment, packet.frame);
+                };
+                if let Some(flow) = self.flows.get_mut(index) {
+                    flow.observe_later_fragment(packet, at, length);
+                }
+                // A datagram's payload is heard as far as its first fragment holds it.
+                if packet.key.transport() == Transport::Tcp {
+                    let (flags, ack) = (Flags(0), SeqNumber(0));
+                    let segment = Segment { seq: at, ack, flags, window: 0, length };
+                    self.listen(index, packet, segment);
                 }
             }
             Body::IcmpError(error) => self.observe_icmp_error(packet, error),
@@ -89,7 +113,7 @@ impl FlowTable {
     /// The flows in the order in which they began, and the packets that belong to none.
     pub fn into_flows(mut self) -> (Vec<Flow>, SkippedTally) {
         for (flow, listening) in self.flows.iter_mut().zip(&mut self.listening) {
-            listening.finish(flow, self.keep_signals);
+            listening.finish(flow, self.hearing);
         }
         (self.flows, self.skipped)
     }
@@ -132,7 +156,7 @@ impl FlowTable {
     fn listen(&mut self, index: usize, packet: &Packet<'_>, segment: Segment) {
         let both = (self.flows.get_mut(index), self.listening.get_mut(index));
         if let (Some(flow), Some(listening)) = both {
-            listening.segment(flow, packet, segment, self.keep_signals);
+            listening.segment(flow, packet, segment, self.hearing);
         }
     }
 
@@ -288,7 +312,7 @@ enum IcmpMeaning {
 
 /// What an ICMP error says of the quoted packet (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
 fn meaning(error: IcmpError) -> IcmpMeaning {
-    match (error.reporter.is_ipv4(), error.icmp_type, error.code) {
+    match (!error.reporter.is_ipv6(), error.icmp_type, error.code) {
         (true, 3, 9 | 10 | 13) | (false, 1, 1 | 5 | 6) => IcmpMeaning::Prohibited,
         // 3/4 asks for smaller packets: path MTU discovery at work.
         (true, 3, 4) => IcmpMeaning::Other,
@@ -428,6 +452,36 @@ mod tests {
         };
         let (key, sender) = FlowKey::of(Transport::Udp, endpoint(from), endpoint(to));
         crate::flow::script::packet(place, key, sender, Body::Datagram { length: 40 })
+    }
+
+    #[test]
+    fn later_fragments_count_in_the_flow_of_their_first() {
+        let piece = |at, ip_id| Packet {
+            ip_id: Some(ip_id),
+            body: Body::LaterFragment { at: SeqNumber(at), length: 10 },
+            ..datagram(1, 50_000, 53)
+        };
+        // One of them was captured twice.
+        let found = flows(&[datagram(0, 50_000, 53), piece(40, 7), piece(40, 7), piece(50, 7)]);
+        let [flow] = &found[..] else { panic!("{} flows", found.len()) };
+        assert_eq!((flow.initiator.packets, flow.initiator.bytes, flow.duplicates), (3, 60, 1));
+        assert_eq!(flow.history.to_string(), "D");
+        // Without its flow it is none.
+        assert!(flows(&[piece(40, 7)]).is_empty());
+    }
+
+    #[test]
+    fn what_is_acknowledged_may_have_come_in_fragments() {
+        let mut all = attempt("Dd", 1_000, 0);
+        let Body::Segment(data) = all[0].body else { panic!("a segment") };
+        let at = data.seq.plus(data.length);
+        all.truncate(1);
+        all.push(Packet { body: Body::LaterFragment { at, length: 500 }, ..all[0] });
+        let mut answer = attempt("a", 1_000, 2).remove(0);
+        let Body::Segment(segment) = &mut answer.body else { panic!("a segment") };
+        segment.ack = at.plus(500);
+        all.push(answer);
+        assert_eq!(flows(&all)[0].tcp.handshake, Handshake::Confirmed);
     }
 
     #[test]

@@ -158,6 +158,7 @@ impl Kerberos {
                     Some(service) => format!("{what} {service}"),
                     None => what.to_owned(),
                 };
+                let subject = text(subject);
                 let service = service.unwrap_or_default();
                 self.asked = Some(Asked { subject: subject.clone(), service });
                 signals.push(Meaning::Asked { subject });
@@ -190,7 +191,7 @@ impl Kerberos {
             .map(|realm| format!("the way goes on to the realm {realm}"));
         let subject = match asked {
             Some(asked) => asked.subject.clone(),
-            None => format!("{what} {given}"),
+            None => text(format!("{what} {given}")),
         };
         let standing = Standing::Served;
         signals.push(Meaning::Answered { subject, standing, code: None, detail: referral });
@@ -230,7 +231,7 @@ pub(super) fn tell_error(body: &Element<'_>, asked: Option<&str>, signals: &mut 
     }
     let subject = match asked {
         Some(asked) => asked.to_owned(),
-        None => format!("ticket for {service}"),
+        None => text(format!("ticket for {service}")),
     };
     let detail = (!told.is_empty()).then(|| text(told.join("; ")));
     let standing = code.standing();

@@ -2,15 +2,16 @@
 //!
 //! A TFTP server answers from a port of its own choice (RFC 1350 4), and what a DHCP server offers
 //! goes to an address that the asker does not have yet (RFC 2131 4.1). Request and answer are two
-//! flows then, and only together they tell whether the request was answered. This step looks at
-//! judged flows alone, and doing it again changes nothing.
+//! flows then, and only together they tell whether the request was answered. What comes out
+//! stands in the records, and doing it again changes nothing.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::net::{Endpoint, FrameNumber, Transport};
+use crate::net::{Address, Endpoint, FrameNumber, Transport};
 use crate::verdict::record::{
-    Confidence, EvidenceKind, EvidenceRecord, JudgedFlow, Sender, ServiceOutcome, Verdict,
+    Confidence, EvidenceKind, EvidenceRecord, JudgedFlow, Sender, ServiceOutcome, ServiceRecord,
+    Verdict,
 };
 
 /// Ports whose services may answer from another one: TFTP, and boot servers.
@@ -26,8 +27,13 @@ const MOST_REQUESTS: usize = 16;
 /// Evidence kept of a flow, as elsewhere.
 const MOST_EVIDENCE: usize = 9;
 
-/// Joins requests with their answers. `wait` is in nanoseconds.
-pub fn join_answers(flows: &mut [JudgedFlow], wait: i64) {
+/// Joins requests with their answers. `wait` is in nanoseconds; `service` gives what the service
+/// answered in the flow with this index.
+pub(super) fn join_answers(
+    flows: &mut [JudgedFlow],
+    wait: i64,
+    service: &dyn Fn(usize) -> Option<ServiceRecord>,
+) {
     let mut answers: BTreeMap<usize, usize> = BTreeMap::new();
     let requests = Requests::of(flows);
     for (index, flow) in flows.iter().enumerate() {
@@ -36,7 +42,9 @@ pub fn join_answers(flows: &mut [JudgedFlow], wait: i64) {
         answers.entry(request).or_insert(index);
     }
     for (request, answer) in answers {
-        let Some(told) = flows.get(answer).map(Answer::of) else { continue };
+        let Some(told) = flows.get(answer).map(|flow| Answer::of(flow, service(answer))) else {
+            continue;
+        };
         let Some(flow) = flows.get_mut(request) else { continue };
         answered(flow, &told);
         let asked = (flow.responder.port, flow.first_frame);
@@ -49,7 +57,7 @@ pub fn join_answers(flows: &mut [JudgedFlow], wait: i64) {
 /// Requests that nothing came back to in their own flow, by whom the answer may go to.
 struct Requests {
     /// By capture, asker, and the host that was asked.
-    to_host: BTreeMap<(usize, Endpoint, IpAddr), Vec<usize>>,
+    to_host: BTreeMap<(usize, Endpoint, Address), Vec<usize>>,
     /// By capture: for an address.
     leases: BTreeMap<usize, Vec<usize>>,
 }
@@ -94,7 +102,8 @@ impl Requests {
             // An offer goes to everybody, or to the address that it offers.
             return newest(self.leases.get(&flow.capture)?, &|request| {
                 let asker = request.initiator.address;
-                asker.is_unspecified() || asker == to.address || is_group(to.address)
+                let has_none = asker.ip().is_some_and(|asker| asker.is_unspecified());
+                has_none || asker == to.address || to.address.ip().is_some_and(is_group)
             });
         }
         newest(self.to_host.get(&(flow.capture, to, from.address))?, &|request| {
@@ -132,19 +141,14 @@ fn is_in_time(request: &JudgedFlow, answer: &JudgedFlow, wait: i64) -> bool {
 struct Answer {
     from: Endpoint,
     evidence: Option<EvidenceRecord>,
-    service: crate::verdict::record::ServiceRecord,
+    service: Option<ServiceRecord>,
     frame: FrameNumber,
 }
 
 impl Answer {
-    fn of(flow: &JudgedFlow) -> Answer {
+    fn of(flow: &JudgedFlow, service: Option<ServiceRecord>) -> Answer {
         let (from, _) = first_way(flow);
-        Answer {
-            from,
-            evidence: flow.evidence.first().cloned(),
-            service: flow.service.clone(),
-            frame: flow.first_frame,
-        }
+        Answer { from, evidence: flow.evidence.first().cloned(), service, frame: flow.first_frame }
     }
 }
 
@@ -179,10 +183,11 @@ fn answered(flow: &mut JudgedFlow, answer: &Answer) {
         });
         flow.evidence.sort_by_key(|evidence| evidence.frame);
     }
-    if answer.service.outcome != ServiceOutcome::NotExamined {
+    if let Some(service) = &answer.service
+        && service.outcome != ServiceOutcome::NotExamined
+    {
         let name = flow.service.name.take();
-        flow.service = answer.service.clone();
-        flow.service.name = name;
+        flow.service = ServiceRecord { name, ..service.clone() };
     }
 }
 
@@ -207,11 +212,11 @@ fn unheard_answer(flow: &mut JudgedFlow, (port, request): (u16, FrameNumber)) {
 mod tests {
     use super::*;
     use crate::net::{Clock, Time, Timestamp};
-    use crate::verdict::record::{DisplayFilter, PerSide, ServiceRecord};
+    use crate::verdict::record::{DisplayFilter, PerSide};
 
     fn endpoint(text: &str) -> Endpoint {
         let address: std::net::SocketAddr = text.parse().unwrap();
-        Endpoint { address: address.ip(), port: address.port() }
+        Endpoint { address: address.ip().into(), port: address.port() }
     }
 
     /// A flow of `count` datagrams one way, that begins with this frame and second.
@@ -269,9 +274,11 @@ mod tests {
     const WAIT: i64 = 2_000_000_000;
 
     fn joined(mut flows: Vec<JudgedFlow>) -> Vec<JudgedFlow> {
-        join_answers(&mut flows, WAIT);
+        let services: Vec<ServiceRecord> = flows.iter().map(|flow| flow.service.clone()).collect();
+        let service = |index: usize| services.get(index).cloned();
+        join_answers(&mut flows, WAIT, &service);
         let once = flows.clone();
-        join_answers(&mut flows, WAIT);
+        join_answers(&mut flows, WAIT, &service);
         assert_eq!(flows, once, "doing it again changes nothing");
         flows
     }

@@ -126,6 +126,12 @@ impl<'a> Seen<'a> {
                 Frames(&self.syns),
                 Frames(&self.own_resets)
             ),
+            Verdict::CaptureEnded if self.flow.first_seen.is_none() => format!(
+                "{}, and no answer to it; without times nobody can say how long it was waited \
+                 for{}",
+                self.asked(),
+                self.beside_the_silence()
+            ),
             Verdict::CaptureEnded => {
                 let end = match self.age() {
                     Some(age) => format!("{age} later"),
@@ -304,11 +310,16 @@ impl<'a> Seen<'a> {
     /// milliseconds below one second.
     fn age(&self) -> Option<String> {
         let end = self.circumstances.capture_end?;
-        let milliseconds = end.since(self.flow.first_seen?).max(0) / 1_000_000;
-        Some(match milliseconds {
-            0..1_000 => format!("{milliseconds} ms"),
-            _ => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
-        })
+        Some(seconds(end.since(self.flow.first_seen?)))
+    }
+}
+
+/// Nanoseconds as seconds with one digit, or milliseconds below one second.
+pub(super) fn seconds(nanoseconds: i64) -> String {
+    let milliseconds = nanoseconds.max(0) / 1_000_000;
+    match milliseconds {
+        0..1_000 => format!("{milliseconds} ms"),
+        _ => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
     }
 }
 
