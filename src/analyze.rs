@@ -28,7 +28,7 @@ use crate::net::{FlowKey, Timestamp};
 use crate::packet::{FragmentTable, Packet, Skipped, SkippedTally, decode};
 use crate::report::{CaptureRecord, Options, Report};
 use crate::verdict::record::JudgedFlow;
-use crate::verdict::{Circumstances, judge};
+use crate::verdict::{Circumstances, join_answers, judge};
 
 /// What to analyse, and how.
 #[derive(Clone, Debug)]
@@ -252,11 +252,10 @@ impl Pipeline<'_> {
             udp_reply_wait: millis(waits.udp_reply_ms),
             known_ports: self.known_ports.clone(),
         };
-        Analysed {
-            flows: flows.par_iter().map(|flow| judge(flow, 0, &circumstances)).collect(),
-            record: CaptureRecord::of(summary, &skipped),
-            no_capture: false,
-        }
+        let mut judged: Vec<JudgedFlow> =
+            flows.par_iter().map(|flow| judge(flow, 0, &circumstances)).collect();
+        join_answers(&mut judged, &flows, &circumstances);
+        Analysed { flows: judged, record: CaptureRecord::of(summary, &skipped), no_capture: false }
     }
 
     /// Frames one after the other, on this thread.

@@ -15,18 +15,38 @@ use std::net::IpAddr;
 
 use crate::net::{FrameNumber, Timestamp, Transport};
 
+mod asn1;
 mod assembler;
 mod code;
+mod dhcp;
 mod dialogue;
 mod dns;
 mod heard;
+mod kerberos;
+mod kpasswd;
+mod ldap;
+mod nbns;
+mod netlogon;
+mod ntp;
+mod tftp;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
-pub use heard::{Answer, Heard};
+pub use heard::{Answer, ClockReading, Heard};
 
 /// Every protocol that we read, in the order in which they are tried.
-const PROBES: &[&Probe] = &[&dns::PROBE];
+const PROBES: &[&Probe] = &[
+    &dns::PROBE,
+    &dns::LLMNR,
+    &dns::MDNS,
+    &nbns::PROBE,
+    &kerberos::PROBE,
+    &kpasswd::PROBE,
+    &ldap::PROBE,
+    &ntp::PROBE,
+    &dhcp::PROBE,
+    &tftp::PROBE,
+];
 
 /// A protocol that we read.
 pub(crate) struct Probe {
@@ -183,6 +203,16 @@ pub enum Meaning {
         address: IpAddr,
         /// A name that the message gives it.
         name: String,
+    },
+    /// What the speaker calls itself (netlogon answers, NetBIOS node status).
+    Introduced {
+        /// Its name.
+        name: String,
+    },
+    /// What the speaker's clock showed when it spoke.
+    Clock {
+        /// Its time, in UTC.
+        says: Timestamp,
     },
     /// A host that serves a purpose (DNS SRV records: `_ldap._tcp.dc._msdcs.example.com`).
     Serves {

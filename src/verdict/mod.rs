@@ -1,5 +1,6 @@
 //! Flows in, verdicts out: what a flow did, as facts and as a sentence.
 
+mod elsewhere;
 mod explanation;
 mod icmp;
 mod origin;
@@ -235,6 +236,15 @@ fn note_of(evidence: &Evidence) -> Option<String> {
         (Some(said), Some(line)) => Some(format!("{said}, {line}")),
         (said, line) => said.or(line),
     }
+}
+
+/// Joins the flows of one capture, judged, where an answer comes from elsewhere than the request
+/// went to: TFTP, network boot, DHCP. `judged` stand in the order of `flows`.
+pub fn join_answers(judged: &mut [JudgedFlow], flows: &[Flow], circumstances: &Circumstances) {
+    let service = |index: usize| {
+        flows.get(index).map(|flow| service::service_of(flow, Verdict::Answered, circumstances))
+    };
+    elsewhere::join_answers(judged, circumstances.udp_reply_wait, &service);
 }
 
 /// Filters for the conversation. A reused pair of ports shows all its flows; the frame numbers
