@@ -78,21 +78,34 @@ impl Members {
         let mut walk = lock(&self.0);
         walk.place += 1;
         let member = walk.archive.next_member()?;
-        let bytes = MemberBytes { walk: Arc::clone(&self.0), place: walk.place };
+        let (walk_again, place) = (Arc::clone(&self.0), walk.place);
+        let bytes = MemberBytes { walk: walk_again, place, failure: None };
         Ok(member.map(|member| (member, bytes)))
     }
 }
 
-/// The bytes of a member.
+/// The bytes of a member. What failed once fails again at every read, so that damage is not
+/// mistaken for the end.
 pub(super) struct MemberBytes {
     walk: Arc<Mutex<Walk>>,
     place: u64,
+    failure: Option<(io::ErrorKind, String)>,
 }
 
 impl Read for MemberBytes {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let mut walk = lock(&self.walk);
-        if walk.place == self.place { walk.archive.read(space) } else { Ok(0) }
+        if walk.place != self.place {
+            return Ok(0);
+        }
+        if let Some((kind, message)) = &self.failure {
+            return Err(io::Error::new(*kind, message.clone()));
+        }
+        walk.archive.read(space).inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.failure = Some((error.kind(), error.to_string()));
+            }
+        })
     }
 }
 

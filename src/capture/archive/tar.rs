@@ -205,9 +205,8 @@ fn checksum_fits(block: &[u8; BLOCK]) -> bool {
         unsigned += u64::from(byte);
         signed += i64::from(byte.cast_signed());
     }
-    // A block of zeros has no checksum at all, and a name every header.
-    block.first().is_some_and(|byte| *byte != 0)
-        && (stored == unsigned || i64::try_from(stored) == Ok(signed))
+    // 0 is the checksum of nothing, but what a field without digits says.
+    stored != 0 && (stored == unsigned || i64::try_from(stored) == Ok(signed))
 }
 
 /// Size of a member: octal digits or, for more than 8 GiB, GNU's binary number.
@@ -240,5 +239,40 @@ fn name(header: &[u8; BLOCK]) -> Vec<u8> {
     match prefix {
         b"" => field(0, 100).to_vec(),
         prefix => [prefix, b"/", field(0, 100)].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(name: &[u8], size: &[u8]) -> [u8; BLOCK] {
+        let mut block = [0; BLOCK];
+        block[..name.len()].copy_from_slice(name);
+        block[124..124 + size.len()].copy_from_slice(size);
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        block
+    }
+
+    #[test]
+    fn a_header_is_told_by_its_checksum() {
+        let mut block = header(b"a.pcap", b"00000000017\0");
+        assert!(begins(&block));
+        block[0] = b'b';
+        assert!(!begins(&block));
+        assert!(!begins(&[0; BLOCK]));
+        assert!(!begins(&block[..100]));
+    }
+
+    #[test]
+    fn sizes_are_octal_or_binary() {
+        assert_eq!(size(&header(b"a", b"00000000017\0")), Some(15));
+        assert_eq!(size(&header(b"a", b"       17 \0")), Some(15));
+        assert_eq!(size(&header(b"a", b"\x80\0\0\0\0\0\0\x03\0\0\0\x01")), Some((3 << 32) + 1));
+        for wrong in [&b"0000000009x\0"[..], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+            assert_eq!(size(&header(b"a", wrong)), None);
+        }
     }
 }
