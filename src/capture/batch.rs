@@ -195,6 +195,11 @@ impl FrameBatch {
         self.first = first;
     }
 
+    /// Numbers the frames as if so many others came before them.
+    pub(super) fn number_on(&mut self, frames: u64) {
+        self.first = FrameNumber(self.first.0.saturating_add(frames));
+    }
+
     /// The number that the next marked frame will have.
     pub(super) fn next_number(&self) -> FrameNumber {
         FrameNumber(self.first.0.saturating_add(self.entries.len() as u64))

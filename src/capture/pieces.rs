@@ -32,7 +32,12 @@ impl Pieces {
     /// Begins with the bytes that were read to tell the format.
     pub(super) fn new(opened: Opened) -> Pieces {
         let bytes_read = opened.head.len() as u64;
-        let left = opened.size.map_or(u64::MAX, |size| size.saturating_sub(bytes_read));
+        // Where everything is there, a big buffer would only be filled with zeros.
+        let left = match opened.size {
+            Some(size) => size.saturating_sub(bytes_read),
+            None if opened.is_whole() => 0,
+            None => u64::MAX,
+        };
         // One byte more than is left, so that the end is seen at the first read.
         let left = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1);
         Pieces {

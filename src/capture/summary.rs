@@ -146,6 +146,26 @@ impl CaptureSummary {
         }
     }
 
+    /// Adds what counts of a capture that is joined to those before it.
+    pub(super) fn add(&mut self, part: &CaptureSummary) {
+        for link_type in &part.link_types {
+            if self.known_link_types.insert(*link_type) {
+                self.link_types.push(*link_type);
+            }
+        }
+        self.clock = match self.frames {
+            0 => part.clock,
+            _ => Clock {
+                digits: self.clock.digits.max(part.clock.digits),
+                zone_known: self.clock.zone_known && part.clock.zone_known,
+            },
+        };
+        self.frames = self.frames.saturating_add(part.frames);
+        self.bytes = self.bytes.saturating_add(part.bytes);
+        self.first_seen = self.first_seen.into_iter().chain(part.first_seen).min();
+        self.last_seen = self.last_seen.into_iter().chain(part.last_seen).max();
+    }
+
     /// Keeps a comment, or counts it where there are too many. Empty ones are none.
     pub(super) fn comment(&mut self, frame: Option<FrameNumber>, text: &str) {
         let text = text.trim();

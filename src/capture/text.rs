@@ -259,6 +259,7 @@ mod tests {
 
     use super::*;
     use crate::capture::Reading;
+    use crate::capture::bounds::{Bounds, Budget};
 
     fn text(bytes: &[u8], piece: usize) -> Text {
         Text::new(Opened {
@@ -268,6 +269,8 @@ mod tests {
             size: None,
             reading: Reading { piece, digest: false },
             layers: 0,
+            is_member: false,
+            budget: Budget::new(Bounds::default(), None),
         })
     }
 
@@ -281,6 +284,8 @@ mod tests {
             size: None,
             reading: Reading { piece, digest: false },
             layers: 0,
+            is_member: false,
+            budget: Budget::new(Bounds::default(), None),
         })
     }
 

@@ -126,7 +126,7 @@ pub(super) fn of_flow(report: &Report, flow: &JudgedFlow) -> String {
             parts.push(ending.to_owned());
         }
     }
-    if report.captures.len() > 1 {
+    if report.has_several() {
         format!("[{}] {}", flow.capture.saturating_add(1), parts.join(", "))
     } else {
         parts.join(", ")

@@ -258,7 +258,7 @@ fn part_of(cell: &Cell, requested: bool) -> Part {
 /// What can be said where nothing is judged by a requirement. Holds no text from a capture.
 pub(super) fn without_cells(report: &Report) -> String {
     let totals = &report.totals;
-    let frames: u64 = report.captures.iter().map(|capture| capture.frames).sum();
+    let frames = report.frames();
     if report.captures.is_empty() {
         "no capture was read: name a capture, or a folder that holds some".to_owned()
     } else if totals.flows == 0 && frames == 0 {
@@ -278,7 +278,7 @@ pub(super) fn without_cells(report: &Report) -> String {
 
 /// Why there is no flow, though frames were read.
 fn no_flow(report: &Report, frames: u64) -> String {
-    let skipped = report.captures.iter().flat_map(|capture| &capture.skipped);
+    let skipped = report.counted().flat_map(|capture| &capture.skipped);
     let outside = Skipped::OutsideTime.to_string();
     let left_out: u64 = skipped.filter(|row| row.what == outside).map(|row| row.count).sum();
     let rest = frames.saturating_sub(left_out);

@@ -161,6 +161,8 @@ fn report_on(flows: Vec<JudgedFlow>) -> Option<Report> {
         roles: Vec::new(),
         waits: Waits { syn_ms: 3_000, udp_reply_ms: 2_000, udp_idle_ms: 60_000 },
         filters: Filters::default(),
+        join: false,
+        max_inflated: None,
     };
     Some(Report::build(options, &Matrix::built_in(DEFAULT_PROFILE)?, Vec::new(), flows))
 }
