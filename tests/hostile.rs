@@ -304,7 +304,7 @@ const DECODED: [LinkType; 8] = [
 /// Whatever comes out of `decode` points into the frame and has a length that fits.
 fn check_decoding(link_type: LinkType, bytes: &[u8], original_length: u32) {
     let number = FrameNumber(7);
-    let frame = Frame { number, time: None, link_type, bytes, original_length };
+    let frame = Frame { number, time: None, link_type, bytes, original_length, note: None };
     match decode(frame) {
         Ok(packet) => {
             assert_eq!(packet.frame, number);
@@ -506,6 +506,7 @@ fn packets(all: &[Drawn]) -> (Vec<Packet<'static>>, Option<Timestamp>) {
             payload: &[],
             to_group: drawn.to_group,
             encapsulation: Encapsulation::default(),
+            note: None,
         });
     }
     (packets, last)

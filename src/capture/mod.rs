@@ -15,10 +15,12 @@ use std::path::Path;
 mod batch;
 mod byte_order;
 mod error;
+mod etl;
 mod foreign;
 mod inflate;
 mod inputs;
 mod netmon;
+mod note;
 mod pcap;
 mod pcapng;
 mod pieces;
@@ -27,6 +29,7 @@ mod summary;
 pub use batch::{Frame, FrameBatch, LinkType};
 pub use error::Error;
 pub use inputs::{Input, expand};
+pub use note::FrameNote;
 pub use summary::{CaptureSummary, Comment, Problem, Severity};
 
 /// Bytes of a frame that we believe a length field for. A longer frame is damage: the largest
@@ -61,10 +64,11 @@ struct Format {
 }
 
 /// Every format that we read. Their beginnings exclude each other.
-const FORMATS: [Format; 4] = [
+const FORMATS: [Format; 5] = [
     Format { begins: pcap::begins, open: pcap::open },
     Format { begins: pcapng::begins, open: pcapng::open },
     Format { begins: netmon::begins, open: netmon::open },
+    Format { begins: etl::begins, open: etl::open },
     Format { begins: inflate::begins, open: inflate::open },
 ];
 
@@ -125,8 +129,8 @@ pub fn open_source(
 
 /// Opens a capture that can be read only once, from front to back, such as standard input.
 ///
-/// pcap and pcapng are read as they come. Network Monitor's files need their end before their
-/// beginning, and are held in memory.
+/// pcap and pcapng are read as they come. Network Monitor's files and Windows event traces need
+/// their end before their beginning, and are held in memory.
 pub fn open_pipe(
     pipe: Box<dyn Read + Send>,
     shown_as: &str,
@@ -150,7 +154,7 @@ fn begin(
         Ok(_) | Err(_) => {}
     }
     let Some(format) = FORMATS.iter().find(|format| (format.begins)(&head)) else {
-        return Err(foreign::recognise(&head, size).unwrap_or(Error::Unknown));
+        return Err(foreign::recognise(&head).unwrap_or(Error::Unknown));
     };
     (format.open)(Opened { shown_as: shown_as.to_owned(), head, source, size, reading, layers })
 }

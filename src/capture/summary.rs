@@ -74,6 +74,8 @@ pub struct CaptureSummary {
     pub comments_left_out: u64,
     /// What went wrong, in order.
     pub problems: Vec<Problem>,
+    /// The words of the notes that frames have, by [`FrameNote::index`](super::FrameNote::index).
+    pub notes: Vec<String>,
 }
 
 impl CaptureSummary {
@@ -98,6 +100,7 @@ impl CaptureSummary {
             comments: Vec::new(),
             comments_left_out: 0,
             problems: Vec::new(),
+            notes: Vec::new(),
         }
     }
 

@@ -26,7 +26,7 @@ use std::net::IpAddr;
 
 use etherparse::ether_type;
 
-use crate::capture::Frame;
+use crate::capture::{Frame, FrameNote};
 use crate::net::{End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp};
 use crate::packet::transport::Content;
 
@@ -53,6 +53,8 @@ pub struct Packet<'a> {
     pub to_group: bool,
     /// What it was wrapped in.
     pub encapsulation: Encapsulation,
+    /// What the capture knows of its frame.
+    pub note: Option<FrameNote>,
 }
 
 /// What a packet is.
@@ -126,6 +128,7 @@ pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
             payload,
             to_group: wrapped.to_group || network::is_group(ip.destination),
             encapsulation,
+            note: frame.note,
         });
     }
     Err(Skipped::Tunnel("too deep"))
@@ -148,6 +151,7 @@ mod tests {
             link_type,
             bytes,
             original_length: u32::try_from(bytes.len()).unwrap(),
+            note: None,
         }
     }
 
