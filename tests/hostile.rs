@@ -16,7 +16,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
-use portmortem::capture::{Frame, LinkType};
+use portmortem::capture::{Frame, FrameNote, LinkType};
 use portmortem::flow::{FlowTable, KnownPorts};
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::net::{
@@ -408,6 +408,7 @@ struct Drawn {
     ip_id: u16,
     step: Option<i64>,
     to_group: bool,
+    dropped: bool,
 }
 
 fn body() -> impl Strategy<Value = Body> {
@@ -464,8 +465,9 @@ fn drawn() -> impl Strategy<Value = Drawn> {
         ],
     );
     let udp = prop::bool::weighted(0.2);
-    (pair, any::<bool>(), udp, body(), 0_u16..4, step, prop::bool::weighted(0.1)).prop_map(
-        |(pair, back, udp, body, ip_id, step, to_group)| Drawn {
+    let rarely = || prop::bool::weighted(0.1);
+    (pair, any::<bool>(), udp, body(), 0_u16..4, step, rarely(), rarely()).prop_map(
+        |(pair, back, udp, body, ip_id, step, to_group, dropped)| Drawn {
             pair,
             back,
             udp,
@@ -473,6 +475,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
             ip_id,
             step,
             to_group,
+            dropped,
         },
     )
 }
@@ -506,7 +509,7 @@ fn packets(all: &[Drawn]) -> (Vec<Packet<'static>>, Option<Timestamp>) {
             payload: &[],
             to_group: drawn.to_group,
             encapsulation: Encapsulation::default(),
-            note: None,
+            note: drawn.dropped.then(|| FrameNote::dropped(0)),
         });
     }
     (packets, last)
@@ -536,6 +539,7 @@ proptest! {
             syn_wait: 3_000_000_000,
             udp_reply_wait: 2_000_000_000,
             known_ports,
+            notes: vec!["dropped by the capturing machine: for a test".to_owned()],
         };
         let mut counted = 0;
         for (id, flow) in (1..).zip(&flows) {

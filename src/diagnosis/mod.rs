@@ -23,6 +23,8 @@ use crate::words::words;
 words! {
     /// The kinds of findings, in the order in which they are told.
     FindingKind {
+        /// The capturing machine itself dropped what was sent.
+        DroppedHere = "dropped_here",
         /// Nothing came back.
         Dropped = "dropped",
         /// ICMP said that a rule forbids it.

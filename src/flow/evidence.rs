@@ -1,5 +1,6 @@
 //! The packets that decide what became of a flow.
 
+use crate::capture::FrameNote;
 use crate::net::{FrameNumber, SeqNumber, Timestamp};
 use crate::packet::{Body, Flags, IcmpError, Packet};
 use crate::words::words;
@@ -61,6 +62,8 @@ pub struct Evidence {
     pub ip_id: Option<u16>,
     /// What an ICMP error says, and who says it.
     pub icmp: Option<IcmpError>,
+    /// What the capture knows of its frame.
+    pub note: Option<FrameNote>,
 }
 
 impl Evidence {
@@ -78,6 +81,7 @@ impl Evidence {
             ttl: packet.ttl,
             ip_id: packet.ip_id,
             icmp: None,
+            note: packet.note,
         };
         match packet.body {
             Body::Segment(segment) => {
@@ -114,6 +118,11 @@ impl Evidence {
             }
         }
         evidence
+    }
+
+    /// The evidence that a packet was dropped by the capturing machine, as its note says.
+    pub(super) fn of_drop(packet: &Packet<'_>, sender: Sender) -> Evidence {
+        Evidence { kind: EvidenceKind::Drop, ..Evidence::of(packet, sender) }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::diagnosis::FirewallRequest;
+use crate::diagnosis::{FindingKind, FirewallRequest};
 use crate::matrix::{Cell, HostRecord, Outcome};
 use crate::net::Transport;
 use crate::packet::Skipped;
@@ -19,7 +19,8 @@ use crate::verdict::record::{Class, JudgedFlow, Verdict};
 pub(super) enum Part {
     /// Failed on the way, as far as the captures tell: the firewall team can look.
     Failed,
-    /// Refused by the host itself, or failed above the path: no rule mends it.
+    /// Refused by the host itself, dropped by the capturing one, or failed above the path: no rule
+    /// on the way mends it.
     NotForFirewall,
     /// Attempts that do not tell.
     CannotTell,
@@ -120,8 +121,22 @@ impl<'a> Triage<'a> {
         };
         let mut pairs: BTreeMap<(Part, IpAddr, IpAddr), Vec<&Cell>> = BTreeMap::new();
         let mut roles: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
-        for cell in &report.matrix.cells {
-            let part = part_of(cell, requested(cell));
+        let here = FindingKind::DroppedHere.as_str();
+        let dropped_here: BTreeSet<usize> = report
+            .findings
+            .iter()
+            .filter(|finding| finding.kind == here)
+            .flat_map(|finding| &finding.cells)
+            .copied()
+            .collect();
+        for (index, cell) in report.matrix.cells.iter().enumerate() {
+            let part = match part_of(cell, requested(cell)) {
+                // The capturing machine says that it dropped it itself.
+                Part::Failed if !requested(cell) && dropped_here.contains(&index) => {
+                    Part::NotForFirewall
+                }
+                part => part,
+            };
             pairs.entry((part, cell.from.address, cell.to.address)).or_default().push(cell);
             for end in [&cell.from, &cell.to] {
                 roles.entry(end.address).or_default().insert(&end.role);

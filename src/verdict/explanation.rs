@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, Sender};
 use crate::net::{FrameNumber, Transport};
 use crate::packet::IcmpError;
-use crate::verdict::record::{Origin, Verdict};
-use crate::verdict::{Circumstances, Frames, icmp};
+use crate::verdict::record::{Class, Origin, Verdict};
+use crate::verdict::{Circumstances, Frames, drop_note, icmp};
 
 /// Explains a verdict.
 pub(super) fn of(
@@ -18,7 +18,14 @@ pub(super) fn of(
     origin: Option<Origin>,
     circumstances: &Circumstances,
 ) -> String {
-    let seen = capitalized(&Seen::of(flow, circumstances).sentence(verdict));
+    let mut seen = capitalized(&Seen::of(flow, circumstances).sentence(verdict));
+    if let Some(dropped) = dropped(flow, circumstances) {
+        if flow.is_dropped_here() || verdict.class() == Class::Success {
+            // That is the meaning, and there is no need to guess.
+            return format!("{seen}. {}.", capitalized(&dropped));
+        }
+        seen = format!("{seen}; {dropped}");
+    }
     let meaning = match (verdict, origin) {
         (Verdict::Refused, Some(Origin::Middlebox)) => Some(made_up(flow)),
         _ => meaning(flow, verdict, origin).map(str::to_owned),
@@ -27,6 +34,18 @@ pub(super) fn of(
         Some(meaning) => format!("{seen}. {meaning}."),
         None => format!("{seen}."),
     }
+}
+
+/// "frames 3 and 5 were dropped by the capturing machine on arrival: why, at what".
+fn dropped(flow: &Flow, circumstances: &Circumstances) -> Option<String> {
+    let drops = || flow.evidence.iter().filter_map(|found| Some((found.frame, drop_note(found)?)));
+    let (_, first) = drops().next()?;
+    let alike = drops().filter(|(_, note)| *note == first);
+    let frames: Vec<FrameNumber> = alike.map(|(frame, _)| frame).collect();
+    let was = if frames.len() == 1 { "was" } else { "were" };
+    let others = drops().count() - frames.len();
+    let others = if others > 0 { format!("; {others} more otherwise") } else { String::new() };
+    Some(format!("{} {was} {}{others}", Frames(&frames), circumstances.words(first)))
 }
 
 /// Why a reset is not what a closed port sends (RFC 9293 3.10.7.1), and what that may mean.

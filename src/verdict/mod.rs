@@ -7,7 +7,8 @@ pub mod record;
 
 use std::fmt;
 
-use crate::flow::{Flow, Handshake, KnownPorts};
+use crate::capture::FrameNote;
+use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, KnownPorts};
 use crate::net::{Clock, Time, Timestamp, Transport};
 use crate::verdict::record::{
     Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender,
@@ -27,6 +28,15 @@ pub struct Circumstances {
     pub udp_reply_wait: i64,
     /// UDP ports whose requests are to be answered.
     pub known_ports: KnownPorts,
+    /// The words of the notes that frames have.
+    pub notes: Vec<String>,
+}
+
+impl Circumstances {
+    /// The words of a frame's note.
+    fn words(&self, note: FrameNote) -> &str {
+        self.notes.get(note.index()).map_or(FrameNote::SOMEWHERE, String::as_str)
+    }
 }
 
 impl Verdict {
@@ -94,6 +104,10 @@ fn tcp_verdict(flow: &Flow, circumstances: &Circumstances) -> (Verdict, Confiden
             None if tcp.handshake == Handshake::Abandoned => {
                 (Verdict::Abandoned, Confidence::Proven)
             }
+            // Whatever the capture would show later, this one did not come through.
+            None if tcp.syns == 1 && flow.is_dropped_here() => {
+                (Verdict::NoReply, Confidence::Proven)
+            }
             None if tcp.syns == 1 && waited(flow, circumstances, circumstances.syn_wait) => {
                 (Verdict::NoReply, Confidence::Weak)
             }
@@ -111,6 +125,7 @@ fn udp_verdict(flow: &Flow, circumstances: &Circumstances) -> (Verdict, Confiden
     match icmp_verdict(flow) {
         _ if flow.answered => (Verdict::Answered, Confidence::Proven),
         Some(verdict) => (verdict, Confidence::Proven),
+        None if answer_due && flow.is_dropped_here() => (Verdict::NoReply, Confidence::Proven),
         None if !answer_due || flow.responder.packets > 0 => (Verdict::OneWay, Confidence::Proven),
         None if !waited(flow, circumstances, circumstances.udp_reply_wait) => {
             (Verdict::CaptureEnded, Confidence::Proven)
@@ -196,9 +211,7 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         origin,
         origin_reasons,
         history: flow.history.to_string(),
-        evidence: flow
-            .evidence
-            .iter()
+        evidence: in_order(flow)
             .map(|evidence| EvidenceRecord {
                 frame: evidence.frame,
                 time: evidence.time.map(told),
@@ -209,7 +222,10 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
                 window: evidence.window,
                 ttl: Some(evidence.ttl),
                 ip_id: evidence.ip_id,
-                note: evidence.icmp.map(icmp::note),
+                note: evidence
+                    .icmp
+                    .map(icmp::note)
+                    .or_else(|| drop_note(evidence).map(|note| circumstances.words(note).into())),
             })
             .collect(),
         first_frame: flow.first_frame,
@@ -226,6 +242,20 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         requirement: None,
         display_filter: display_filter(flow),
     }
+}
+
+/// The evidence, a drop behind the packet that was dropped.
+fn in_order(flow: &Flow) -> impl Iterator<Item = &Evidence> {
+    let mut evidence: Vec<&Evidence> = flow.evidence.iter().collect();
+    if evidence.iter().any(|evidence| evidence.kind == EvidenceKind::Drop) {
+        evidence.sort_by_key(|evidence| (evidence.frame, evidence.kind == EvidenceKind::Drop));
+    }
+    evidence.into_iter()
+}
+
+/// The note of evidence that is there for it.
+fn drop_note(evidence: &Evidence) -> Option<FrameNote> {
+    evidence.note.filter(|_| evidence.kind == EvidenceKind::Drop)
 }
 
 /// What the handshake alone tells of the service.
@@ -317,6 +347,7 @@ mod tests {
             syn_wait: 3_000_000_000,
             udp_reply_wait: 2_000_000_000,
             known_ports: KnownPorts::default(),
+            notes: Vec::new(),
         }
     }
 

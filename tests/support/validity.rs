@@ -71,6 +71,7 @@ fn circumstances(summary: &CaptureSummary, known_ports: &KnownPorts) -> Circumst
         syn_wait: SYN_WAIT,
         udp_reply_wait: UDP_REPLY_WAIT,
         known_ports: known_ports.clone(),
+        notes: summary.notes.clone(),
     }
 }
 
@@ -124,7 +125,11 @@ fn check_words(flow: &JudgedFlow) {
 fn check_evidence(flow: &JudgedFlow) {
     assert!(flow.first_frame <= flow.last_frame);
     let frames: Vec<_> = flow.evidence.iter().map(|evidence| evidence.frame).collect();
-    assert!(frames.is_sorted_by(|a, b| a < b), "{frames:?}");
+    // That a packet was dropped stands behind the packet.
+    let in_order = flow.evidence.is_sorted_by(|a, b| {
+        a.frame < b.frame || (a.frame == b.frame && b.kind == EvidenceKind::Drop)
+    });
+    assert!(in_order, "{frames:?}");
     assert!(frames.iter().all(|frame| (flow.first_frame..=flow.last_frame).contains(frame)));
     assert!(!frames.is_empty(), "nothing to open: {}", brief(flow));
     for kind in EvidenceKind::ALL {
@@ -162,8 +167,8 @@ fn check_verdict(flow: &JudgedFlow) {
                     | EvidenceKind::SynAck
                     | EvidenceKind::Ack
                     | EvidenceKind::Fin
-                    | EvidenceKind::Data
-                    | EvidenceKind::Drop => false,
+                    | EvidenceKind::Data => false,
+                    EvidenceKind::Drop => true,
                 })
         }
         Verdict::Unconfirmed => {
