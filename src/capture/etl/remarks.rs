@@ -74,6 +74,15 @@ pub(super) fn tell(summary: &mut CaptureSummary, trace: &Trace, scan: &Scan, pac
         };
         summary.problem(severity, message, Some(*offset), None);
     }
+    // A circular trace has written more than it still holds.
+    if scan.damages.is_empty() && !trace.circular && scan.buffers < trace.buffers_written.into() {
+        let message = format!(
+            "{} of the {} that were written are not here: the file was not copied whole",
+            u64::from(trace.buffers_written) - scan.buffers,
+            counted(trace.buffers_written.into(), "buffer")
+        );
+        summary.problem(Severity::Warning, message, None, None);
+    }
     lost(summary, trace, scan);
     if !trace.ended {
         let message = "the trace was not stopped when this file was copied, or the machine went \

@@ -52,6 +52,8 @@ pub(super) struct Scan {
     /// The first damage of each kind and its offset; and how many buffers are damaged.
     pub(super) damages: Vec<(Damage, u64)>,
     pub(super) damaged: u64,
+    /// Buffers that were found.
+    pub(super) buffers: u64,
 }
 
 /// The file that is being read.
@@ -90,6 +92,7 @@ impl Scan {
             says_lost: false,
             damages: Vec::new(),
             damaged: 0,
+            buffers: 0,
         };
         let mut reading = Reading {
             source,
@@ -133,6 +136,7 @@ impl Scan {
                 offset.checked_add(1).and_then(|at| at.checked_next_multiple_of(reading.nominal));
             return Ok(next.filter(|_| reading.nominal >= buffer::HEADER as u64));
         };
+        self.buffers += 1;
         self.says_lost |= header.says_lost();
         let end = offset.saturating_add(header.size.into());
         let length = u64::from(header.size).saturating_sub(buffer::HEADER as u64);

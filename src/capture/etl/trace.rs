@@ -26,6 +26,8 @@ pub(super) struct Trace {
     pub(super) events_lost: u32,
     /// Buffers that could not be written.
     pub(super) buffers_lost: u32,
+    /// Buffers that were written to the file; 0 while the trace is running.
+    pub(super) buffers_written: u32,
     /// Whether it was ended: a trace that is still running has no end.
     pub(super) ended: bool,
     /// Whether its oldest events make room for the newest.
@@ -75,6 +77,7 @@ impl Trace {
             build: order.u32(data, 8)?,
             events_lost: order.u32(data, 48)?,
             buffers_lost: order.u32(data, times + 28)?,
+            buffers_written: order.u32(data, 36)?,
             ended: signed(16)? != 0,
             circular: order.u32(data, 32)? & CIRCULAR != 0,
             logger: record::text(data, times + 32).map(|(text, _)| text).unwrap_or_default(),

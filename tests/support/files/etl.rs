@@ -98,20 +98,23 @@ pub fn write(scene: &Scene, form: Form<'_>) -> Vec<u8> {
     for (place, event) in events.into_iter().enumerate() {
         buffers[place / 3 % 2].push(event);
     }
-    let mut file = header_buffer(&form);
+    let mut file = Vec::new();
+    let mut written = 1;
     for (processor, records) in (0..).zip(&buffers) {
         // As full as a buffer may be.
         let mut bytes = Vec::new();
         for record in records {
             if bytes.len() + record.len() > BUFFER_SIZE - BUFFER_HEADER {
                 file.extend(buffer(&bytes, 0, processor, form.compression));
+                written += 1;
                 bytes.clear();
             }
             bytes.extend(record);
         }
         file.extend(buffer(&bytes, 0, processor, form.compression));
+        written += 1;
     }
-    file
+    [header_buffer(&form, written), file].concat()
 }
 
 /// Size of buffers in memory, and on disk where they are not compressed.
@@ -148,7 +151,7 @@ fn buffer(records: &[u8], kind: u16, processor: u16, compression: Compression) -
 
 const HEADER_BUFFER: u16 = 4;
 
-fn header_buffer(form: &Form<'_>) -> Vec<u8> {
+fn header_buffer(form: &Form<'_>, written: u32) -> Vec<u8> {
     let filetime = |nanoseconds: i64| (nanoseconds / 100 + EPOCH).cast_unsigned();
     let mut data = Bytes::new(Order::Little);
     data.u32(u32::try_from(BUFFER_SIZE).unwrap());
@@ -156,7 +159,9 @@ fn header_buffer(form: &Form<'_>) -> Vec<u8> {
     data.u32(20_348);
     data.u32(2);
     data.u64(if form.stopped { filetime(Scene::START + 60_000_000_000) } else { 0 });
-    data.raw(&[0; 20]);
+    data.raw(&[0; 12]);
+    data.u32(if form.stopped { written } else { 0 });
+    data.u32(1);
     data.u32(8); // bytes of a pointer
     data.u32(form.events_lost);
     data.u32(2_594);
