@@ -400,6 +400,7 @@ fn endpoint(text: &str) -> Endpoint {
 
 /// What is drawn for a packet.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn on its own")]
 struct Drawn {
     pair: usize,
     back: bool,

@@ -130,13 +130,7 @@ impl<'a> Triage<'a> {
             .copied()
             .collect();
         for (index, cell) in report.matrix.cells.iter().enumerate() {
-            let part = match part_of(cell, requested(cell)) {
-                // The capturing machine says that it dropped it itself.
-                Part::Failed if !requested(cell) && dropped_here.contains(&index) => {
-                    Part::NotForFirewall
-                }
-                part => part,
-            };
+            let part = part_of(cell, requested(cell), dropped_here.contains(&index));
             pairs.entry((part, cell.from.address, cell.to.address)).or_default().push(cell);
             for end in [&cell.from, &cell.to] {
                 roles.entry(end.address).or_default().insert(&end.role);
@@ -258,11 +252,13 @@ fn cut_name(name: &str) -> String {
     }
 }
 
-fn part_of(cell: &Cell, requested: bool) -> Part {
+fn part_of(cell: &Cell, requested: bool, dropped_here: bool) -> Part {
     match cell.outcome {
         Outcome::Open => Part::Worked,
         // Nobody listens there as far as is known, so silence says nothing.
         Outcome::Dropped if !cell.listener_known => Part::CannotTell,
+        // The capturing machine says that it dropped it itself.
+        Outcome::Dropped if dropped_here && !requested => Part::NotForFirewall,
         Outcome::Dropped | Outcome::Mixed => Part::Failed,
         Outcome::Refused if requested => Part::Failed,
         Outcome::Refused | Outcome::ServiceFailed => Part::NotForFirewall,

@@ -26,7 +26,7 @@ pub(super) enum Direction {
     Unknown,
 }
 
-/// A reason in words: "INSPECTION_DROP (taken out by inspection: Windows Firewall …)".
+/// A reason in words: "NAME (what it comes to)".
 ///
 /// `label` is what the trace itself calls it.
 pub(super) fn reason(number: u32, label: Option<&str>, build: u32) -> String {

@@ -1,8 +1,8 @@
 //! Packets of `netsh trace` and of VPN connections: events of Microsoft-Windows-NDIS-PacketCapture,
 //! and of the agent of routing and remote access.
 //!
-//! The bits of an event's keyword tell the medium and whether the event begins or ends a packet. The
-//! fragments of a packet are written by one thread, one after the other.
+//! The bits of an event's keyword tell the medium and whether the event begins or ends a packet.
+//! The fragments of a packet are written by one thread, one after the other.
 //!
 //! Windows captures at each filter that is bound to an adapter, so that a packet may be there
 //! several times; where bytes, adapter and moment agree and the filter differs, one is kept.
@@ -344,8 +344,9 @@ mod tests {
     #[test]
     fn keywords_tell_the_medium() {
         let mut trial = Trial::new();
-        for (stamp, bits) in [(1, 1), (2, keyword::WIRELESS_WAN), (3, keyword::TUNNEL)] {
-            trial.event(FRAGMENT, BOTH | bits, 1, stamp, &fragment_of(12, 12, &[stamp as u8; 60]));
+        for (mark, bits) in [(1_u8, 1), (2, keyword::WIRELESS_WAN), (3, keyword::TUNNEL)] {
+            let data = fragment_of(12, 12, &[mark; 60]);
+            trial.event(FRAGMENT, BOTH | bits, 1, mark.into(), &data);
         }
         trial.event(FRAGMENT, 0x8000_0601_c001_0000, 1, 4, &fragment_of(12, 12, &[4; 60]));
         let types: Vec<LinkType> = trial.packets().into_iter().map(|packet| packet.1).collect();

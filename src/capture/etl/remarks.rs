@@ -116,9 +116,9 @@ fn lost(summary: &mut CaptureSummary, trace: &Trace, scan: &Scan) {
         return;
     }
     let message = format!(
-        "{} were lost while capturing, because they came faster than they could be written: packets \
-         are missing here that were on the wire; capture again with a filter, or with packets cut \
-         short",
+        "{} were lost while capturing, because they came faster than they could be written: \
+         packets are missing here that were on the wire; capture again with a filter, or with \
+         packets cut short",
         what.join(" and ")
     );
     summary.problem(Severity::Warning, message, None, None);

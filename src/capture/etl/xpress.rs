@@ -99,12 +99,11 @@ fn plain_tokens(input: &mut Input<'_>, length: usize, output: &mut Vec<u8>) -> O
         let distance = (token >> 3) + 1;
         let mut count = token & 7;
         if count == 7 {
-            count = match half.take() {
-                Some(at) => usize::from(input.bytes.get(at)? >> 4),
-                None => {
-                    half = Some(input.at);
-                    usize::from(input.u8()? & 15)
-                }
+            count = if let Some(at) = half.take() {
+                usize::from(input.bytes.get(at)? >> 4)
+            } else {
+                half = Some(input.at);
+                usize::from(input.u8()? & 15)
             };
             if count == 15 {
                 count = input.length(15 + 7)?.checked_add(15)?;
@@ -192,7 +191,7 @@ impl Bits {
 fn decoding_table(lengths: &[u8]) -> Option<Vec<(u16, u8)>> {
     let length_of = |symbol: usize| {
         let pair = lengths.get(symbol / 2).copied().unwrap_or(0);
-        u32::from(if symbol % 2 == 0 { pair & 15 } else { pair >> 4 })
+        u32::from(if symbol.is_multiple_of(2) { pair & 15 } else { pair >> 4 })
     };
     let mut codes = Vec::with_capacity(1 << LONGEST);
     for length in 1..=LONGEST {

@@ -1,5 +1,5 @@
-//! Why Windows drops packets: its own name for each reason (`PKTMON_DROP_REASON` in its headers), and
-//! what it comes to.
+//! Why Windows drops packets: its own name for each reason (`PKTMON_DROP_REASON` in its headers),
+//! and what it comes to.
 //!
 //! The numbers are those of Windows 10 2004 and later (build 19041); a preview before it counted
 //! otherwise, so for older builds only what the trace itself says is shown.
