@@ -67,10 +67,7 @@ fn recognise_text(head: &[u8]) -> Option<Error> {
         return named("text copied from Network Monitor", GIVE_THE_CAPTURE);
     }
     if has("PktGroupId") && has("Appearance") {
-        return named(
-            "text made by pktmon",
-            "give the capture: pktmon etl2pcap IN.etl makes one from the .etl",
-        );
+        return named("text made by pktmon", "give the .etl that it was made from");
     }
     let list = ["No.", "Time", "Source", "Destination", "Protocol", "Length"];
     if list.iter().all(|title| has(title)) {

@@ -337,7 +337,8 @@ impl fmt::Display for Frames<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::script::{play, second};
+    use crate::flow::script::{flows, packets, play, second};
+    use crate::packet::Packet;
 
     /// A capture that ends long after the packets of a script.
     fn long_after() -> Circumstances {
@@ -349,6 +350,52 @@ mod tests {
             known_ports: KnownPorts::default(),
             notes: Vec::new(),
         }
+    }
+
+    /// The flow of a script whose packets at these places were dropped by the capturing machine.
+    fn play_with_drops(script: &str, places: &[usize]) -> Flow {
+        let packets: Vec<Packet<'_>> = (0..)
+            .zip(packets(script))
+            .map(|(place, packet)| Packet {
+                note: places.contains(&place).then(|| FrameNote::dropped(0)),
+                ..packet
+            })
+            .collect();
+        flows(&packets).remove(0)
+    }
+
+    #[test]
+    fn what_this_machine_dropped_needs_no_wait_and_no_guess() {
+        let circumstances = Circumstances {
+            capture_end: Some(second(0)),
+            notes: vec![format!("{}: WHY, at WHERE", FrameNote::ON_ARRIVAL)],
+            ..long_after()
+        };
+        let dropped = judge(&play_with_drops("S", &[0]), 0, &circumstances);
+        assert_eq!((dropped.verdict, dropped.confidence), (Verdict::NoReply, Confidence::Proven));
+        assert_eq!(
+            dropped.explanation,
+            "SYN in frame 1, no answer in 0 ms. Frame 1 was dropped by the capturing machine on \
+             arrival: WHY, at WHERE."
+        );
+        let kinds: Vec<_> = dropped.evidence.iter().map(|it| (it.frame.0, it.kind)).collect();
+        assert_eq!(kinds, [(1, EvidenceKind::Syn), (1, EvidenceKind::Drop)]);
+        // One of two may have been lost anywhere.
+        let one = judge(&play_with_drops("SS", &[1]), 0, &circumstances);
+        assert!(one.explanation.contains("; frame 2 was dropped"), "{}", one.explanation);
+        assert!(one.explanation.contains("looks like this"), "{}", one.explanation);
+    }
+
+    #[test]
+    fn a_drop_that_only_a_copy_tells_is_told_and_counts_once() {
+        let mut twice = packets("SS");
+        // The same packet, captured at two places.
+        twice[1] = Packet { ip_id: twice[0].ip_id, time: twice[0].time, ..twice[1] };
+        twice[1].note = Some(FrameNote::dropped(0));
+        let flow = flows(&twice).remove(0);
+        assert_eq!((flow.initiator.packets, flow.duplicates, flow.tcp.syns), (1, 1, 1));
+        assert!(flow.is_dropped_here());
+        assert!(flow.evidence.iter().any(|evidence| evidence.kind == EvidenceKind::Drop));
     }
 
     #[test]

@@ -214,13 +214,22 @@ fn behind_items(record: &[u8]) -> Option<usize> {
     None
 }
 
-/// The text that begins at `offset`: UTF-16 up to a zero; and where what follows it begins.
+/// Letters of a text that are kept. The names of drivers and interfaces are shorter.
+const LONGEST_TEXT: usize = 120;
+
+/// The text that begins at `offset`: UTF-16 up to a zero; and where what follows it begins. Texts
+/// become part of sentences, so they are one line without control characters.
 pub(super) fn text(bytes: &[u8], offset: usize) -> Option<(String, usize)> {
     let (pairs, _) = bytes.get(offset..)?.as_chunks();
     let units = pairs.iter().map(|pair| u16::from_le_bytes(*pair));
     let letters: Vec<u16> = units.take_while(|unit| *unit != 0).collect();
     let end = offset.checked_add(letters.len().checked_mul(2)?)?.checked_add(2)?;
-    Some((String::from_utf16_lossy(&letters).trim().to_owned(), end))
+    let text = String::from_utf16_lossy(letters.get(..LONGEST_TEXT).unwrap_or(&letters));
+    let words: Vec<&str> = text
+        .split(|letter: char| letter.is_whitespace() || letter.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    Some((words.join(" "), end))
 }
 
 #[cfg(test)]
@@ -312,6 +321,9 @@ mod tests {
         assert_eq!(text(&bytes, 0), Some(("Ab".to_owned(), 6)));
         assert_eq!(text(&bytes, 6), Some(("c".to_owned(), 10)));
         assert_eq!(text(&bytes, 9), None);
+        let hostile: Vec<u8> =
+            " a\u{1b}[2J\n\tb  c ".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(text(&hostile, 0), Some(("a [2J b c".to_owned(), hostile.len() + 2)));
     }
 
     proptest! {
