@@ -61,6 +61,11 @@ pub struct Side {
 }
 
 impl Side {
+    /// Whether the capturing machine itself dropped all that this side sent.
+    pub fn is_dropped(&self) -> bool {
+        self.packets > 0 && self.dropped >= self.packets
+    }
+
     /// Whether a flag was seen.
     pub fn has_sent(&self, flag: u8) -> bool {
         self.flags & flag != 0
@@ -205,8 +210,7 @@ impl Flow {
     /// Whether the capturing machine itself dropped all that one of the sides sent: what is missing
     /// then is not the network's doing.
     pub fn is_dropped_here(&self) -> bool {
-        let all = |side: &Side| side.packets > 0 && side.dropped >= side.packets;
-        all(&self.initiator) || all(&self.responder)
+        self.initiator.is_dropped() || self.responder.is_dropped()
     }
 
     /// Whether both sides said FIN, or the only side that was captured did.

@@ -20,7 +20,8 @@ pub(super) fn of(
 ) -> String {
     let mut seen = capitalized(&Seen::of(flow, circumstances).sentence(verdict));
     if let Some(dropped) = dropped(flow, circumstances) {
-        if flow.is_dropped_here() || verdict.class() == Class::Success {
+        let by_icmp = matches!(verdict, Verdict::Prohibited | Verdict::Unreachable);
+        if flow.is_dropped_here() && !by_icmp || verdict.class() == Class::Success {
             // That is the meaning, and there is no need to guess.
             return format!("{seen}. {}.", capitalized(&dropped));
         }

@@ -105,7 +105,7 @@ fn tcp_verdict(flow: &Flow, circumstances: &Circumstances) -> (Verdict, Confiden
                 (Verdict::Abandoned, Confidence::Proven)
             }
             // Whatever the capture would show later, this one did not come through.
-            None if tcp.syns == 1 && flow.is_dropped_here() => {
+            None if tcp.syns == 1 && flow.initiator.is_dropped() => {
                 (Verdict::NoReply, Confidence::Proven)
             }
             None if tcp.syns == 1 && waited(flow, circumstances, circumstances.syn_wait) => {

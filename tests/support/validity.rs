@@ -181,8 +181,8 @@ fn check_verdict(flow: &JudgedFlow) {
         Verdict::Prohibited | Verdict::Unreachable => {
             // A reset that acknowledges nothing is no answer.
             let answers = flow.evidence.iter().any(|seen| {
-                seen.from == Sender::Responder
-                    && !matches!(seen.kind, EvidenceKind::Rst | EvidenceKind::Icmp)
+                let no_answer = [EvidenceKind::Rst, EvidenceKind::Icmp, EvidenceKind::Drop];
+                seen.from == Sender::Responder && !no_answer.contains(&seen.kind)
             });
             !answers && flow.evidence.iter().any(|seen| seen.kind == EvidenceKind::Icmp)
         }
