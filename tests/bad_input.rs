@@ -31,7 +31,7 @@ fn an_input_that_cannot_be_read_is_named_with_what_to_do() {
     troubled(&call(&[&empty]), &[&empty, "the file is empty", "it was not copied"]);
     let text = below(&folder, "notes.txt");
     fs::write(&text, "called the firewall team").unwrap();
-    let formats = "it reads pcap, pcapng, Network Monitor .cap and snoop";
+    let formats = "it reads pcap, pcapng, Network Monitor .cap, Windows .etl, snoop, and text";
     troubled(&call(&[&text]), &[&text, "not a capture that portmortem reads", formats]);
     // The good one is still reported.
     let run = call(&["-f", "json", &below(&folder, "site.pcap"), &empty]);

@@ -1,5 +1,5 @@
 //! The format of a capture has no say in the result: the same traffic in pcap, pcapng, Network
-//! Monitor and snoop files gives one and the same report.
+//! Monitor and snoop files and event traces gives one and the same report.
 //!
 //! What is allowed to differ, and is taken out before comparing:
 //!
@@ -25,12 +25,14 @@ use std::path::Path;
 use serde_json::Value;
 use support::case;
 use support::files::Order;
+use support::files::etl::{self, By, Compression};
 use support::files::netmon::{self, Version};
 use support::files::pcap;
 use support::files::pcapng;
 use support::files::snoop;
 use support::program::run;
 use support::recipes::RECIPES;
+use support::scene::Host;
 
 /// The report on a capture, without what its format may change.
 fn report(capture: &Path, roles: &[String]) -> Value {
@@ -123,6 +125,41 @@ fn byte_order_and_resolution_of_a_file_change_nothing() {
             fs::write(&path, bytes).unwrap();
             assert_eq!(report(&path, &[]), expected, "{}: {name}", recipe.case);
         }
+    }
+}
+
+#[test]
+fn event_traces_give_the_same_report() {
+    let folder = tempfile::tempdir().unwrap();
+    // The site server of most cases; where it is none, all is received.
+    let on = Host::new("10.0.0.5");
+    for recipe in RECIPES.iter().filter(|recipe| {
+        ["seed", "all-open", "icmp-prohibited", "ipv6", "vlan-qinq"].contains(&recipe.case)
+    }) {
+        let scene = recipe.scene();
+        let usual = folder.path().join("usual.pcap");
+        fs::write(&usual, pcap::write(&scene, pcap::Form::USUAL)).unwrap();
+        let mut expected = report(&usual, &[]);
+        without_comments(&mut expected);
+        for by in [By::Netsh, By::Pktmon] {
+            for compression in
+                [Compression::None, Compression::Xpress, Compression::Lznt1, Compression::Huffman]
+            {
+                let path = folder.path().join("trace.etl");
+                let form = etl::Form::new(by, compression, on);
+                fs::write(&path, etl::write(&scene, form)).unwrap();
+                let mut found = report(&path, &[]);
+                without_comments(&mut found);
+                assert_eq!(found, expected, "{}: {by:?}, {compression:?}", recipe.case);
+            }
+        }
+    }
+}
+
+/// Takes the remarks away from a report: event traces name their interfaces in them.
+fn without_comments(report: &mut Value) {
+    for capture in report["captures"].as_array_mut().unwrap() {
+        capture["comments"] = Value::Null;
     }
 }
 

@@ -128,6 +128,7 @@ impl Pipeline<'_> {
             syn_wait: millis(waits.syn_ms),
             udp_reply_wait: millis(waits.udp_reply_ms),
             known_ports: self.known_ports.clone(),
+            notes: summary.notes.clone(),
         };
         let mut judged: Vec<JudgedFlow> =
             flows.par_iter().map(|flow| judge(flow, 0, &circumstances)).collect();

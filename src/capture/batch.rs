@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::capture::note::FrameNote;
 use crate::net::{FrameNumber, Timestamp};
 
 /// What stands at the beginning of a frame.
@@ -155,6 +156,8 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
     /// Its length on the wire, at least that of `bytes` where the capture is sound.
     pub original_length: u32,
+    /// What the format knows of it beside its bytes.
+    pub note: Option<FrameNote>,
 }
 
 /// Frames that follow each other in a capture, with their bytes in one buffer.
@@ -178,6 +181,7 @@ struct Entry {
     captured: u32,
     original: u32,
     link_type: LinkType,
+    note: Option<FrameNote>,
 }
 
 impl FrameBatch {
@@ -217,7 +221,14 @@ impl FrameBatch {
         time: Option<Timestamp>,
         link_type: LinkType,
     ) {
-        self.entries.push(Entry { time, start, captured, original, link_type });
+        self.entries.push(Entry { time, start, captured, original, link_type, note: None });
+    }
+
+    /// Gives the frame that was marked last a note.
+    pub(super) fn note(&mut self, note: FrameNote) {
+        if let Some(last) = self.entries.last_mut() {
+            last.note = Some(note);
+        }
     }
 
     /// As [`FrameBatch::mark`], for a frame with a number of its own. In one batch either all
@@ -257,6 +268,7 @@ impl FrameBatch {
                 link_type: entry.link_type,
                 bytes: rest.get(..entry.captured as usize).unwrap_or(rest),
                 original_length: entry.original,
+                note: entry.note,
             }
         })
     }

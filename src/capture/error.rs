@@ -15,7 +15,8 @@ pub enum Error {
     Empty,
     /// Nothing that we know of begins like this.
     #[error(
-        "not a capture that portmortem reads; it reads pcap, pcapng, Network Monitor .cap and snoop"
+        "not a capture that portmortem reads; it reads pcap, pcapng, Network Monitor .cap, Windows \
+         .etl, snoop, and text saved by Wireshark and Network Monitor"
     )]
     Unknown,
     /// We know what it is, and cannot read it.

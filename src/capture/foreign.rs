@@ -3,7 +3,6 @@
 //! Only what is a capture, or may hold one, is named: a report, a log or a picture beside the
 //! captures of a folder is no capture and nobody's trouble.
 
-use crate::capture::byte_order::ByteOrder;
 use crate::capture::error::Error;
 
 const DECOMPRESS: &str = "decompress it and give the capture itself";
@@ -26,43 +25,15 @@ const BEGINNINGS: &[(usize, &[u8], &str, &str)] = &[
     (0, b"0xa1b2c3d4", "a text dump of a capture", GIVE_THE_CAPTURE),
 ];
 
-/// Names the file that begins with `head`, or `None` where it is none that we know. `size` is
-/// that of the whole file.
-pub(super) fn recognise(head: &[u8], size: Option<u64>) -> Option<Error> {
+/// Names the file that begins with `head`, or `None` where it is none that we know.
+pub(super) fn recognise(head: &[u8]) -> Option<Error> {
     let found = BEGINNINGS.iter().find(|(offset, magic, _, _)| {
         head.get(*offset..).is_some_and(|bytes| bytes.starts_with(magic))
     });
     if let Some(&(_, _, what, advice)) = found {
         return Some(Error::NotReadYet { what, advice });
     }
-    if is_event_trace(head, size) {
-        return Some(Error::NotReadYet {
-            what: "a Windows event trace (.etl, from netsh trace or pktmon)",
-            advice: "convert it: pktmon etl2pcap IN.etl on Windows 10 and later, or etl2pcapng",
-        });
-    }
     recognise_text(head)
-}
-
-/// Whether this is an event trace. It has no magic: the header of its first buffer, and of the
-/// first record in that, must be as they always are.
-fn is_event_trace(head: &[u8], size: Option<u64>) -> bool {
-    let order = ByteOrder::Little;
-    let check = || {
-        let stride = order.u32(head, 0)?;
-        let buffer_type = order.u16(head, 0x36)?;
-        let [_, _, kind, marker] = *head.get(0x48..)?.first_chunk()?;
-        let buffer_size = order.u32(head, 0x48 + 0x20)?;
-        Some(
-            (0x100..=0x400_0000).contains(&stride)
-                && size.is_none_or(|size| u64::from(stride) <= size)
-                && buffer_type == 4
-                && matches!(kind, 1 | 2)
-                && marker == 0xc0
-                && buffer_size >= stride,
-        )
-    };
-    check().unwrap_or(false)
 }
 
 /// Names text that was made from a capture. The words looked for do not occur together in a log
@@ -88,10 +59,7 @@ fn recognise_text(head: &[u8]) -> Option<Error> {
         return named("text copied from Network Monitor", GIVE_THE_CAPTURE);
     }
     if has("PktGroupId") && has("Appearance") {
-        return named(
-            "text made by pktmon",
-            "give the capture: pktmon etl2pcap IN.etl makes one from the .etl",
-        );
+        return named("text made by pktmon", "give the .etl that it was made from");
     }
     let list = ["No.", "Time", "Source", "Destination", "Protocol", "Length"];
     if list.iter().all(|title| has(title)) {
@@ -105,7 +73,7 @@ mod tests {
     use super::*;
 
     fn named(head: &[u8]) -> Option<String> {
-        recognise(head, None).map(|error| error.to_string())
+        recognise(head).map(|error| error.to_string())
     }
 
     #[test]
@@ -127,8 +95,8 @@ mod tests {
     #[test]
     fn a_report_is_known_and_no_capture() {
         let report = b"{\n  \"schema\": \"portmortem.report/1\",";
-        assert!(recognise(report, None).unwrap().is_no_capture());
-        let sniffer = recognise(b"XCP\0", None).unwrap();
+        assert!(recognise(report).unwrap().is_no_capture());
+        let sniffer = recognise(b"XCP\0").unwrap();
         assert!(!sniffer.is_no_capture());
     }
 
@@ -138,18 +106,5 @@ mod tests {
             assert_eq!(named(text.as_bytes()), None, "{text}");
         }
         assert_eq!(named(&[0; 4096]), None);
-    }
-
-    #[test]
-    fn an_event_trace_is_told_by_its_first_buffer() {
-        let mut buffer = vec![0; 0x1000];
-        buffer[..4].copy_from_slice(&0x1000_u32.to_le_bytes());
-        buffer[0x36] = 4;
-        buffer[0x4a] = 2;
-        buffer[0x4b] = 0xc0;
-        buffer[0x68..0x6c].copy_from_slice(&0x1000_u32.to_le_bytes());
-        assert!(named(&buffer).unwrap().contains("event trace"));
-        buffer[0x4b] = 0xc1;
-        assert_eq!(named(&buffer), None);
     }
 }

@@ -23,12 +23,14 @@ mod bounds;
 mod byte_order;
 mod contents;
 mod error;
+mod etl;
 mod foreign;
 mod inflate;
 mod inputs;
 mod joined;
 mod netmon;
 mod netmon_text;
+mod note;
 mod pcap;
 mod pcapng;
 mod pieces;
@@ -45,6 +47,7 @@ pub use contents::{Content, Contents, is_packed};
 pub use error::Error;
 pub use inputs::{Input, expand};
 pub use joined::{Joined, JoinedPart, Part};
+pub use note::FrameNote;
 pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
 pub use summary::{CaptureSummary, Comment, Problem, Severity, TextLine};
 
@@ -84,6 +87,7 @@ const FORMATS: &[Format] = &[
     Format { begins: pcap::begins, open: pcap::open },
     Format { begins: pcapng::begins, open: pcapng::open },
     Format { begins: netmon::begins, open: netmon::open },
+    Format { begins: etl::begins, open: etl::open },
     Format { begins: snoop::begins, open: snoop::open },
     Format { begins: wireshark::begins, open: wireshark::open },
     Format { begins: netmon_text::begins, open: netmon_text::open },
@@ -148,8 +152,8 @@ pub fn open_source(
 
 /// Opens a capture that can be read only once, from front to back, such as standard input.
 ///
-/// pcap, pcapng and snoop are read as they come. Network Monitor's files need their end before their
-/// beginning, and are held in memory.
+/// pcap, pcapng and snoop are read as they come. Network Monitor's files and Windows event traces
+/// need their end before their beginning, and are held in memory.
 pub fn open_pipe(
     pipe: Box<dyn Read + Send>,
     shown_as: &str,
@@ -177,7 +181,7 @@ fn begin(mut opened: Opened) -> Result<Found, Error> {
     }
     match FORMATS.iter().find(|format| (format.begins)(head)) {
         Some(format) => (format.open)(opened).map(Found::Capture),
-        None => Err(foreign::recognise(head, opened.size).unwrap_or(Error::Unknown)),
+        None => Err(foreign::recognise(head).unwrap_or(Error::Unknown)),
     }
 }
 

@@ -91,6 +91,8 @@ pub struct CaptureSummary {
     pub lines_not_understood: u64,
     /// What went wrong, in order.
     pub problems: Vec<Problem>,
+    /// The words of the notes that frames have, by [`FrameNote::index`](super::FrameNote::index).
+    pub notes: Vec<String>,
 }
 
 impl CaptureSummary {
@@ -118,6 +120,7 @@ impl CaptureSummary {
             not_understood: Vec::new(),
             lines_not_understood: 0,
             problems: Vec::new(),
+            notes: Vec::new(),
         }
     }
 

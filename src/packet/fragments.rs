@@ -390,6 +390,7 @@ mod tests {
             link_type: LinkType::RAW,
             bytes,
             original_length: u32::try_from(bytes.len()).unwrap(),
+            note: None,
         }
     }
 

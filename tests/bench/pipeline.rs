@@ -140,6 +140,7 @@ fn judged(reader: Box<dyn CaptureReader>) -> Vec<JudgedFlow> {
         syn_wait: 3_000_000_000,
         udp_reply_wait: 2_000_000_000,
         known_ports: KnownPorts::default(),
+        notes: Vec::new(),
     };
     let (flows, _) = track(reader, Hearing::Sums).into_flows();
     flows.iter().map(|flow| judge(flow, 0, &circumstances)).collect()

@@ -80,6 +80,7 @@ fn circumstances(summary: &CaptureSummary, known_ports: &KnownPorts) -> Circumst
         syn_wait: SYN_WAIT,
         udp_reply_wait: UDP_REPLY_WAIT,
         known_ports: known_ports.clone(),
+        notes: summary.notes.clone(),
     }
 }
 
@@ -133,7 +134,11 @@ fn check_words(flow: &JudgedFlow) {
 fn check_evidence(flow: &JudgedFlow) {
     assert!(flow.first_frame <= flow.last_frame);
     let frames: Vec<_> = flow.evidence.iter().map(|evidence| evidence.frame).collect();
-    assert!(frames.is_sorted_by(|a, b| a < b), "{frames:?}");
+    // That a packet was dropped stands behind the packet.
+    let in_order = flow.evidence.is_sorted_by(|a, b| {
+        a.frame < b.frame || (a.frame == b.frame && b.kind == EvidenceKind::Drop)
+    });
+    assert!(in_order, "{frames:?}");
     assert!(frames.iter().all(|frame| (flow.first_frame..=flow.last_frame).contains(frame)));
     assert!(!frames.is_empty(), "nothing to open: {}", brief(flow));
     for kind in EvidenceKind::ALL {
@@ -171,8 +176,8 @@ fn check_verdict(flow: &JudgedFlow) {
                     | EvidenceKind::SynAck
                     | EvidenceKind::Ack
                     | EvidenceKind::Fin
-                    | EvidenceKind::Data
-                    | EvidenceKind::Drop => false,
+                    | EvidenceKind::Data => false,
+                    EvidenceKind::Drop => true,
                 })
         }
         Verdict::Unconfirmed => {
@@ -185,8 +190,8 @@ fn check_verdict(flow: &JudgedFlow) {
         Verdict::Prohibited | Verdict::Unreachable => {
             // A reset that acknowledges nothing is no answer.
             let answers = flow.evidence.iter().any(|seen| {
-                seen.from == Sender::Responder
-                    && !matches!(seen.kind, EvidenceKind::Rst | EvidenceKind::Icmp)
+                let no_answer = [EvidenceKind::Rst, EvidenceKind::Icmp, EvidenceKind::Drop];
+                seen.from == Sender::Responder && !no_answer.contains(&seen.kind)
             });
             !answers && flow.evidence.iter().any(|seen| seen.kind == EvidenceKind::Icmp)
         }

@@ -8,6 +8,7 @@ pub mod seed;
 pub mod services;
 pub mod small;
 
+use crate::support::files::etl;
 use crate::support::files::netmon;
 use crate::support::files::pcap;
 use crate::support::files::pcapng;
@@ -37,7 +38,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 20] = [
+pub const RECIPES: [Recipe; 21] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -58,6 +59,7 @@ pub const RECIPES: [Recipe; 20] = [
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
     Recipe { case: "comments-and-names", play: small::comments_and_names, store: with_remarks },
+    Recipe { case: "pktmon-drop", play: small::dropped_by_the_host, store: with_drops },
 ];
 
 /// The same scene in the three formats.
@@ -118,4 +120,17 @@ fn with_remarks(scene: &Scene) -> Files {
         ..pcapng::Form::USUAL
     };
     vec![("capture.pcapng", pcapng::write(scene, form))]
+}
+
+/// What only `pktmon` can tell: taken on the controller, which drops some of what arrives.
+fn with_drops(scene: &Scene) -> Files {
+    let drops: Vec<etl::Drop> = small::DROPPED
+        .iter()
+        .map(|(frame, reason)| etl::Drop { frame: *frame, reason: *reason })
+        .collect();
+    let form = etl::Form {
+        drops: &drops,
+        ..etl::Form::new(etl::By::Pktmon, etl::Compression::Xpress, small::controller())
+    };
+    vec![("capture.etl", etl::write(scene, form))]
 }
