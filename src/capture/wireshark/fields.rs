@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::capture::LinkType;
+use crate::capture::RowRepeat;
 use crate::capture::wireshark::account::{Account, Icmp, Number, flag};
 use crate::capture::wireshark::clock;
 use crate::capture::wireshark::draft::Draft;
@@ -33,6 +34,7 @@ pub(super) enum Field {
     ColumnInfo,
     Ttl,
     IpId,
+    IpProtocol,
     HopLimit,
     Source,
     Destination,
@@ -55,13 +57,14 @@ pub(super) enum Field {
     FlagLetters,
     Window,
     PortPairUsedAgain,
+    Retransmission,
     UdpSource,
     UdpDestination,
     UdpLength,
 }
 
 /// Names of the fields. `tcp.window_size_value` is the header's, `tcp.window_size` is scaled.
-const NAMES: [(&str, Field); 49] = [
+const NAMES: [(&str, Field); 53] = [
     ("frame.number", Field::FrameNumber),
     ("frame.time_epoch", Field::Epoch),
     ("frame.time_utc", Field::Date),
@@ -108,6 +111,10 @@ const NAMES: [(&str, Field); 49] = [
     ("tcp.flags.str", Field::FlagLetters),
     ("tcp.window_size_value", Field::Window),
     ("tcp.analysis.reused_ports", Field::PortPairUsedAgain),
+    ("tcp.analysis.retransmission", Field::Retransmission),
+    ("tcp.analysis.fast_retransmission", Field::Retransmission),
+    ("ip.proto", Field::IpProtocol),
+    ("ipv6.nxt", Field::IpProtocol),
     ("udp.srcport", Field::UdpSource),
     ("udp.dstport", Field::UdpDestination),
     ("udp.length", Field::UdpLength),
@@ -293,7 +300,11 @@ fn set_in(account: &mut Account, field: Field, value: &str) {
         }
         Field::FlagLetters => account.flags = account.flags.or_else(|| letters(value)),
         Field::Window => account.window = number(value),
-        Field::PortPairUsedAgain => account.port_pair_used_again = true,
+        Field::PortPairUsedAgain => account.repeat = RowRepeat::Reused,
+        Field::Retransmission if account.repeat == RowRepeat::Unsaid => {
+            account.repeat = RowRepeat::Retransmitted;
+        }
+        Field::IpProtocol => account.ip_protocol = number(value),
         _ => {}
     }
 }

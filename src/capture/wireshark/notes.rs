@@ -11,6 +11,8 @@ pub(super) enum Note {
     Gap,
     /// An element of JSON or XML that cannot be read. In place of its line it has its number.
     Element,
+    /// A TCP row without flags.
+    NoFlags,
     /// A link word of K12 that stands for something else than Ethernet.
     LinkWord,
 }
@@ -63,6 +65,13 @@ impl Notes {
                     Severity::Warning,
                     format!(
                         "{count} elements are damaged and left out (the first is element {line})"
+                    ),
+                ),
+                Note::NoFlags => (
+                    Severity::Warning,
+                    format!(
+                        "{count} TCP rows tell no flags and are left out (the first is line \
+                         {line}): export again with tcp.flags, or with the column Info"
                     ),
                 ),
                 Note::LinkWord => (
