@@ -12,7 +12,7 @@ use crate::capture::RowRepeat;
 use crate::capture::wireshark::account::{Account, Icmp, Number, flag};
 use crate::capture::wireshark::clock;
 use crate::capture::wireshark::draft::Draft;
-use crate::capture::wireshark::hex;
+use crate::capture::wireshark::{hex, info, ports};
 use crate::net::Transport;
 
 /// A field that says something about a flow.
@@ -25,6 +25,8 @@ pub(super) enum Field {
     Date,
     /// Seconds since the first frame.
     Relative,
+    /// A time of a kind that its title does not tell.
+    Time,
     FrameLength,
     Encapsulation,
     FrameBytes,
@@ -46,6 +48,9 @@ pub(super) enum Field {
     Icmp6Code,
     TcpSource,
     TcpDestination,
+    /// Ports of a transport that the title does not tell.
+    SourcePort,
+    DestinationPort,
     TcpLength,
     Seq,
     SeqRaw,
@@ -163,7 +168,9 @@ impl Packet {
         let value = value.trim();
         match field {
             Field::FrameNumber => self.draft.number = value.parse().ok(),
-            Field::Epoch | Field::Date | Field::Relative => self.set_time(field, value),
+            Field::Epoch | Field::Date | Field::Relative | Field::Time => {
+                self.set_time(field, value)
+            }
             Field::FrameLength => self.draft.original = value.parse().ok(),
             Field::Encapsulation => {
                 self.draft.link_type = value.parse().ok().and_then(link_type);
@@ -254,6 +261,18 @@ impl Packet {
 
     /// The draft with what was said of the packet.
     pub(super) fn finish(mut self) -> Draft {
+        let account = &mut self.account;
+        info::complete(account);
+        // A column of flags is of TCP, and so is a protocol of that name.
+        let ports_told = account.source_port.is_some() || account.destination_port.is_some();
+        if account.transport.is_none() && account.icmp.is_none() && ports_told {
+            account.transport = match (account.ip_protocol, account.protocol.as_str()) {
+                (Some(6), _) | (_, "TCP") => Some(Transport::Tcp),
+                (Some(17), _) | (_, "UDP") => Some(Transport::Udp),
+                _ if account.flags.is_some() => Some(Transport::Tcp),
+                (_, protocol) => ports::of_protocol(protocol).map(|service| service.transport),
+            };
+        }
         self.draft.account = Some(self.account);
         self.draft
     }
@@ -277,6 +296,8 @@ fn set_in(account: &mut Account, field: Field, value: &str) {
             account.source_port = number(value);
         }
         Field::UdpDestination => account.destination_port = number(value),
+        Field::SourcePort => account.source_port = ports::read(value),
+        Field::DestinationPort => account.destination_port = ports::read(value),
         Field::TcpLength => account.length = number(value),
         // The header's own 8 bytes are counted too (RFC 768).
         Field::UdpLength => account.length = number(value).map(|it: u32| it.saturating_sub(8)),
@@ -291,7 +312,9 @@ fn set_in(account: &mut Account, field: Field, value: &str) {
         Field::AckRaw => account.ack = number(value).map(raw),
         Field::Flags => {
             // 12 bits; the upper four are reserved, or of experiments.
-            account.flags = number::<u16>(value).map(|flags| flags.to_le_bytes()[0]);
+            let bits = number::<u16>(value).map(|flags| flags.to_le_bytes()[0]);
+            let words = || info::flags(value.trim_matches(['[', ']']));
+            account.flags = bits.or_else(|| letters(value)).or_else(words);
         }
         Field::Flag(bit) => {
             let set = ["1", "true", "True", "Set"].contains(&value);

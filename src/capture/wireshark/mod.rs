@@ -23,15 +23,20 @@ use crate::net::FrameNumber;
 
 mod account;
 mod clock;
+mod columns;
+mod csv;
 mod draft;
 mod fields;
 mod guess;
 mod hex;
+mod info;
 mod json;
 mod k12;
 mod lines;
 mod notes;
+mod ports;
 mod rows;
+mod xml;
 
 /// A shape of text that holds frames.
 struct Shape {
@@ -42,7 +47,9 @@ struct Shape {
 }
 
 /// Every shape that we read. The first that knows the beginning reads the text.
-const SHAPES: [Shape; 3] = [
+const SHAPES: [Shape; 5] = [
+    Shape { name: csv::name, reader: csv::reader },
+    Shape { name: xml::name, reader: xml::reader },
     Shape { name: json::name, reader: json::reader },
     Shape { name: k12::name, reader: k12::reader },
     Shape { name: lines::name, reader: lines::reader },

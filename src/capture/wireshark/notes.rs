@@ -11,6 +11,8 @@ pub(super) enum Note {
     Gap,
     /// An element of JSON or XML that cannot be read. In place of its line it has its number.
     Element,
+    /// A line that looks like a row and cannot be read.
+    NotUnderstood,
     /// A TCP row without flags.
     NoFlags,
     /// A link word of K12 that stands for something else than Ethernet.
@@ -66,6 +68,10 @@ impl Notes {
                     format!(
                         "{count} elements are damaged and left out (the first is element {line})"
                     ),
+                ),
+                Note::NotUnderstood => (
+                    Severity::Warning,
+                    format!("{count} {lines} cannot be read (the first is line {line})"),
                 ),
                 Note::NoFlags => (
                     Severity::Warning,
