@@ -14,6 +14,7 @@ use crate::capture::text::{self, Text};
 use crate::capture::wireshark::account::Account;
 use crate::capture::wireshark::clock::Watch;
 use crate::capture::wireshark::draft::{Draft, Drafts};
+use crate::capture::wireshark::neighbours::Neighbours;
 use crate::capture::wireshark::notes::Notes;
 use crate::capture::{
     CaptureReader, CaptureSummary, Error, FrameBatch, LinkType, Opened, Severity,
@@ -33,6 +34,7 @@ mod info;
 mod json;
 mod k12;
 mod lines;
+mod neighbours;
 mod notes;
 mod ports;
 mod rows;
@@ -153,10 +155,17 @@ impl TextReader {
     /// Reads all of the text.
     fn spool(&mut self, first: Draft) -> io::Result<SpooledRows> {
         let mut spool = RowSpool::new();
+        let mut neighbours = Neighbours::default();
         let mut next = Some(first);
         while let Some(draft) = next {
-            self.keep(&mut spool, &draft)?;
+            neighbours.push(draft, &mut self.notes);
+            while let Some(draft) = neighbours.pop(false, &mut self.notes) {
+                self.keep(&mut spool, &draft)?;
+            }
             next = self.drafts.next(&mut self.text, &mut self.notes);
+        }
+        while let Some(draft) = neighbours.pop(true, &mut self.notes) {
+            self.keep(&mut spool, &draft)?;
         }
         spool.finish(&mut self.summary)
     }

@@ -9,10 +9,16 @@ use crate::capture::{CaptureSummary, LinkType, Severity};
 pub(super) enum Note {
     /// A line of a dump whose offset does not follow the line before.
     Gap,
-    /// An element of JSON or XML that cannot be read. In place of its line it has its number.
+    /// An element of JSON or XML that cannot be read.
     Element,
     /// A line that looks like a row and cannot be read.
     NotUnderstood,
+    /// A row whose ports were found in the rows around it.
+    PortsOfNeighbours,
+    /// A row of which only the port of its protocol is known.
+    PortOfProtocol,
+    /// An ICMP error whose packet was found in the rows before it.
+    QuoteOfNeighbours,
     /// A TCP row without flags.
     NoFlags,
     /// A link word of K12 that stands for something else than Ethernet.
@@ -65,13 +71,32 @@ impl Notes {
                 ),
                 Note::Element => (
                     Severity::Warning,
-                    format!(
-                        "{count} elements are damaged and left out (the first is element {line})"
-                    ),
+                    format!("{count} elements are damaged and left out (the first in line {line})"),
                 ),
                 Note::NotUnderstood => (
                     Severity::Warning,
                     format!("{count} {lines} cannot be read (the first is line {line})"),
+                ),
+                Note::PortsOfNeighbours => (
+                    Severity::Info,
+                    format!(
+                        "{count} rows of applications tell no ports (the first is line {line}): \
+                         they are counted to the connection that their hosts have open"
+                    ),
+                ),
+                Note::PortOfProtocol => (
+                    Severity::Info,
+                    format!(
+                        "{count} rows of applications tell no ports (the first is line {line}): \
+                         the usual port of the protocol is taken, and the other left open as 0"
+                    ),
+                ),
+                Note::QuoteOfNeighbours => (
+                    Severity::Info,
+                    format!(
+                        "{count} ICMP errors do not tell what they are about (the first is line \
+                         {line}): they are counted to the last unanswered packet of their receiver"
+                    ),
                 ),
                 Note::NoFlags => (
                     Severity::Warning,

@@ -33,13 +33,14 @@ pub(super) fn name(beginning: &str) -> Option<&'static str> {
 }
 
 pub(super) fn reader(_: &str) -> Box<dyn Drafts> {
-    Box::new(Xml { columns: None, packets: 0, events: Vec::new() })
+    Box::new(Xml { columns: None, line: 0, events: Vec::new() })
 }
 
 struct Xml {
     /// The columns of PSML.
     columns: Option<Columns>,
-    packets: u64,
+    /// The line that the packet begins in.
+    line: u64,
     /// The event being read.
     events: Vec<u8>,
 }
@@ -76,14 +77,14 @@ impl Drafts for Xml {
                     self.columns = Columns::of_titles(element.cells.iter().map(String::as_str));
                 }
                 End::Packet => {
-                    self.packets += 1;
                     if element.fields_seen {
-                        return Some(element.packet.finish());
+                        return Some(Draft { line: self.line, ..element.packet.finish() });
                     }
                     if let Some(columns) = &self.columns {
-                        return Some(columns.draft(element.cells.iter().map(String::as_str)));
+                        let draft = columns.draft(element.cells.iter().map(String::as_str));
+                        return Some(Draft { line: self.line, ..draft });
                     }
-                    notes.count(Note::Element, self.packets);
+                    notes.count(Note::Element, self.line);
                 }
                 End::Text { in_packet } => {
                     if in_packet {
@@ -92,8 +93,7 @@ impl Drafts for Xml {
                     return None;
                 }
                 End::Damage => {
-                    self.packets += 1;
-                    notes.count(Note::Element, self.packets);
+                    notes.count(Note::Element, text.line_number() + 1);
                     return None;
                 }
             }
@@ -114,7 +114,11 @@ impl Xml {
             self.events.clear();
             match reader.read_event_into(&mut self.events) {
                 Ok(Event::Start(tag)) => {
-                    in_packet |= tag.name().as_ref() == "packet";
+                    if tag.name().as_ref() == "packet" {
+                        in_packet = true;
+                        // The tag stands in the line that the text has come to.
+                        self.line = reader.get_ref().get_ref().line_number() + 1;
+                    }
                     element.open(&tag);
                 }
                 Ok(Event::Empty(tag)) => element.open(&tag),
