@@ -30,6 +30,24 @@ pub(super) enum Told {
     SinceBefore(i128),
 }
 
+impl Told {
+    /// The seconds since the first frame, where that is what is told.
+    pub(super) fn seconds(self) -> Option<i128> {
+        match self {
+            Told::Seconds(at) => Some(at),
+            Told::Utc(_) | Told::Local(_) | Told::OfDay(_) | Told::SinceBefore(_) => None,
+        }
+    }
+
+    /// The same seconds, counted from the frame before.
+    pub(super) fn since_before(self) -> Told {
+        match self {
+            Told::Seconds(at) => Told::SinceBefore(at),
+            other => other,
+        }
+    }
+}
+
 /// A time and its digits after the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reading {

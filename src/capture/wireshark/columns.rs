@@ -93,6 +93,25 @@ impl Columns {
         (hosts && ports).then_some(Columns(fields))
     }
 
+    /// The columns of Wireshark's window, as long as nobody changed them.
+    pub(super) fn usual() -> Columns {
+        let fields = [
+            Field::FrameNumber,
+            Field::Time,
+            Field::ColumnSource,
+            Field::ColumnDestination,
+            Field::ColumnProtocol,
+            Field::FrameLength,
+            Field::ColumnInfo,
+        ];
+        Columns(fields.map(Some).to_vec())
+    }
+
+    /// Whether a title is known.
+    pub(super) fn knows(title: &str) -> bool {
+        field(title).is_some()
+    }
+
     /// Number of columns.
     pub(super) fn len(&self) -> usize {
         self.0.len()

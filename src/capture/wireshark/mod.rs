@@ -7,6 +7,7 @@
 //! To add a shape: write `src/capture/wireshark/<name>.rs` with a reader of [`Draft`]s, and add a
 //! line to `SHAPES`.
 
+use std::collections::VecDeque;
 use std::io;
 
 use crate::capture::row::{RowSpool, SpooledRows};
@@ -26,6 +27,7 @@ mod account;
 mod clock;
 mod columns;
 mod csv;
+mod detail;
 mod draft;
 mod fields;
 mod guess;
@@ -34,6 +36,7 @@ mod info;
 mod json;
 mod k12;
 mod lines;
+mod list;
 mod neighbours;
 mod notes;
 mod ports;
@@ -82,6 +85,9 @@ pub(super) fn open(opened: Opened) -> Result<Box<dyn CaptureReader>, Error> {
         stage: Stage::Begin,
     }))
 }
+
+/// Rows that are looked at to tell how their times are meant.
+const MOST_LOOKED_AT: usize = 500;
 
 /// Frames of a batch.
 const MOST_FRAMES: usize = 1 << 15;
@@ -156,13 +162,25 @@ impl TextReader {
     fn spool(&mut self, first: Draft) -> io::Result<SpooledRows> {
         let mut spool = RowSpool::new();
         let mut neighbours = Neighbours::default();
-        let mut next = Some(first);
-        while let Some(draft) = next {
+        // Whether seconds count from the first frame or from the one before shows in many rows.
+        let mut looked_at = VecDeque::from([first]);
+        while looked_at.len() < MOST_LOOKED_AT
+            && let Some(draft) = self.drafts.next(&mut self.text, &mut self.notes)
+        {
+            looked_at.push_back(draft);
+        }
+        let deltas = tells_deltas(&looked_at);
+        let mut next = looked_at.pop_front();
+        while let Some(mut draft) = next {
+            if let Some(time) = draft.time.as_mut().filter(|_| deltas) {
+                time.told = time.told.since_before();
+            }
             neighbours.push(draft, &mut self.notes);
             while let Some(draft) = neighbours.pop(false, &mut self.notes) {
                 self.keep(&mut spool, &draft)?;
             }
-            next = self.drafts.next(&mut self.text, &mut self.notes);
+            next =
+                looked_at.pop_front().or_else(|| self.drafts.next(&mut self.text, &mut self.notes));
         }
         while let Some(draft) = neighbours.pop(true, &mut self.notes) {
             self.keep(&mut spool, &draft)?;
@@ -230,6 +248,15 @@ impl TextReader {
             guessed.unwrap_or(LinkType::ETHERNET)
         })
     }
+}
+
+/// Whether seconds count from the frame before: then they go up and down.
+fn tells_deltas(drafts: &VecDeque<Draft>) -> bool {
+    let seconds = |draft: &Draft| draft.time.and_then(|time| time.told.seconds());
+    let times: Vec<i128> = drafts.iter().filter_map(seconds).collect();
+    let falls = times.windows(2).filter(|pair| pair.first() > pair.last()).count();
+    // Copies and several adapters make a capture fall now and then.
+    times.len() > 2 && falls * 8 >= times.len()
 }
 
 /// As many bytes as a frame can have.
