@@ -33,6 +33,8 @@ pub(super) struct Account {
     pub(super) icmp: Option<Icmp>,
     /// The packet that an ICMP error quotes.
     pub(super) quoted: Option<Box<Account>>,
+    /// The host that an ICMP error names.
+    pub(super) about: Option<Address>,
     /// What Wireshark noticed of a SYN between ports that had one before.
     pub(super) repeat: RowRepeat,
     /// Tells conversations apart of which a port is not told.
@@ -61,6 +63,7 @@ impl Default for Account {
             ip_id: None,
             icmp: None,
             quoted: None,
+            about: None,
             repeat: RowRepeat::Unsaid,
             conversation: None,
             ip_protocol: None,

@@ -46,6 +46,10 @@ pub(super) enum Field {
     IcmpCode,
     Icmp6Type,
     Icmp6Code,
+    /// Before those of TCP: what is wrapped in UDP comes out last, and counts.
+    UdpSource,
+    UdpDestination,
+    UdpLength,
     TcpSource,
     TcpDestination,
     /// Ports of a transport that the title does not tell.
@@ -63,9 +67,6 @@ pub(super) enum Field {
     Window,
     PortPairUsedAgain,
     Retransmission,
-    UdpSource,
-    UdpDestination,
-    UdpLength,
 }
 
 /// Names of the fields. `tcp.window_size_value` is the header's, `tcp.window_size` is scaled.
@@ -246,10 +247,10 @@ impl Packet {
             for (field, values) in &fields {
                 let of_network = (Field::Ttl..=Field::Destination6).contains(field);
                 let value = match (quotes, error_itself) {
-                    (true, true) if *field < Field::TcpSource => values.first(),
+                    (true, true) if *field < Field::UdpSource => values.first(),
                     (true, true) => None,
                     (true, false) if of_network => values.get(1..).and_then(<[_]>::last),
-                    (true, false) if *field < Field::TcpSource => None,
+                    (true, false) if *field < Field::UdpSource => None,
                     _ => values.last(),
                 };
                 if let Some(value) = value.filter(|value| !value.is_empty()) {

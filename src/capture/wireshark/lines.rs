@@ -6,6 +6,7 @@
 
 use crate::capture::MOST_FRAME_BYTES;
 use crate::capture::text::Text;
+use crate::capture::wireshark::account::{Account, Icmp, Number};
 use crate::capture::wireshark::clock;
 use crate::capture::wireshark::columns::Columns;
 use crate::capture::wireshark::detail::{self, Detail};
@@ -14,6 +15,7 @@ use crate::capture::wireshark::guess;
 use crate::capture::wireshark::hex::{self, DumpLine};
 use crate::capture::wireshark::list;
 use crate::capture::wireshark::notes::{Note, Notes};
+use crate::capture::wireshark::tcpdump::{self, Bases, PacketId, Part};
 
 /// Lines at the beginning that are looked at to tell what the text is.
 const MOST_LINES: usize = 400;
@@ -23,7 +25,7 @@ pub(super) fn name(beginning: &str) -> Option<&'static str> {
     let mut dump: Vec<u8> = Vec::new();
     let mut dump_ended = false;
     let mut other_lines = 0;
-    let (mut row, mut details) = (false, false);
+    let (mut row, mut details, mut tcpdump, mut pktmon) = (false, false, false, false);
     for line in beginning.lines().take(MOST_LINES) {
         match Line::of(line, None) {
             Line::Dump(part) if part.offset == dump.len() && !dump_ended => dump.extend(part.bytes),
@@ -34,16 +36,25 @@ pub(super) fn name(beginning: &str) -> Option<&'static str> {
             Line::Other => other_lines += 1,
             Line::Row(_) | Line::Titles(_) => row = true,
             Line::DetailHead => details = true,
+            Line::Tcpdump(part) => match *part {
+                Part::Head { packet, .. } => {
+                    tcpdump = true;
+                    pktmon |= packet.is_some();
+                }
+                Part::Rest(_) => {}
+            },
             Line::View { .. } | Line::Time(_) => {}
         }
     }
     // A dump in a log or a manual is taken only for what looks like a packet.
     let looks_right = guess::link_type(&dump).is_some() || (other_lines == 0 && dump.len() > 13);
-    match (details, row) {
-        _ if looks_right => Some("hex dump"),
-        (true, _) => Some("packet details as text"),
-        (false, true) => Some("packet list as text"),
-        (false, false) => None,
+    match () {
+        () if looks_right => Some("hex dump"),
+        () if details => Some("packet details as text"),
+        () if row => Some("packet list as text"),
+        () if pktmon => Some("pktmon text"),
+        () if tcpdump => Some("tcpdump text"),
+        () => None,
     }
 }
 
@@ -58,6 +69,8 @@ enum Line {
     Titles(Columns),
     /// A row of a packet list.
     Row(Box<Draft>),
+    /// Of tcpdump or pktmon.
+    Tcpdump(Box<Part>),
     /// The first line of a frame's details.
     DetailHead,
     /// Of a dump.
@@ -115,6 +128,9 @@ impl Line {
         if let Some(draft) = list::row(line, columns) {
             return Line::Row(Box::new(draft));
         }
+        if let Some(part) = tcpdump::part(line) {
+            return Line::Tcpdump(Box::new(part));
+        }
         // text2pcap's directions.
         let text = text.strip_prefix("I ").or_else(|| text.strip_prefix("O ")).unwrap_or(text);
         // A number alone could be anything.
@@ -150,6 +166,10 @@ struct Pending {
 }
 
 impl Pending {
+    fn account(&mut self) -> Option<&mut Account> {
+        self.draft.account.as_mut()
+    }
+
     /// The frame, where anything was said of it.
     fn finish(self) -> Option<Draft> {
         let Pending { mut draft, detail, .. } = self;
@@ -182,15 +202,14 @@ struct Lines {
     in_details: bool,
     /// Whether dumps are to be left out until the next frame: they are other views of this one.
     other_view: bool,
-    /// A frame that is ready, behind the one that was given.
-    ready: Option<Draft>,
+    /// The numbers from which tcpdump counts.
+    bases: Bases,
+    /// The packet that pktmon showed last, and whether its lines are left out.
+    packet: Option<PacketId>,
 }
 
 impl Drafts for Lines {
     fn next(&mut self, text: &mut Text, notes: &mut Notes) -> Option<Draft> {
-        if let Some(ready) = self.ready.take() {
-            return Some(ready);
-        }
         while let Some(line) = text.line() {
             if let Some(draft) = self.take(&line, text.line_number(), notes) {
                 return Some(draft);
@@ -213,6 +232,7 @@ impl Lines {
                 None
             }
             Line::Row(draft) => self.begin(Draft { line: number, ..*draft }),
+            Line::Tcpdump(part) => self.tcpdump(*part, number, notes),
             Line::DetailHead => {
                 let mut detail = Detail::default();
                 detail.take(text);
@@ -259,6 +279,54 @@ impl Lines {
             Line::Time(time) => {
                 self.begin(Draft { line: number, time: Some(time), ..Draft::default() })
             }
+        }
+    }
+
+    fn tcpdump(&mut self, part: Part, line: u64, notes: &mut Notes) -> Option<Draft> {
+        match part {
+            Part::Head { draft, packet } => {
+                let again = packet.zip(self.packet).is_some_and(|(now, last)| now.is_again(last));
+                self.packet = packet.or(self.packet);
+                if packet.is_some_and(|packet| packet.dropped) {
+                    let reason = draft.account.as_ref().map(|account| account.info.as_str());
+                    notes.dropped(reason.unwrap_or_default(), line);
+                }
+                if again {
+                    // One frame, however many components it passes.
+                    if let Some(pending) = &mut self.pending {
+                        pending.complete = true;
+                    }
+                    return None;
+                }
+                let before = self.begin(Draft { line, ..draft });
+                if let Some(account) = self.pending.as_mut().and_then(Pending::account) {
+                    self.bases.to_wire(account);
+                }
+                before
+            }
+            Part::Rest(told) => {
+                self.go_on(told);
+                None
+            }
+        }
+    }
+
+    /// Takes the second line of a packet, or what an ICMP error quotes.
+    fn go_on(&mut self, told: Account) {
+        let pending = self.pending.as_mut().filter(|pending| !pending.complete);
+        let Some(account) = pending.and_then(Pending::account) else { return };
+        if account.source.is_none() {
+            let (ttl, ip_id) = (account.ttl, account.ip_id);
+            let info = std::mem::take(&mut account.info);
+            *account = Account { ttl, ip_id, ..told };
+            if !info.is_empty() {
+                account.info = info;
+            }
+            self.bases.to_wire(account);
+        } else if account.icmp.is_some_and(Icmp::is_error) && account.quoted.is_none() {
+            // Numbers in a quote are those of the wire.
+            let seq = told.seq.map(|seq| Number { relative: false, ..seq });
+            account.quoted = Some(Box::new(Account { seq, ..told }));
         }
     }
 

@@ -41,6 +41,7 @@ mod neighbours;
 mod notes;
 mod ports;
 mod rows;
+mod tcpdump;
 mod xml;
 
 /// A shape of text that holds frames.

@@ -62,6 +62,7 @@ struct Sent {
     transport: Transport,
     from: Endpoint,
     to: Endpoint,
+    conversation: Option<u32>,
     answered: bool,
 }
 
@@ -148,7 +149,8 @@ impl Neighbours {
             self.connections.clear();
             self.sent.clear();
         }
-        let sent = Sent { transport, from, to, answered: false };
+        let conversation = account.conversation;
+        let sent = Sent { transport, from, to, conversation, answered: false };
         let packets = self.sent.entry(from.address).or_default();
         packets.retain(|other| (other.transport, other.from, other.to) != (transport, from, to));
         push_bounded(packets, sent);
@@ -156,7 +158,8 @@ impl Neighbours {
             answered.answered |=
                 (answered.transport, answered.from, answered.to) == (transport, to, from);
         }
-        let Some(flags) = account.flags.filter(|_| transport == Transport::Tcp) else { return };
+        let whole = transport == Transport::Tcp && from.port != 0 && to.port != 0;
+        let Some(flags) = account.flags.filter(|_| whole) else { return };
         let (pair, from_low) = pair(from.address, to.address);
         let ports = if from_low { (from.port, to.port) } else { (to.port, from.port) };
         let all = self.connections.entry(pair).or_default();
@@ -179,6 +182,9 @@ impl Neighbours {
     /// Completes rows that wait for what this row tells.
     fn resolve(&mut self, account: Account, notes: &mut Notes) {
         let Some((Transport::Tcp, from, to)) = told(&account) else { return };
+        if from.port == 0 || to.port == 0 {
+            return;
+        }
         // What was said before a SYN was not said on its connection.
         if self.waiting == 0 || account.flags.is_none_or(|flags| flags & flag::SYN != 0) {
             return;
@@ -211,7 +217,13 @@ impl Neighbours {
             return;
         };
         let port_unreachable = account.icmp.is_some_and(is_port_unreachable);
-        let sent = self.sent.get(&receiver).map(Vec::as_slice).unwrap_or_default();
+        let about = account.about;
+        let all = self.sent.get(&receiver).map(Vec::as_slice).unwrap_or_default();
+        let sent: Vec<Sent> = all
+            .iter()
+            .filter(|sent| about.is_none_or(|host| sent.to.address == host))
+            .copied()
+            .collect();
         let to_reporter = |sent: &&Sent| sent.to.address == reporter;
         let found = if port_unreachable {
             let datagrams = || sent.iter().rev().filter(to_reporter);
@@ -228,6 +240,7 @@ impl Neighbours {
                 transport: Some(sent.transport),
                 source_port: Some(sent.from.port),
                 destination_port: Some(sent.to.port),
+                conversation: sent.conversation,
                 ..Account::default()
             }));
         }
@@ -247,10 +260,12 @@ fn pair(from: Address, to: Address) -> ((Address, Address), bool) {
     if from <= to { ((from, to), true) } else { ((to, from), false) }
 }
 
-/// Who sent a row's packet, and to whom, where all of that is told.
+/// Who sent a row's packet, and to whom, where one port is told at least; the other is 0 then.
 fn told(account: &Account) -> Option<(Transport, Endpoint, Endpoint)> {
-    let from = Endpoint { address: account.source?, port: account.source_port? };
-    let to = Endpoint { address: account.destination?, port: account.destination_port? };
+    account.source_port.or(account.destination_port)?;
+    let port = |port: Option<u16>| port.unwrap_or_default();
+    let from = Endpoint { address: account.source?, port: port(account.source_port) };
+    let to = Endpoint { address: account.destination?, port: port(account.destination_port) };
     Some((account.transport?, from, to))
 }
 

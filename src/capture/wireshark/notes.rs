@@ -25,6 +25,9 @@ pub(super) enum Note {
     LinkWord,
 }
 
+/// Reasons for drops that are told. Windows has some hundred.
+const MOST_REASONS: usize = 32;
+
 /// What is to be said of a text, in the making.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
@@ -36,6 +39,8 @@ pub(super) struct Notes {
     strange: u64,
     /// Whether the text ends in the middle of a frame.
     cut_off: bool,
+    /// Packets that pktmon saw dropped, by what it says of the reason: count and first line.
+    dropped: BTreeMap<String, (u64, u64)>,
 }
 
 impl Notes {
@@ -49,6 +54,13 @@ impl Notes {
         match link_type {
             Some(link_type) => *self.guessed.entry(link_type).or_default() += 1,
             None => self.strange += 1,
+        }
+    }
+
+    /// Counts a packet that the capturing machine dropped.
+    pub(super) fn dropped(&mut self, reason: &str, line: u64) {
+        if self.dropped.len() < MOST_REASONS || self.dropped.contains_key(reason) {
+            self.dropped.entry(reason.to_owned()).or_insert((0, line)).0 += 1;
         }
     }
 
@@ -114,6 +126,10 @@ impl Notes {
                 ),
             };
             summary.problem(severity, message, None, None);
+        }
+        for (reason, (count, line)) in self.dropped {
+            let message = format!("{count} packets {reason} (the first is line {line})");
+            summary.problem(Severity::Info, message, None, None);
         }
         if !self.guessed.is_empty() || self.strange > 0 {
             let names: Vec<_> = self.guessed.keys().map(|link_type| link_type.name()).collect();

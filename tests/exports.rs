@@ -1,0 +1,202 @@
+//! What tshark and tcpdump save as text gives the verdicts of the capture that they read.
+//!
+//! The texts are made by the programs themselves where they are installed; elsewhere these tests
+//! say that they were skipped. Small texts that stay with the sources are in `testdata`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use support::case;
+use support::program::run;
+
+/// Says something even where the test harness keeps the output of tests that pass.
+fn say(what: &str) {
+    std::io::stderr().write_all(format!("{what}\n").as_bytes()).unwrap();
+}
+
+/// Whether a program can be run.
+fn installed(program: &str) -> bool {
+    let found = Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !found {
+        say(&format!("skipped: {program} is not installed"));
+    }
+    found
+}
+
+/// What a text can tell of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tells {
+    /// All that decides a verdict.
+    Everything,
+    /// No ports where something above TCP or UDP is shown: who asks over UDP has port 0.
+    NoPortsOfApplications,
+}
+
+/// Columns of `-T fields` that the documentation asks for.
+const FIELDS: &[&str] = &[
+    "frame.number",
+    "frame.time_epoch",
+    "ip.src",
+    "ip.dst",
+    "ipv6.src",
+    "ipv6.dst",
+    "tcp.srcport",
+    "tcp.dstport",
+    "udp.srcport",
+    "udp.dstport",
+    "tcp.flags",
+    "tcp.seq_raw",
+    "tcp.ack_raw",
+    "tcp.len",
+    "udp.length",
+    "ip.ttl",
+    "ip.id",
+    "icmp.type",
+    "icmp.code",
+    "icmpv6.type",
+    "icmpv6.code",
+];
+
+/// Wireshark's own columns, as its window exports them.
+const COLUMNS: &[&str] = &[
+    "_ws.col.No.",
+    "_ws.col.Time",
+    "_ws.col.Source",
+    "_ws.col.Destination",
+    "_ws.col.Protocol",
+    "_ws.col.Length",
+    "_ws.col.Info",
+];
+
+/// Ways to save a capture as text: a name, tshark's options, columns, what the text tells.
+const WAYS: &[(&str, &[&str], &[&str], Tells)] = &[
+    ("json", &["-T", "json"], &[], Tells::Everything),
+    ("json with bytes", &["-T", "json", "-x"], &[], Tells::Everything),
+    ("json without duplicate keys", &["-T", "json", "--no-duplicate-keys"], &[], Tells::Everything),
+    ("json of fields", &["-T", "json"], FIELDS, Tells::Everything),
+    ("ek", &["-T", "ek"], &[], Tells::Everything),
+    ("ek of fields", &["-T", "ek"], FIELDS, Tells::Everything),
+    ("pdml", &["-T", "pdml"], &[], Tells::Everything),
+    ("fields", &["-T", "fields", "-E", "header=y"], FIELDS, Tells::Everything),
+    (
+        "csv of fields",
+        &["-T", "fields", "-E", "header=y", "-E", "separator=,", "-E", "quote=d"],
+        FIELDS,
+        Tells::Everything,
+    ),
+    ("details", &["-V"], &[], Tells::Everything),
+    ("rows and bytes", &["-P", "-x"], &[], Tells::Everything),
+    ("details and bytes", &["-V", "-x"], &[], Tells::Everything),
+    ("rows, details and bytes", &["-P", "-V", "-x"], &[], Tells::Everything),
+    ("bytes with times", &["-x", "-P", "-t", "ud"], &[], Tells::Everything),
+    ("rows", &[], &[], Tells::NoPortsOfApplications),
+    ("rows with dates", &["-t", "ud"], &[], Tells::NoPortsOfApplications),
+    ("rows since 1970", &["-t", "e"], &[], Tells::NoPortsOfApplications),
+    ("rows with deltas", &["-t", "d"], &[], Tells::NoPortsOfApplications),
+    ("rows with the day of the year", &["-t", "udoy"], &[], Tells::NoPortsOfApplications),
+    ("rows with names of ports", &["-N", "t"], &[], Tells::NoPortsOfApplications),
+    ("tabs", &["-T", "tabs"], &[], Tells::NoPortsOfApplications),
+    ("psml", &["-T", "psml"], &[], Tells::NoPortsOfApplications),
+    (
+        "csv of the window",
+        &["-T", "fields", "-E", "header=y", "-E", "separator=,", "-E", "quote=d"],
+        COLUMNS,
+        Tells::NoPortsOfApplications,
+    ),
+];
+
+/// A capture as text.
+fn export(capture: &Path, options: &[&str], columns: &[&str]) -> Vec<u8> {
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(capture).args(options).env("TZ", "UTC");
+    for column in columns {
+        command.args(["-e", column]);
+    }
+    command.output().unwrap().stdout
+}
+
+/// The flows of a capture or text: endpoints and verdict, and how many there are of each.
+fn verdicts(path: &Path, tells: Tells) -> BTreeMap<String, u32> {
+    let words = ["flows", "--format", "json", "--no-progress"];
+    let run = run(words.iter().copied().chain([path.to_str().unwrap()]));
+    let flows: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"));
+    let mut counted = BTreeMap::new();
+    for flow in flows.as_array().unwrap() {
+        let word = |key: &str| flow[key].as_str().unwrap().to_owned();
+        let end = |key: &str| {
+            let address = flow[key]["address"].as_str().unwrap();
+            let untold = key == "initiator"
+                && tells == Tells::NoPortsOfApplications
+                && flow["transport"] == "udp";
+            let port = if untold { 0 } else { flow[key]["port"].as_u64().unwrap() };
+            format!("{address} {port}")
+        };
+        let (initiator, responder) = (end("initiator"), end("responder"));
+        let line = format!("{} {initiator} -> {responder}: {}", word("transport"), word("verdict"));
+        *counted.entry(line).or_insert(0) += 1;
+    }
+    counted
+}
+
+/// Compares a capture with each way to save it; gives what differs.
+fn compare(capture: &Path, folder: &Path) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (name, options, columns, tells) in WAYS {
+        let text = folder.join("export.txt");
+        fs::write(&text, export(capture, options, columns)).unwrap();
+        let (expected, found) = (verdicts(capture, *tells), verdicts(&text, *tells));
+        if expected != found {
+            let only = |a: &BTreeMap<String, u32>, b: &BTreeMap<String, u32>| {
+                let lines = a.iter().filter(|(line, count)| b.get(*line) != Some(count));
+                lines.map(|(line, count)| format!("\n    {count} {line}")).collect::<String>()
+            };
+            differences.push(format!(
+                "{} as {name}:\n  in the capture:{}\n  in the text:{}",
+                capture.display(),
+                only(&expected, &found),
+                only(&found, &expected),
+            ));
+        }
+    }
+    differences
+}
+
+#[test]
+fn every_case_has_the_verdicts_of_its_capture_in_every_text_of_tshark() {
+    if !installed("tshark") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut differences = Vec::new();
+    for case in case::all() {
+        let captures = case.captures.iter();
+        let is_pcapng = |path: &&PathBuf| path.extension().is_some_and(|it| it == "pcapng");
+        // What tshark makes of damage is its own affair.
+        if ["damaged", "torn"].contains(&case.name.as_str()) {
+            continue;
+        }
+        for capture in captures.filter(is_pcapng) {
+            differences.extend(compare(capture, folder.path()));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
