@@ -43,6 +43,10 @@ impl PacketId {
     }
 }
 
+/// What tcpdump calls frames that hold no IP, where it stands in their line.
+const OTHER_PROTOCOLS: [&str; 6] =
+    [" ARP, ", "ethertype ARP", " STP ", " LLDP, ", " CDPv2, ", " EAPOL "];
+
 /// Reads a line; `None` for one that is neither program's.
 pub(super) fn part(line: &str) -> Option<Part> {
     if let Some(head) = pktmon_head(line) {
@@ -61,6 +65,16 @@ pub(super) fn part(line: &str) -> Option<Part> {
     // Numbers of frames (`-#`) are indented too.
     if time.is_none() && line.starts_with([' ', '\t']) {
         return packet(line.trim_start()).map(Part::Rest);
+    }
+    // What is no IP keeps its place in the count.
+    if time.is_some()
+        && let Some(protocol) = OTHER_PROTOCOLS.iter().find(|name| rest.contains(**name))
+    {
+        let protocol = protocol.trim().trim_start_matches("ethertype ").trim_end_matches(',');
+        let protocol = protocol.to_owned();
+        let account = Account { protocol, ..Account::default() };
+        let draft = Draft { number, time, account: Some(account), ..Draft::default() };
+        return Some(Part::Head { draft, packet: None });
     }
     let network = ["IP ", "IP6 ", "ethertype IPv4", "ethertype IPv6"];
     if !network.iter().any(|word| rest.contains(word)) {
@@ -469,13 +483,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_ip_counts_as_a_frame() {
+        let draft = head("09:30:00.0 ARP, Request who-has 10.0.0.1 tell 10.0.0.5, length 28");
+        assert_eq!(draft.account.unwrap().protocol, "ARP");
+    }
+
+    #[test]
     fn other_lines_are_none() {
         for line in [
             "",
             "10.0.0.5 > 10.1.0.10",
             "    Source Port: 5",
             "IP address: a > b: c",
-            "09:30:00.0 ARP, Request",
+            "09:30:00.0 ERROR",
         ] {
             let found = part(line);
             assert!(!matches!(found, Some(Part::Head { .. })), "{line}: {found:?}");
