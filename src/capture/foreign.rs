@@ -91,9 +91,6 @@ fn recognise_text(head: &[u8]) -> Option<Error> {
     if has("\"layers\"") && (has("\"_source\"") || has("\"_index\"") || has("\"frame\"")) {
         return named("a packet list in JSON", GIVE_THE_CAPTURE);
     }
-    if has("Flags=") && has("SrcPort=") && has("DstPort=") {
-        return named("text copied from Network Monitor", GIVE_THE_CAPTURE);
-    }
     if has("PktGroupId") && has("Appearance") {
         return named(
             "text made by pktmon",
@@ -129,10 +126,10 @@ mod tests {
 
     #[test]
     fn text_made_from_a_capture_is_named_in_any_encoding() {
-        let row = "TCP:Flags=......S., SrcPort=52702, DstPort=LDAP(389), PayloadLen=0";
-        assert!(named(row.as_bytes()).unwrap().contains("Network Monitor"));
-        let utf16: Vec<u8> = row.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert!(named(&utf16).unwrap().contains("Network Monitor"));
+        let list = "<psml><structure>";
+        assert!(named(list.as_bytes()).unwrap().contains("PSML"));
+        let utf16: Vec<u8> = list.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(named(&utf16).unwrap().contains("PSML"));
     }
 
     #[test]
