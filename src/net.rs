@@ -53,13 +53,16 @@ pub struct Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Endpoint { address, port } = self;
+        let address = self.address;
         match address {
-            Address::Ip(address) if address.is_ipv4() => write!(out, "{address}:{port}"),
-            Address::Name(_) => write!(out, "{address}:{port}"),
+            Address::Ip(address) if address.is_ipv4() => write!(out, "{address}:")?,
+            Address::Name(name) if !name.text().contains(':') => write!(out, "{address}:")?,
             // A colon is part of these.
-            Address::Ip(_) | Address::Conversation(_) => write!(out, "[{address}]:{port}"),
+            Address::Ip(_) | Address::Conversation(_) | Address::Name(_) => {
+                write!(out, "[{address}]:")?;
+            }
         }
+        if self.port == 0 { out.write_str("?") } else { write!(out, "{}", self.port) }
     }
 }
 
@@ -358,6 +361,8 @@ mod tests {
             (endpoint("[2001:db8::5]:135"), "[2001:db8::5]:135"),
             (named("IPv4:13 initiator", 135), "[IPv4:13 initiator]:135"),
             (named("DC1", 135), "DC1:135"),
+            (named("fe80:x:1", 135), "[fe80:x:1]:135"),
+            (named("DC1", 0), "DC1:?"),
         ] {
             assert_eq!(endpoint.to_string(), expected);
         }

@@ -167,6 +167,20 @@ pub struct CaptureRecord {
     pub comments: Vec<CommentRecord>,
     /// Remarks beyond the first few.
     pub comments_left_out: u64,
+    /// Lines of a text that look as if they told of a frame and could not be read, the first few.
+    pub not_understood: Vec<LineRecord>,
+    /// How many there are.
+    pub lines_not_understood: u64,
+}
+
+/// A line of a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineRecord {
+    /// Its number, from 1.
+    pub line: u32,
+    /// What stands there.
+    pub text: String,
 }
 
 /// A name that a capture stores for an address.
@@ -210,6 +224,7 @@ impl Report {
         for (id, flow) in (1..).zip(&mut flows) {
             flow.id = id;
         }
+        tell_conversations_apart(&mut flows);
         let names: Vec<(Address, String)> = captures
             .iter()
             .flat_map(|capture| &capture.names)
@@ -247,6 +262,28 @@ impl Report {
             .iter()
             .flat_map(|capture| &capture.problems)
             .any(|problem| problem.severity != Severity::Info)
+    }
+}
+
+/// Says of hosts that are known by the number of a conversation which capture numbered it, where
+/// there are several: the same number in another capture is another conversation.
+fn tell_conversations_apart(flows: &mut [JudgedFlow]) {
+    let numbered = |flow: &JudgedFlow| {
+        [flow.initiator, flow.responder].iter().any(|end| end.address.conversation().is_some())
+    };
+    let mut captures = flows.iter().filter(|flow| numbered(flow)).map(|flow| flow.capture);
+    let first = captures.next();
+    let several = captures.any(|capture| Some(capture) != first);
+    for flow in flows.iter_mut() {
+        let capture = match u32::try_from(flow.capture) {
+            Ok(capture) if several => capture.saturating_add(1),
+            _ => 0,
+        };
+        for end in [&mut flow.initiator, &mut flow.responder] {
+            if let Address::Conversation(host) = end.address {
+                end.address = Address::Conversation(host.in_capture(capture));
+            }
+        }
     }
 }
 
@@ -312,6 +349,12 @@ impl CaptureRecord {
                 .map(|comment| CommentRecord { frame: comment.frame, text: comment.text })
                 .collect(),
             comments_left_out: summary.comments_left_out,
+            not_understood: summary
+                .not_understood
+                .into_iter()
+                .map(|line| LineRecord { line: line.line, text: line.text })
+                .collect(),
+            lines_not_understood: summary.lines_not_understood,
         }
     }
 }

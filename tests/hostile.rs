@@ -506,6 +506,7 @@ fn packets(all: &[Drawn]) -> (Vec<Packet<'static>>, Option<Timestamp>) {
             payload: &[],
             to_group: drawn.to_group,
             encapsulation: Encapsulation::default(),
+            of_row: None,
         });
     }
     (packets, last)

@@ -82,9 +82,6 @@ fn recognise_text(head: &[u8]) -> Option<Error> {
     if has("\"portmortem.report/") {
         return Some(Error::Report);
     }
-    if has("Flags=") && has("SrcPort=") && has("DstPort=") {
-        return named("text copied from Network Monitor", GIVE_THE_CAPTURE);
-    }
     if columns_without_titles(&text) {
         return named(
             "a table without titles, as tshark's -T fields prints it",
@@ -126,17 +123,11 @@ mod tests {
     }
 
     #[test]
-    fn text_made_from_a_capture_is_named_in_any_encoding() {
-        let row = "TCP:Flags=......S., SrcPort=52702, DstPort=LDAP(389), PayloadLen=0";
-        assert!(named(row.as_bytes()).unwrap().contains("Network Monitor"));
-        let utf16: Vec<u8> = row.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert!(named(&utf16).unwrap().contains("Network Monitor"));
-    }
-
-    #[test]
     fn a_table_without_titles_is_named_with_what_to_do() {
         let row = b"1\t10.0.0.5\t10.1.0.10\t50021\t445\n";
         assert!(named(row).unwrap().contains("-E header=y"));
+        let utf16: Vec<u8> = row.iter().flat_map(|byte| [*byte, 0]).collect();
+        assert!(named(&utf16).unwrap().contains("-E header=y"));
         assert_eq!(named(b"10.0.0.5 called 10.1.0.10, or so they say"), None);
     }
 

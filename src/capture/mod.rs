@@ -19,6 +19,7 @@ mod foreign;
 mod inflate;
 mod inputs;
 mod netmon;
+mod netmon_text;
 mod pcap;
 mod pcapng;
 mod pieces;
@@ -31,7 +32,7 @@ pub use batch::{Frame, FrameBatch, LinkType};
 pub use error::Error;
 pub use inputs::{Input, expand};
 pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
-pub use summary::{CaptureSummary, Comment, Problem, Severity};
+pub use summary::{CaptureSummary, Comment, Problem, Severity, TextLine};
 
 /// Bytes of a frame that we believe a length field for. A longer frame is damage: the largest
 /// that a capture can hold in earnest (large segment offload) is far below a mebibyte.
@@ -65,11 +66,12 @@ struct Format {
 }
 
 /// Every format that we read. Their beginnings exclude each other.
-const FORMATS: [Format; 5] = [
+const FORMATS: [Format; 6] = [
     Format { begins: pcap::begins, open: pcap::open },
     Format { begins: pcapng::begins, open: pcapng::open },
     Format { begins: netmon::begins, open: netmon::open },
     Format { begins: inflate::begins, open: inflate::open },
+    Format { begins: netmon_text::begins, open: netmon_text::open },
     Format { begins: wireshark::begins, open: wireshark::open },
 ];
 
@@ -242,7 +244,11 @@ mod tests {
         }
         let summary = reader.finish();
         assert_eq!(summary.frames, frames.len() as u64);
-        assert!(frames.iter().map(|frame| frame.0).eq(1..=summary.frames));
+        if frames.iter().any(|frame| frame.2 == LinkType::ROW) {
+            assert!(frames.is_sorted_by(|a, b| a.0 < b.0), "rows may have numbers of their own");
+        } else {
+            assert!(frames.iter().map(|frame| frame.0).eq(1..=summary.frames));
+        }
         (frames, summary)
     }
 

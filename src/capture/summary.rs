@@ -41,6 +41,15 @@ pub struct Comment {
     pub text: String,
 }
 
+/// A line of a text that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextLine {
+    /// Its number, from 1.
+    pub line: u32,
+    /// What of it could not be read, cut where it is long: hostile, as everything from a capture.
+    pub text: String,
+}
+
 /// What is known of a capture besides its frames. Complete only when the reader has ended.
 #[derive(Clone, Debug)]
 pub struct CaptureSummary {
@@ -72,6 +81,11 @@ pub struct CaptureSummary {
     pub comments: Vec<Comment>,
     /// Comments beyond those.
     pub comments_left_out: u64,
+    /// Texts that look as if they told of a frame and could not be read, the first
+    /// [`CaptureSummary::MOST_LINES`] of them.
+    pub not_understood: Vec<TextLine>,
+    /// How many there are.
+    pub lines_not_understood: u64,
     /// What went wrong, in order.
     pub problems: Vec<Problem>,
 }
@@ -97,7 +111,22 @@ impl CaptureSummary {
             names: Vec::new(),
             comments: Vec::new(),
             comments_left_out: 0,
+            not_understood: Vec::new(),
+            lines_not_understood: 0,
             problems: Vec::new(),
+        }
+    }
+
+    /// Lines kept that could not be read.
+    pub const MOST_LINES: usize = 100;
+
+    /// Keeps a text that could not be read, or counts it where there are too many.
+    pub(super) fn not_understood(&mut self, line: u32, text: &str) {
+        const MOST_LETTERS: usize = 300;
+        self.lines_not_understood += 1;
+        if self.not_understood.len() < CaptureSummary::MOST_LINES {
+            let text = text.trim().chars().take(MOST_LETTERS).collect();
+            self.not_understood.push(TextLine { line, text });
         }
     }
 

@@ -121,7 +121,7 @@ pub(super) fn of_flow(report: &Report, flow: &JudgedFlow) -> String {
         for (kind, from) in kinds(&flow.evidence) {
             parts.push(of_kind(flow, kind, from));
         }
-        if let Some(ending) = ending(flow.verdict) {
+        if let Some(ending) = ending(flow) {
             parts.push(ending.to_owned());
         }
     }
@@ -228,12 +228,15 @@ fn named(frames: &[FrameNumber]) -> String {
 }
 
 /// What did not come, or cannot be known.
-fn ending(verdict: Verdict) -> Option<&'static str> {
-    match verdict {
+fn ending(flow: &JudgedFlow) -> Option<&'static str> {
+    match flow.verdict {
         Verdict::NoReply => Some("no answer"),
         Verdict::Unconfirmed => Some("never confirmed"),
         Verdict::Challenged => Some("answered for another connection"),
         Verdict::HalfOpen => Some("no confirmation yet"),
+        Verdict::CaptureEnded if flow.first_seen.is_none() => {
+            Some("no answer, but no times to tell how long it was waited for")
+        }
         Verdict::CaptureEnded => Some("the capture ends too early"),
         Verdict::OneWay => Some("one way only"),
         Verdict::HeadersCut => Some("headers cut off by the snap length"),

@@ -126,6 +126,12 @@ impl<'a> Seen<'a> {
                 Frames(&self.syns),
                 Frames(&self.own_resets)
             ),
+            Verdict::CaptureEnded if self.flow.first_seen.is_none() => format!(
+                "{}, and no answer to it; without times nobody can say how long it was waited \
+                 for{}",
+                self.asked(),
+                self.beside_the_silence()
+            ),
             Verdict::CaptureEnded => {
                 let end = match self.age() {
                     Some(age) => format!("{age} later"),

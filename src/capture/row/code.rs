@@ -9,7 +9,7 @@ impl<'a> Row<'a> {
         put_option(out, self.number, |out, number| put(out, number.0.to_be_bytes()));
         put(out, self.line.to_be_bytes());
         put_option(out, self.time, |out, time| put(out, time.as_nanoseconds().to_be_bytes()));
-        put_option(out, self.ttl, |out, ttl| out.push(ttl));
+        put_option(out, self.ttl, Vec::push);
         put_option(out, self.ip_id, |out, id| put(out, id.to_be_bytes()));
         put_option(out, self.wire_length, |out, length| put(out, length.to_be_bytes()));
         out.push(u8::from(self.to_group));

@@ -29,6 +29,12 @@ pub(in crate::capture) struct RowSpool {
     unusable: Option<(u32, bool)>,
 }
 
+impl Default for RowSpool {
+    fn default() -> RowSpool {
+        RowSpool::new()
+    }
+}
+
 impl RowSpool {
     /// A spool without rows.
     pub(in crate::capture) fn new() -> RowSpool {
@@ -119,7 +125,7 @@ impl RowSpool {
                 summary.problem(Severity::Info, message, None, None);
             }
         }
-        let mut file = self.file.into_inner().map_err(|error| error.into_error())?;
+        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.seek(SeekFrom::Start(0))?;
         Ok(SpooledRows { file: BufReader::new(file), left: self.rows, own_numbers })
     }

@@ -33,6 +33,8 @@ pub(super) struct Account {
     pub(super) icmp: Option<Icmp>,
     /// The packet that an ICMP error quotes.
     pub(super) quoted: Option<Box<Account>>,
+    /// Whether the link's address is that of a group.
+    pub(super) link_group: Option<bool>,
     /// The host that an ICMP error names.
     pub(super) about: Option<Address>,
     /// What Wireshark noticed of a SYN between ports that had one before.
@@ -63,6 +65,7 @@ impl Default for Account {
             ip_id: None,
             icmp: None,
             quoted: None,
+            link_group: None,
             about: None,
             repeat: RowRepeat::Unsaid,
             conversation: None,

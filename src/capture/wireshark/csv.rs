@@ -5,7 +5,7 @@ use crate::capture::text::Text;
 use crate::capture::wireshark::columns::Columns;
 use crate::capture::wireshark::draft::{Draft, Drafts};
 use crate::capture::wireshark::fields::Field;
-use crate::capture::wireshark::notes::{Note, Notes};
+use crate::capture::wireshark::notes::Notes;
 
 /// Separators, in the order in which they are tried.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
@@ -56,7 +56,7 @@ impl Drafts for Csv {
                     let draft = columns.draft(cells.iter().map(String::as_str));
                     return Some(Draft { line: text.line_number(), ..draft });
                 }
-                None => notes.count(Note::NotUnderstood, text.line_number()),
+                None => notes.not_understood(text.line_number(), &line),
             }
         }
         None

@@ -34,6 +34,7 @@ pub(super) enum Field {
     ColumnDestination,
     ColumnProtocol,
     ColumnInfo,
+    LinkDestination,
     Ttl,
     IpId,
     IpProtocol,
@@ -70,7 +71,7 @@ pub(super) enum Field {
 }
 
 /// Names of the fields. `tcp.window_size_value` is the header's, `tcp.window_size` is scaled.
-const NAMES: [(&str, Field); 53] = [
+const NAMES: [(&str, Field); 54] = [
     ("frame.number", Field::FrameNumber),
     ("frame.time_epoch", Field::Epoch),
     ("frame.time_utc", Field::Date),
@@ -85,6 +86,7 @@ const NAMES: [(&str, Field); 53] = [
     ("_ws.col.destination", Field::ColumnDestination),
     ("_ws.col.protocol", Field::ColumnProtocol),
     ("_ws.col.info", Field::ColumnInfo),
+    ("eth.dst", Field::LinkDestination),
     ("ip.ttl", Field::Ttl),
     ("ip.id", Field::IpId),
     ("ipv6.hlim", Field::HopLimit),
@@ -186,6 +188,11 @@ impl Packet {
                 self.account.destination = value.parse().ok();
             }
             Field::ColumnSource | Field::ColumnDestination => {}
+            Field::LinkDestination => {
+                // The lowest bit of the first byte (IEEE 802.3 3.2.3).
+                let first = value.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                self.account.link_group = first.map(|first| first & 1 == 1);
+            }
             Field::IcmpType | Field::Icmp6Type => {
                 self.account.icmp.get_or_insert(Icmp {
                     version6: field == Field::Icmp6Type,

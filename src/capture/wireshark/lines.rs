@@ -226,7 +226,13 @@ impl Lines {
             return None;
         }
         match Line::of(text, self.columns.as_ref()) {
-            Line::Blank | Line::Other => None,
+            Line::Blank => None,
+            Line::Other => {
+                if looks_like_a_row(text) {
+                    notes.not_understood(number, text);
+                }
+                None
+            }
             Line::Titles(columns) => {
                 self.columns = Some(columns);
                 None
@@ -377,6 +383,12 @@ impl Lines {
         append(&mut pending.draft, &part.bytes);
         before
     }
+}
+
+/// Whether a line that was not understood has the addresses of two hosts.
+fn looks_like_a_row(text: &str) -> bool {
+    let words = text.split([' ', '\t', ',', '"']);
+    words.filter(|word| word.parse::<std::net::IpAddr>().is_ok()).nth(1).is_some()
 }
 
 /// Adds bytes, up to what a frame can have.

@@ -13,6 +13,7 @@ use crate::capture::wireshark::account::{Account, Icmp, flag};
 use crate::capture::wireshark::draft::Draft;
 use crate::capture::wireshark::notes::{Note, Notes};
 use crate::capture::wireshark::ports::{self, Service};
+use crate::capture::wireshark::rows;
 use crate::net::{Address, Endpoint, Transport};
 
 /// Rows that are held while one of them waits for a row that tells its ports.
@@ -51,6 +52,8 @@ struct Held {
 struct Connection {
     /// The ports, that of the host that sorts first before the other.
     ports: (u16, u16),
+    /// Whether its beginning was seen.
+    begun: bool,
     /// Whether more was seen than attempts to open it.
     opened: bool,
     closed: bool,
@@ -74,6 +77,7 @@ impl Neighbours {
         if let Some(account) = draft.account.as_mut().filter(|_| draft.bytes.is_empty()) {
             self.count_from_the_wire(account);
             if account.icmp.is_some_and(|icmp| icmp.is_error() && account.quoted.is_none()) {
+                self.settle(notes);
                 self.quote(account, line, notes);
             } else if is_application(account) {
                 waits = !self.complete(account, original, line, notes);
@@ -101,6 +105,23 @@ impl Neighbours {
             }
         }
         self.held.pop_front().map(|held| held.draft)
+    }
+
+    /// Lets no row wait any longer: what they say is asked for.
+    fn settle(&mut self, notes: &mut Notes) {
+        if self.waiting == 0 {
+            return;
+        }
+        let mut held = std::mem::take(&mut self.held);
+        for held in held.iter_mut().filter(|held| held.waits) {
+            held.waits = false;
+            if let Some(account) = &mut held.draft.account {
+                give_up(account, held.draft.original, held.draft.line, notes);
+                self.remember(account);
+            }
+        }
+        self.held = held;
+        self.waiting = 0;
     }
 
     /// Takes numbers for those of the wire, once a SYN shows that they are.
@@ -134,11 +155,11 @@ impl Neighbours {
             return true;
         }
         match service {
-            Some(Service { transport: Transport::Udp, .. }) => {
+            Some(Service { transport: Transport::Udp, both: false, .. }) => {
                 give_up(account, original, line, notes);
                 true
             }
-            Some(Service { transport: Transport::Tcp, .. }) | None => false,
+            Some(_) | None => false,
         }
     }
 
@@ -166,8 +187,9 @@ impl Neighbours {
         let before = all.iter().position(|connection| connection.ports == ports);
         let mut connection = match before {
             Some(place) => all.remove(place),
-            None => Connection { ports, opened: false, closed: false },
+            None => Connection { ports, begun: false, opened: false, closed: false },
         };
+        connection.begun |= flags & flag::SYN != 0;
         match flags & (flag::SYN | flag::ACK | flag::RST) {
             flag::SYN => (connection.opened, connection.closed) = (false, false),
             flags if flags & flag::RST != 0 => connection.closed = true,
@@ -186,7 +208,11 @@ impl Neighbours {
             return;
         }
         // What was said before a SYN was not said on its connection.
-        if self.waiting == 0 || account.flags.is_none_or(|flags| flags & flag::SYN != 0) {
+        let (pair, from_low) = pair(from.address, to.address);
+        let ports = if from_low { (from.port, to.port) } else { (to.port, from.port) };
+        let all = self.connections.get(&pair).map(Vec::as_slice).unwrap_or_default();
+        let begun = all.iter().any(|connection| connection.ports == ports && connection.begun);
+        if self.waiting == 0 || begun {
             return;
         }
         for held in self.held.iter_mut().filter(|held| held.waits) {
@@ -198,7 +224,9 @@ impl Neighbours {
                 waiting.source == Some(to.address) && waiting.destination == Some(from.address);
             let service = ports::of_protocol(&waiting.protocol);
             let fits = |service: Service| {
-                service.ports.contains(&from.port) || service.ports.contains(&to.port)
+                service.anywhere
+                    || service.ports.contains(&from.port)
+                    || service.ports.contains(&to.port)
             };
             if (along || against) && service.is_none_or(fits) {
                 let (source, destination) =
@@ -304,13 +332,9 @@ fn pick(all: &[Connection], service: Option<Service>) -> Option<Connection> {
     // Nothing is said on a connection that nobody answered.
     let newest_first = || all.iter().rev().filter(|connection| connection.opened);
     let open = newest_first().filter(|connection| !connection.closed).find(fits);
-    // What has no port of its own can be on any: RPC interfaces, TLS.
     let anywhere = || {
-        let elsewhere = service.is_none_or(|service| {
-            service.transport == Transport::Tcp
-                && [135, 443, 80].iter().any(|port| service.ports.first() == Some(port))
-        });
-        newest_first().find(|connection| elsewhere && !connection.closed)
+        newest_first()
+            .find(|connection| service.is_none_or(|service| service.anywhere) && !connection.closed)
     };
     // The last words of a connection come with or after its end.
     let closed = || {
@@ -342,7 +366,7 @@ fn give_up(account: &mut Account, original: Option<u32>, line: u64, notes: &mut 
     let Some(service) = ports::of_protocol(&account.protocol) else { return };
     notes.count(Note::PortOfProtocol, line);
     let port = service.ports.first().copied();
-    if is_answer(&account.info) {
+    if !rows::to_group(account) && is_answer(&account.info) {
         account.source_port = port;
     } else {
         account.destination_port = port;

@@ -11,8 +11,6 @@ pub(super) enum Note {
     Gap,
     /// An element of JSON or XML that cannot be read.
     Element,
-    /// A line that looks like a row and cannot be read.
-    NotUnderstood,
     /// A row whose ports were found in the rows around it.
     PortsOfNeighbours,
     /// A row of which only the port of its protocol is known.
@@ -24,6 +22,9 @@ pub(super) enum Note {
     /// A link word of K12 that stands for something else than Ethernet.
     LinkWord,
 }
+
+/// Letters of a line that are kept.
+const MOST_LETTERS: usize = 300;
 
 /// Reasons for drops that are told. Windows has some hundred.
 const MOST_REASONS: usize = 32;
@@ -37,6 +38,8 @@ pub(super) struct Notes {
     guessed: BTreeMap<LinkType, u64>,
     /// Frames that look like nothing.
     strange: u64,
+    /// Lines that look like rows and cannot be read: the first of them, and their count.
+    not_understood: (Vec<(u64, String)>, u64),
     /// Whether the text ends in the middle of a frame.
     cut_off: bool,
     /// Packets that pktmon saw dropped, by what it says of the reason: count and first line.
@@ -47,6 +50,15 @@ impl Notes {
     /// Counts something at a line.
     pub(super) fn count(&mut self, note: Note, line: u64) {
         self.counted.entry(note).or_insert((0, line)).0 += 1;
+    }
+
+    /// Keeps a line that looks like a row and cannot be read.
+    pub(super) fn not_understood(&mut self, line: u64, text: &str) {
+        let (kept, count) = &mut self.not_understood;
+        *count += 1;
+        if kept.len() < CaptureSummary::MOST_LINES {
+            kept.push((line, text.chars().take(MOST_LETTERS).collect()));
+        }
     }
 
     /// Counts a frame whose link type was found by looking at its bytes.
@@ -85,10 +97,6 @@ impl Notes {
                     Severity::Warning,
                     format!("{count} elements are damaged and left out (the first in line {line})"),
                 ),
-                Note::NotUnderstood => (
-                    Severity::Warning,
-                    format!("{count} {lines} cannot be read (the first is line {line})"),
-                ),
                 Note::PortsOfNeighbours => (
                     Severity::Info,
                     format!(
@@ -126,6 +134,18 @@ impl Notes {
                 ),
             };
             summary.problem(severity, message, None, None);
+        }
+        let (kept, count) = self.not_understood;
+        if let Some((line, _)) = kept.first() {
+            let lines = if count == 1 { "line looks" } else { "lines look" };
+            let message = format!(
+                "{count} {lines} like rows and cannot be read (the first is line {line}): \
+                 --verbose shows them"
+            );
+            summary.problem(Severity::Warning, message, None, None);
+        }
+        for (line, text) in kept {
+            summary.not_understood(u32::try_from(line).unwrap_or(u32::MAX), &text);
         }
         for (reason, (count, line)) in self.dropped {
             let message = format!("{count} packets {reason} (the first is line {line})");

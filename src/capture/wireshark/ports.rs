@@ -80,8 +80,12 @@ pub(super) fn read(text: &str) -> Option<u16> {
 pub(super) struct Service {
     /// The transport that is meant where nothing else tells.
     pub(super) transport: Transport,
-    /// Its ports, the usual one first. Empty where there is none: dynamic RPC.
+    /// Its ports, the usual one first.
     pub(super) ports: &'static [u16],
+    /// Whether it uses the other transport too, as a matter of course.
+    pub(super) both: bool,
+    /// Whether it is found on any other port as well.
+    pub(super) anywhere: bool,
 }
 
 /// Services by the name of the protocol in a packet list, in capitals, sorted.
@@ -132,7 +136,12 @@ const PROTOCOLS: &[(&str, Transport, &[u16])] = &[
 pub(super) fn of_protocol(protocol: &str) -> Option<Service> {
     let protocol = protocol.to_ascii_uppercase();
     let index = PROTOCOLS.binary_search_by_key(&protocol.as_str(), |(name, ..)| name).ok()?;
-    PROTOCOLS.get(index).map(|&(_, transport, ports)| Service { transport, ports })
+    PROTOCOLS.get(index).map(|&(name, transport, ports)| Service {
+        transport,
+        ports,
+        both: ["KRB5", "KPASSWD"].contains(&name),
+        anywhere: ["DCERPC", "HTTP"].contains(&name) || ports == [443],
+    })
 }
 
 #[cfg(test)]

@@ -105,8 +105,15 @@ pub(super) fn note(account: &Account) -> String {
 
 /// Whether it went to a group of hosts.
 pub(super) fn to_group(account: &Account) -> bool {
+    if account.link_group.is_some() {
+        return account.link_group == Some(true);
+    }
     match account.destination {
-        Some(Address::Ip(IpAddr::V4(address))) => address.is_multicast() || address.is_broadcast(),
+        Some(Address::Ip(IpAddr::V4(address))) =>
+        // The text does not tell the mask, but hardly any host has this number.
+        {
+            address.is_multicast() || address.octets()[3] == 255
+        }
         Some(Address::Ip(IpAddr::V6(address))) => address.is_multicast(),
         Some(Address::Name(_) | Address::Conversation(_)) | None => false,
     }

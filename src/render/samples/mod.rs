@@ -80,6 +80,8 @@ pub(super) fn capture(path: &str, frames: u64) -> CaptureRecord {
         names: Vec::new(),
         comments: Vec::new(),
         comments_left_out: 0,
+        not_understood: Vec::new(),
+        lines_not_understood: 0,
     }
 }
 

@@ -4,6 +4,7 @@
 //! with, so that one misreading cannot hide the other.
 
 pub mod netmon;
+pub mod netmon_text;
 pub mod pcap;
 pub mod pcapng;
 

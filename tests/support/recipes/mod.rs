@@ -8,6 +8,7 @@ pub mod seed;
 pub mod small;
 
 use crate::support::files::netmon;
+use crate::support::files::netmon_text;
 use crate::support::files::pcap;
 use crate::support::files::pcapng;
 use crate::support::scene::Scene;
@@ -36,7 +37,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 17] = [
+pub const RECIPES: [Recipe; 18] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -53,6 +54,7 @@ pub const RECIPES: [Recipe; 17] = [
     Recipe { case: "vlan-qinq", play: small::vlan_qinq, store: in_three },
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
+    Recipe { case: "article", play: small::article, store: published },
     Recipe { case: "comments-and-names", play: small::comments_and_names, store: with_remarks },
 ];
 
@@ -63,6 +65,18 @@ pub fn in_three(scene: &Scene) -> Files {
         ("capture.pcapng", pcapng::write(scene, pcapng::Form::USUAL)),
         ("capture.cap", netmon::write(scene, netmon::Form::USUAL)),
     ]
+}
+
+/// Rows of the frame summary in an article: no addresses, no times, no numbers.
+fn published(scene: &Scene) -> Files {
+    let rows = netmon_text::write(scene, netmon_text::Form::Published);
+    let prose = "Ports between a site server and a domain controller\n\nThe trace begins with \
+                 what works.\n\n";
+    let kerberos = "KerberosV5 KerberosV5: {UDP:90, IPv4:3}\n";
+    let cut = "TCP:Flags=......S., SrcPort=51099, DstPort=DCE endpo\n";
+    let end = "\nRead more: https://example.org/ports?page=2\n";
+    let text = [prose.as_bytes(), &rows, kerberos.as_bytes(), cut.as_bytes(), end.as_bytes()];
+    vec![("capture.txt", text.concat())]
 }
 
 /// Cut off 20 bytes before the end of the last frame. A Network Monitor capture that is cut off
