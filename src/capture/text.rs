@@ -99,7 +99,7 @@ impl Text {
     fn pass(&mut self, count: usize) {
         let end = self.at.saturating_add(count);
         let used = self.decoded.get(self.at..end).unwrap_or_default();
-        self.line_number += used.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line_number += used.split(|byte| *byte == b'\n').skip(1).count() as u64;
         self.at = end;
     }
 
@@ -227,11 +227,9 @@ pub(super) fn beginning(head: &[u8]) -> Option<String> {
 
 fn encoding(head: &[u8]) -> Encoding {
     match head {
-        [0xff, 0xfe, ..] => Encoding::Utf16 { big: false },
-        [0xfe, 0xff, ..] => Encoding::Utf16 { big: true },
         // Without a mark: what is copied out of a window begins with ASCII.
-        [1..0x80, 0, 1..0x80, 0, ..] => Encoding::Utf16 { big: false },
-        [0, 1..0x80, 0, 1..0x80, ..] => Encoding::Utf16 { big: true },
+        [0xff, 0xfe, ..] | [1..0x80, 0, 1..0x80, 0, ..] => Encoding::Utf16 { big: false },
+        [0xfe, 0xff, ..] | [0, 1..0x80, 0, 1..0x80, ..] => Encoding::Utf16 { big: true },
         _ => Encoding::Bytes,
     }
 }

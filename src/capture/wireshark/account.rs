@@ -29,7 +29,7 @@ pub(super) struct Account {
     pub(super) length: Option<u32>,
     pub(super) ttl: Option<u8>,
     pub(super) ip_id: Option<u16>,
-    /// ICMP type and code, and whether it is ICMPv6.
+    /// ICMP type and code, and whether it is of version 6.
     pub(super) icmp: Option<Icmp>,
     /// The packet that an ICMP error quotes.
     pub(super) quoted: Option<Box<Account>>,

@@ -43,7 +43,7 @@ impl Told {
     pub(super) fn since_before(self) -> Told {
         match self {
             Told::Seconds(at) => Told::SinceBefore(at),
-            other => other,
+            Told::Utc(_) | Told::Local(_) | Told::OfDay(_) | Told::SinceBefore(_) => self,
         }
     }
 }

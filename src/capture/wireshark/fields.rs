@@ -167,12 +167,13 @@ pub(super) struct Packet {
 
 impl Packet {
     /// Takes a field.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are of `set_in`")]
     pub(super) fn set(&mut self, field: Field, value: &str) {
         let value = value.trim();
         match field {
             Field::FrameNumber => self.draft.number = value.parse().ok(),
             Field::Epoch | Field::Date | Field::Relative | Field::Time => {
-                self.set_time(field, value)
+                self.set_time(field, value);
             }
             Field::FrameLength => self.draft.original = value.parse().ok(),
             Field::Encapsulation => {
@@ -217,7 +218,9 @@ impl Packet {
                     account.ip_id = None;
                 }
             }
-            _ => set_in(self.inner(), field, value),
+            _ => {
+                set_in(self.inner(), field, value);
+            }
         }
     }
 
@@ -287,6 +290,7 @@ impl Packet {
 }
 
 /// Takes a field of the network or transport layer.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are of `Packet::set`")]
 fn set_in(account: &mut Account, field: Field, value: &str) {
     let relative = |value| Number { value, relative: true };
     let raw = |value| Number { value, relative: false };
@@ -298,12 +302,11 @@ fn set_in(account: &mut Account, field: Field, value: &str) {
             account.transport = Some(Transport::Tcp);
             account.source_port = number(value);
         }
-        Field::TcpDestination => account.destination_port = number(value),
+        Field::TcpDestination | Field::UdpDestination => account.destination_port = number(value),
         Field::UdpSource => {
             account.transport = Some(Transport::Udp);
             account.source_port = number(value);
         }
-        Field::UdpDestination => account.destination_port = number(value),
         Field::SourcePort => account.source_port = ports::read(value),
         Field::DestinationPort => account.destination_port = ports::read(value),
         Field::TcpLength => account.length = number(value),

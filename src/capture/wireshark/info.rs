@@ -147,7 +147,7 @@ const UNREACHABLE: [&str; 16] = [
     "Precedence cutoff in effect",
 ];
 
-/// Codes of ICMPv6's destination unreachable (RFC 4443 3.1), in order, in lower case.
+/// Codes of `ICMPv6`'s destination unreachable (RFC 4443 3.1), in order, in lower case.
 const UNREACHABLE_6: [&str; 7] = [
     "no route to destination",
     "administratively prohibited",

@@ -258,7 +258,7 @@ impl Lines {
                 self.in_details = true;
                 before
             }
-            Line::Dump(part) => self.dump(part, number, notes),
+            Line::Dump(part) => self.dump(&part, number, notes),
             Line::Frame(bytes) => {
                 let before = self.begin(Draft { line: number, bytes, ..Draft::default() });
                 if let Some(pending) = &mut self.pending {
@@ -306,7 +306,7 @@ impl Lines {
                 }
                 let before = self.begin(Draft { line, ..draft });
                 if let Some(account) = self.pending.as_mut().and_then(Pending::account) {
-                    self.bases.to_wire(account);
+                    self.bases.count_on(account);
                 }
                 before
             }
@@ -328,7 +328,7 @@ impl Lines {
             if !info.is_empty() {
                 account.info = info;
             }
-            self.bases.to_wire(account);
+            self.bases.count_on(account);
         } else if account.icmp.is_some_and(Icmp::is_error) && account.quoted.is_none() {
             // Numbers in a quote are those of the wire.
             let seq = told.seq.map(|seq| Number { relative: false, ..seq });
@@ -358,7 +358,7 @@ impl Lines {
         self.pending.replace(next).and_then(Pending::finish)
     }
 
-    fn dump(&mut self, part: DumpLine, line: u64, notes: &mut Notes) -> Option<Draft> {
+    fn dump(&mut self, part: &DumpLine, line: u64, notes: &mut Notes) -> Option<Draft> {
         if self.other_view {
             return None;
         }

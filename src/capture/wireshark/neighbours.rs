@@ -85,7 +85,8 @@ impl Neighbours {
             self.remember(account);
         }
         if !waits && let Some(account) = draft.account.as_ref() {
-            self.resolve(account.clone(), notes);
+            let account = account.clone();
+            self.resolve(&account, notes);
         }
         self.waiting += usize::from(waits);
         self.held.push_back(Held { draft, waits });
@@ -202,8 +203,8 @@ impl Neighbours {
     }
 
     /// Completes rows that wait for what this row tells.
-    fn resolve(&mut self, account: Account, notes: &mut Notes) {
-        let Some((Transport::Tcp, from, to)) = told(&account) else { return };
+    fn resolve(&mut self, account: &Account, notes: &mut Notes) {
+        let Some((Transport::Tcp, from, to)) = told(account) else { return };
         if from.port == 0 || to.port == 0 {
             return;
         }
@@ -409,4 +410,86 @@ fn is_answer(info: &str) -> bool {
 fn transaction(info: &str) -> Option<u32> {
     let digits = info.split_whitespace().find_map(|word| word.strip_prefix("0x"))?;
     u32::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::capture::tests::read;
+    use crate::capture::{Row, RowContent, RowOther};
+
+    /// Transport and ports of each row: `tcp 52716-88`, or what it is instead.
+    fn told(rows: &[&str]) -> Vec<String> {
+        let numbered: String =
+            (1..).zip(rows).map(|(number, row)| format!("{number} 0.{number} {row}\n")).collect();
+        let (frames, _) = read(numbered.as_bytes());
+        let content = |bytes: &[u8]| match Row::read(bytes).unwrap().content {
+            RowContent::Segment { path, .. } => {
+                format!("tcp {}-{}", path.source.port, path.destination.port)
+            }
+            RowContent::Datagram { path, .. } => {
+                format!("udp {}-{}", path.source.port, path.destination.port)
+            }
+            RowContent::IcmpError { quoted, .. } => {
+                format!("icmp {}-{}", quoted.source.port, quoted.destination.port)
+            }
+            RowContent::Other(RowOther::NoPorts) => "nothing".to_owned(),
+            RowContent::Other(other) => format!("{other:?}"),
+        };
+        frames.iter().map(|frame| content(&frame.3)).collect()
+    }
+
+    const SYN: &str = "10.0.0.5 → 10.1.0.13 TCP 66 52716 → 88 [SYN] Seq=0 Len=0";
+    const SYN_ACK: &str = "10.1.0.13 → 10.0.0.5 TCP 66 88 → 52716 [SYN, ACK] Seq=0 Ack=1 Len=0";
+    const ASK: &str = "10.0.0.5 → 10.1.0.13 KRB5 194 AS-REQ";
+    const ANSWER: &str = "10.1.0.13 → 10.0.0.5 KRB5 152 KRB Error: KRB5KDC_ERR_PREAUTH_REQUIRED";
+
+    #[test]
+    fn an_application_is_heard_on_the_connection_that_is_open() {
+        assert_eq!(told(&[SYN, SYN_ACK, ASK, ANSWER])[2..], ["tcp 52716-88", "tcp 88-52716"]);
+    }
+
+    #[test]
+    fn nothing_is_said_on_a_connection_that_nobody_answered() {
+        assert_eq!(told(&[SYN, ASK]), ["tcp 52716-88", "udp 0-88"]);
+        assert_eq!(told(&[ASK, ANSWER, SYN, SYN_ACK])[..2], ["udp 0-88", "udp 88-0"]);
+    }
+
+    #[test]
+    fn a_row_before_all_others_waits_for_its_ports() {
+        let ask = "10.0.0.5 → 10.1.0.10 SMB2 126 KeepAlive Request";
+        let confirm = "10.0.0.5 → 10.1.0.10 TCP 54 50031 → 445 [ACK] Seq=145 Ack=145 Win=512 Len=0";
+        assert_eq!(told(&[ask, confirm]), ["tcp 50031-445", "tcp 50031-445"]);
+        assert_eq!(told(&[ask]), ["tcp 0-445"]);
+        assert_eq!(told(&["10.0.0.5 → 10.1.0.10 SAMR 126 Connect5 request"]), ["nothing"]);
+    }
+
+    #[test]
+    fn an_icmp_error_is_about_what_was_not_answered() {
+        let refused = "10.0.0.1 → 10.0.0.5 ICMP 70 Destination unreachable (Host unreachable)";
+        let other = "10.0.0.5 → 10.1.0.7 TCP 66 52717 → 445 [SYN] Seq=0 Len=0";
+        let answer = "10.1.0.7 → 10.0.0.5 TCP 66 445 → 52717 [SYN, ACK] Seq=0 Ack=1 Len=0";
+        assert_eq!(told(&[SYN, other, answer, refused])[3], "icmp 52716-88");
+        assert_eq!(told(&[refused]), ["Icmp"]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_comes_out_in_its_place(
+            chosen in prop::collection::vec(0..6_usize, 1..600),
+        ) {
+            let rows = [
+                SYN, SYN_ACK, ASK, ANSWER,
+                "10.0.0.5 → 10.1.0.13 SMB2 126 KeepAlive Request",
+                "10.0.0.1 → 10.0.0.5 ICMP 70 Destination unreachable (Port unreachable)",
+            ];
+            let numbered: String = (1..)
+                .zip(&chosen)
+                .map(|(number, place)| format!("{number} 0.5 {}\n", rows[*place]))
+                .collect();
+            let (frames, _) = crate::capture::tests::read_in(numbered.as_bytes(), 4096);
+            prop_assert!(frames.iter().map(|frame| frame.0).eq(1..=chosen.len() as u64));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What is to be said of a text besides its frames: what was left out, what was inferred.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crate::capture::{CaptureSummary, LinkType, Severity};
 
@@ -156,11 +157,11 @@ impl Notes {
             let mut message = "the text does not tell what its frames begin with".to_owned();
             if !names.is_empty() {
                 let list = names.join(" or ");
-                message.push_str(&format!("; they look like {list} and are read as that"));
+                let _ = write!(message, "; they look like {list} and are read as that");
             }
             if self.strange > 0 {
                 let count = self.strange;
-                message.push_str(&format!("; {count} look like nothing known, read as Ethernet"));
+                let _ = write!(message, "; {count} look like nothing known, read as Ethernet");
             }
             summary.problem(Severity::Info, message, None, None);
         }

@@ -323,7 +323,7 @@ const MOST_CONVERSATIONS: usize = 1 << 17;
 impl Bases {
     /// Makes the numbers of a segment those of the wire. tcpdump shows them as they are in a SYN
     /// and in the first segment of a conversation that acknowledges anything.
-    pub(super) fn to_wire(&mut self, account: &mut Account) {
+    pub(super) fn count_on(&mut self, account: &mut Account) {
         let (Some(Transport::Tcp), Some(flags)) = (account.transport, account.flags) else {
             return;
         };
@@ -448,7 +448,7 @@ mod tests {
         let mut numbers = |from: &str, to: &str, what: &str| {
             let mut account =
                 head(&format!("09:30:00.0 IP {from} > {to}: Flags {what}")).account.unwrap();
-            bases.to_wire(&mut account);
+            bases.count_on(&mut account);
             let value = |number: Option<Number>| number.map(|number| number.value);
             (value(account.seq), value(account.ack))
         };
@@ -512,7 +512,7 @@ mod tests {
             let mut bases = Bases::default();
             for text in [line, words.concat()] {
                 if let Some(Part::Head { draft, .. }) = part(&text) {
-                    bases.to_wire(&mut draft.account.unwrap());
+                    bases.count_on(&mut draft.account.unwrap());
                 }
             }
         }
