@@ -27,6 +27,7 @@ use support::case;
 use support::files::Order;
 use support::files::etl::{self, By, Compression};
 use support::files::netmon::{self, Version};
+use support::files::netmon_text;
 use support::files::pcap;
 use support::files::pcapng;
 use support::files::snoop;
@@ -212,4 +213,40 @@ fn a_capture_of_milliseconds_gives_the_same_verdicts() {
     let expected = verdicts(&report(&usual, &[]));
     assert_eq!(expected.len(), 15);
     assert_eq!(verdicts(&report(&path, &[])), expected);
+}
+
+#[test]
+fn rows_copied_out_of_network_monitor_give_the_same_flows() {
+    let folder = tempfile::tempdir().unwrap();
+    let flows = |path: &Path| -> Vec<String> {
+        let arguments = ["flows", "--format", "ndjson", "--no-progress", path.to_str().unwrap()];
+        let told = |flow: &Value| {
+            let end = |side: &str| format!("{}:{}", flow[side]["address"], flow[side]["port"]);
+            // A text holds no IP identification and no time to live, which the origin of a
+            // refusal can rest on, and no byte of a payload.
+            let rest = ["verdict", "confidence", "history", "first_frame", "last_frame", "bytes"];
+            let rest = rest.map(|key| flow[key].to_string());
+            format!("{} > {} {}", end("initiator"), end("responder"), rest.join(" "))
+        };
+        run(arguments).ndjson().iter().map(told).collect()
+    };
+    let mut compared = 0;
+    for recipe in &RECIPES {
+        // Text tells of an ICMP error, and not of the packet that it quotes.
+        if ["icmp-prohibited", "ipv6", "torn", "damaged"].contains(&recipe.case) {
+            continue;
+        }
+        let scene = recipe.scene();
+        let capture = folder.path().join("capture.pcap");
+        fs::write(&capture, pcap::write(&scene, pcap::Form::USUAL)).unwrap();
+        let expected = flows(&capture);
+        assert!(!expected.is_empty());
+        for form in [netmon_text::Form::Pasted, netmon_text::Form::Mailed] {
+            let text = folder.path().join("rows.txt");
+            fs::write(&text, netmon_text::write(&scene, form)).unwrap();
+            assert_eq!(flows(&text), expected, "{} {form:?}", recipe.case);
+            compared += 1;
+        }
+    }
+    assert!(compared >= 20);
 }

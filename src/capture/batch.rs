@@ -64,6 +64,16 @@ impl LinkType {
         LinkType(LinkType::SNOOP | data_link & 0xffff)
     }
 
+    /// The number that stands for it in this program, and nowhere else.
+    pub(super) const fn code(self) -> u32 {
+        self.0
+    }
+
+    /// The link type that [`LinkType::code`] gave this number.
+    pub(super) const fn of_code(code: u32) -> LinkType {
+        LinkType(code)
+    }
+
     /// The Network Monitor media code, where this is one.
     pub fn netmon_media(self) -> Option<u16> {
         u16::try_from(self.0.checked_sub(LinkType::NETMON)?).ok()

@@ -46,26 +46,24 @@ fn recognise_text(head: &[u8]) -> Option<Error> {
     if has("\"portmortem.report/") {
         return Some(Error::Report);
     }
-    if has("<pdml") {
-        return named("a packet list in XML (PDML)", GIVE_THE_CAPTURE);
-    }
-    if has("<psml") {
-        return named("a packet list in XML (PSML)", GIVE_THE_CAPTURE);
-    }
-    if has("\"layers\"") && (has("\"_source\"") || has("\"_index\"") || has("\"frame\"")) {
-        return named("a packet list in JSON", GIVE_THE_CAPTURE);
-    }
-    if has("Flags=") && has("SrcPort=") && has("DstPort=") {
-        return named("text copied from Network Monitor", GIVE_THE_CAPTURE);
-    }
-    if has("PktGroupId") && has("Appearance") {
-        return named("text made by pktmon", "give the .etl that it was made from");
-    }
-    let list = ["No.", "Time", "Source", "Destination", "Protocol", "Length"];
-    if list.iter().all(|title| has(title)) {
-        return named("a packet list saved as text by Wireshark", GIVE_THE_CAPTURE);
+    if columns_without_titles(&text) {
+        return named(
+            "a table without titles, as tshark's -T fields prints it",
+            "export it again with -E header=y, or give the capture that it was made from",
+        );
     }
     None
+}
+
+/// Whether the first line is a row of columns with the addresses of two hosts.
+fn columns_without_titles(text: &[u8]) -> bool {
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let Ok(line) = std::str::from_utf8(line) else { return false };
+    let is_address = |cell: &&str| cell.trim_matches('"').parse::<std::net::IpAddr>().is_ok();
+    [',', ';', '\t'].into_iter().any(|separator| {
+        let cells = line.split(separator);
+        cells.clone().count() > 3 && cells.filter(is_address).count() >= 2
+    })
 }
 
 #[cfg(test)]
@@ -85,11 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn text_made_from_a_capture_is_named_in_any_encoding() {
-        let row = "TCP:Flags=......S., SrcPort=52702, DstPort=LDAP(389), PayloadLen=0";
-        assert!(named(row.as_bytes()).unwrap().contains("Network Monitor"));
-        let utf16: Vec<u8> = row.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert!(named(&utf16).unwrap().contains("Network Monitor"));
+    fn a_table_without_titles_is_named_with_what_to_do() {
+        let row = b"1\t10.0.0.5\t10.1.0.10\t50021\t445\n";
+        assert!(named(row).unwrap().contains("-E header=y"));
+        let utf16: Vec<u8> = row.iter().flat_map(|byte| [*byte, 0]).collect();
+        assert!(named(&utf16).unwrap().contains("-E header=y"));
+        assert_eq!(named(b"10.0.0.5 called 10.1.0.10, or so they say"), None);
     }
 
     #[test]

@@ -89,8 +89,8 @@ const FORMATS: &[Format] = &[
     Format { begins: netmon::begins, open: netmon::open },
     Format { begins: etl::begins, open: etl::open },
     Format { begins: snoop::begins, open: snoop::open },
-    Format { begins: wireshark::begins, open: wireshark::open },
     Format { begins: netmon_text::begins, open: netmon_text::open },
+    Format { begins: wireshark::begins, open: wireshark::open },
 ];
 
 /// A file whose first bytes were read.

@@ -347,10 +347,8 @@ mod tests {
     }
 
     fn segment_of(line: &str) -> ((u16, u16), RowSegment) {
-        match one(line).body {
-            Body::Segment { ports, segment } => (ports, segment),
-            other => panic!("{line}: {other:?}"),
-        }
+        let Body::Segment { ports, segment } = one(line).body else { panic!("{line}") };
+        (ports, segment)
     }
 
     const SYN: &str = "SrcPort=51000, DstPort=LDAP(389), PayloadLen=0, Seq=1000, Ack=0, Win=8192 \

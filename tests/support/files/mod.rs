@@ -5,6 +5,7 @@
 
 pub mod etl;
 pub mod netmon;
+pub mod netmon_text;
 pub mod pcap;
 pub mod pcapng;
 pub mod snoop;

@@ -10,6 +10,7 @@ pub mod small;
 
 use crate::support::files::etl;
 use crate::support::files::netmon;
+use crate::support::files::netmon_text;
 use crate::support::files::pcap;
 use crate::support::files::pcapng;
 use crate::support::scene::Scene;
@@ -38,7 +39,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 21] = [
+pub const RECIPES: [Recipe; 22] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -58,6 +59,7 @@ pub const RECIPES: [Recipe; 21] = [
     Recipe { case: "both-sides-of-a-tunnel", play: small::both_sides_of_a_tunnel, store: in_three },
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
+    Recipe { case: "article", play: small::article, store: published },
     Recipe { case: "comments-and-names", play: small::comments_and_names, store: with_remarks },
     Recipe { case: "pktmon-drop", play: small::dropped_by_the_host, store: with_drops },
 ];
@@ -69,6 +71,18 @@ pub fn in_three(scene: &Scene) -> Files {
         ("capture.pcapng", pcapng::write(scene, pcapng::Form::USUAL)),
         ("capture.cap", netmon::write(scene, netmon::Form::USUAL)),
     ]
+}
+
+/// Rows of the frame summary in an article: no addresses, no times, no numbers.
+fn published(scene: &Scene) -> Files {
+    let rows = netmon_text::write(scene, netmon_text::Form::Published);
+    let prose = "Ports between a site server and a domain controller\n\nThe trace begins with \
+                 what works.\n\n";
+    let kerberos = "KerberosV5 KerberosV5: {UDP:90, IPv4:3}\n";
+    let cut = "TCP:Flags=......S., SrcPort=51099, DstPort=DCE endpo\n";
+    let end = "\nRead more: https://example.org/ports?page=2\n";
+    let text = [prose.as_bytes(), &rows, kerberos.as_bytes(), cut.as_bytes(), end.as_bytes()];
+    vec![("capture.txt", text.concat())]
 }
 
 /// Cut off 20 bytes before the end of the last frame. A Network Monitor capture that is cut off

@@ -49,6 +49,33 @@ pub fn all_open(scene: &mut Scene) {
     served(scene, &mut Tcp::new(dc, 50_008, site, 49_160), &bind, &bound);
 }
 
+/// A story for an article: one controller answers; the other drops, refuses and drops again.
+pub fn article(scene: &mut Scene) {
+    let (site, works) = (site_server(), Host::new("10.1.0.20").hops(2));
+    let fails = Host::new("10.1.0.21").hops(2);
+    let mut mapper = Tcp::new(site, 51_001, works, 135);
+    scene.handshake(&mut mapper);
+    scene.exchange(&mut mapper, &payload::rpc_bind(), &payload::rpc_bind_ack());
+    scene.arp(site, router());
+    // The same source port as towards the other controller.
+    let mut dropped = Tcp::new(site, 51_001, fails, 135);
+    for wait in [3_000, 6_000, 12_000] {
+        scene.syn(&mut dropped);
+        scene.wait(wait);
+    }
+    scene.arp(site, router());
+    let mut ldap = Tcp::new(site, 51_002, fails, 389);
+    scene.syn(&mut ldap);
+    scene.refuse(&ldap, Refusal::CLOSED_PORT);
+    let mut catalog = Tcp::new(site, 51_003, fails, 3268);
+    scene.syn(&mut catalog);
+    scene.wait(3_000);
+    scene.syn(&mut catalog);
+    let mut smb = Tcp::new(site, 51_004, fails, 445);
+    scene.handshake(&mut smb);
+    scene.arp(site, router());
+}
+
 /// A closed port says so, three times, because Windows asks three times. The host has answered
 /// DNS before, so that its other packets can be compared.
 pub fn refused_by_host(scene: &mut Scene) {
