@@ -24,6 +24,8 @@ pub(super) struct Pieces {
     bytes_read: u64,
     /// `None` where nobody wants it.
     digest: Option<Sha256>,
+    /// Whether somebody wants to know how long the whole is: of what is inflated, nobody does.
+    counts_all: bool,
     ended: bool,
     failure: Option<io::Error>,
 }
@@ -44,6 +46,7 @@ impl Pieces {
             source: opened.source,
             piece: opened.reading.piece.min(left).max(1),
             digest: opened.reading.digest.then(|| Sha256::new_with_prefix(&opened.head)),
+            counts_all: opened.layers == 0,
             carried: opened.head,
             start: 0,
             bytes_read,
@@ -136,7 +139,7 @@ impl Pieces {
     /// could be read.
     pub(super) fn finish(mut self) -> (u64, Option<String>) {
         let mut scratch = Vec::new();
-        while !self.ended {
+        while !self.ended && self.counts_all {
             self.extend(&mut scratch, 0);
         }
         let whole = self.digest.filter(|_| self.failure.is_none());

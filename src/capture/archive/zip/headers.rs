@@ -154,7 +154,7 @@ pub(super) fn end_64(record: &[u8], place: u64) -> Option<Directory> {
     })
 }
 
-/// Name of a method of compression.
+/// Why the contents of a method cannot be read.
 pub(super) fn method_name(method: u16) -> &'static str {
     match method {
         1 => "it is compressed with Shrink",
@@ -166,5 +166,68 @@ pub(super) fn method_name(method: u16) -> &'static str {
         97 => "it is compressed with WavPack",
         98 => "it is compressed with PPMd",
         _ => "it is compressed in a way that is not known here",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An end record with a comment.
+    fn end(entries: u16, bytes: u32, offset: u32, comment: &[u8]) -> Vec<u8> {
+        let mut record = END.to_le_bytes().to_vec();
+        record.extend([0; 4]);
+        record.extend(entries.to_le_bytes());
+        record.extend(entries.to_le_bytes());
+        record.extend(bytes.to_le_bytes());
+        record.extend(offset.to_le_bytes());
+        record.extend(u16::try_from(comment.len()).unwrap().to_le_bytes());
+        record.extend(comment);
+        record
+    }
+
+    #[test]
+    fn the_end_is_found_behind_anything_and_before_any_comment() {
+        // The comment looks like the end of an archive, but is not as long as it says.
+        let inner = end(7, 7, 7, b"")[..21].to_vec();
+        let file = [b"junk".to_vec(), end(2, 92, 1000, &inner)].concat();
+        let found = find_end(&file, 5000).unwrap();
+        assert_eq!((found.entries, found.bytes, found.offset, found.end), (2, 92, 1000, 5004));
+        assert_eq!(found.better, None);
+        assert_eq!(find_end(&file[..20], 0), None);
+        assert_eq!(find_end(b"", 0), None);
+    }
+
+    #[test]
+    fn an_archive_of_64_bits_has_a_better_record_elsewhere() {
+        let mut locator = LOCATOR_64.to_le_bytes().to_vec();
+        locator.extend([0; 4]);
+        locator.extend(0x1_0000_0000_u64.to_le_bytes());
+        locator.extend([1, 0, 0, 0]);
+        let file = [locator, end(0xffff, u32::MAX, u32::MAX, b"")].concat();
+        assert_eq!(find_end(&file, 0).unwrap().better, Some(0x1_0000_0000));
+    }
+
+    #[test]
+    fn only_the_numbers_that_need_it_have_64_bits() {
+        let mut header = Header {
+            stored: 5,
+            inflated: u64::from(u32::MAX),
+            offset: 0xffff_ffff,
+            ..Header::default()
+        };
+        let mut extra = vec![9, 9, 2, 0, 0xaa, 0xbb];
+        extra.extend([1, 0, 16, 0]);
+        extra.extend(0x1_0000_0001_u64.to_le_bytes());
+        extra.extend(0x2_0000_0002_u64.to_le_bytes());
+        header.take_extra(&extra);
+        assert_eq!(
+            (header.inflated, header.stored, header.offset),
+            (0x1_0000_0001, 5, 0x2_0000_0002)
+        );
+        // A field that ends too early changes nothing.
+        let mut header = Header { inflated: u64::from(u32::MAX), ..Header::default() };
+        header.take_extra(&[1, 0, 8, 0, 1, 2, 3]);
+        assert_eq!(header.inflated, u64::from(u32::MAX));
     }
 }
