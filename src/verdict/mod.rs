@@ -404,6 +404,21 @@ mod tests {
     }
 
     #[test]
+    fn the_explanation_says_where_copies_were_captured() {
+        use crate::packet::{Encapsulation, LayerKind};
+        let mut flow = play("Sr");
+        let mut tagged = Encapsulation::default();
+        tagged.push_numbered(LayerKind::Vlan, 42);
+        flow.also_in = Some(tagged);
+        let told = |flow: &Flow| judge(flow, 0, &long_after()).explanation;
+        let inside = "SYN in frame 1, reset in frame 2; packets of it were also captured inside \
+                      vlan 42. ";
+        assert!(told(&flow).starts_with(inside), "{}", told(&flow));
+        (flow.encapsulation, flow.also_in) = (tagged, Some(Encapsulation::default()));
+        assert!(told(&flow).contains("; packets of it were also captured outside of vlan 42. "));
+    }
+
+    #[test]
     fn verdicts_of_tcp_histories() {
         use Confidence::{Likely, Proven, Weak};
         for (script, verdict, confidence) in [
