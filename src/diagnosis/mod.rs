@@ -222,6 +222,56 @@ mod tests {
     }
 
     #[test]
+    fn what_the_capturing_machine_dropped_is_asked_of_nobody() {
+        use Verdict::{NoReply, Refused, Unconfirmed};
+        for (what, flows, expected, asked) in [
+            (
+                "dropped by the called host",
+                vec![dropped_here(call(1, 389, NoReply), Sender::Initiator, true)],
+                vec!["error dropped_here"],
+                false,
+            ),
+            (
+                "answers dropped by the caller",
+                vec![dropped_here(call(1, 389, Unconfirmed), Sender::Responder, true)],
+                vec!["error dropped_here"],
+                false,
+            ),
+            (
+                "one of three dropped by the called host",
+                vec![dropped_here(call(1, 389, NoReply), Sender::Initiator, false)],
+                vec!["error dropped"],
+                true,
+            ),
+            (
+                "one attempt dropped by the called host, one by nobody knows whom",
+                vec![
+                    dropped_here(call(1, 389, NoReply), Sender::Initiator, true),
+                    call(2, 389, NoReply),
+                ],
+                vec!["error dropped_here", "error dropped"],
+                true,
+            ),
+            (
+                "dropped and refused by the called host",
+                vec![dropped_here(
+                    refused_by(call(1, 389, Refused), Origin::Unknown),
+                    Sender::Initiator,
+                    true,
+                )],
+                vec!["error refused_by_host"],
+                false,
+            ),
+        ] {
+            let (findings, requests) = diagnosed(&flows);
+            assert_eq!(kinds(&findings), expected, "{what}");
+            assert_eq!(!requests.is_empty(), asked, "{what}");
+            let blames = |finding: &Finding| finding.explanation.contains("the firewall blocks");
+            assert!(!findings.iter().any(blames), "{what}");
+        }
+    }
+
+    #[test]
     fn each_failure_has_its_finding_and_only_a_rule_that_mends_is_asked_for() {
         use Verdict::{Established, HalfOpen, NoReply, Prohibited, Refused, Unconfirmed};
         let failed = |id| failing(call(id, 389, Established), ServiceOutcome::Failed);
@@ -271,39 +321,6 @@ mod tests {
                 false,
             ),
             ("unconfirmed", vec![call(1, 389, Unconfirmed)], vec!["error unconfirmed"], false),
-            (
-                "dropped by the called host",
-                vec![dropped_here(call(1, 389, NoReply), Sender::Initiator, true)],
-                vec!["error dropped_here"],
-                false,
-            ),
-            (
-                "answers dropped by the caller",
-                vec![dropped_here(call(1, 389, Unconfirmed), Sender::Responder, true)],
-                vec!["error dropped_here"],
-                false,
-            ),
-            (
-                "one of three dropped by the called host",
-                vec![dropped_here(call(1, 389, NoReply), Sender::Initiator, false)],
-                vec!["error dropped"],
-                true,
-            ),
-            (
-                "one attempt dropped by the called host, one by nobody knows whom",
-                vec![
-                    dropped_here(call(1, 389, NoReply), Sender::Initiator, true),
-                    call(2, 389, NoReply),
-                ],
-                vec!["error dropped_here", "error dropped"],
-                true,
-            ),
-            (
-                "dropped and refused by the called host",
-                vec![dropped_here(refused(1, Origin::Unknown), Sender::Initiator, true)],
-                vec!["error refused_by_host"],
-                false,
-            ),
             ("a failing service", vec![failed(1)], vec!["error service_failed"], false),
             ("a silent service", vec![silent(1)], vec!["warning service_silent"], false),
             ("a service that speaks once", vec![served(1), silent(2)], vec![], false),
