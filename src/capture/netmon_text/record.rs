@@ -40,7 +40,7 @@ pub(super) struct Record<'a> {
 /// What a description tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Body<'a> {
-    /// A TCP segment, with its ports.
+    /// A TCP segment, with its ports; the destination's is 0 where it is not told.
     Segment { ports: (u16, u16), segment: RowSegment },
     /// A UDP datagram, with its ports and payload bytes.
     Datagram { ports: (u16, u16), length: u32 },
@@ -100,13 +100,13 @@ fn read_part<'a>(part: &'a str, told: Option<Conversations>, found: &mut Vec<Fou
             return;
         };
         let cut = next.is_none() && told == Conversations::default();
-        found.push(match read_anchored(text, anchor, cut) {
-            Some(body) => {
-                let description = without_conversations(description, next.is_none());
-                Found::Record(Record { left, description, body, conversations: told })
-            }
-            None => Found::NotUnderstood(text.get(from..).unwrap_or(text)),
-        });
+        if let Some(body) = read_anchored(text, anchor, cut) {
+            let description = without_conversations(description, next.is_none());
+            let record = Record { left, description, body, conversations: told };
+            found.push(Found::Record(record));
+        } else if !matches!(anchor.kind, Kind::Unknown) || find(description, "DstPort").is_some() {
+            found.push(Found::NotUnderstood(text.get(from..).unwrap_or(text)));
+        }
         from = next.map_or(text.len(), |next| end_of_fields(text, anchor.begins).min(next));
     }
 }
@@ -217,7 +217,12 @@ fn prefix_before<'a>(before: &'a str, protocol: &str, end: usize) -> (usize, &'a
 /// What the description at an anchor tells. `cut` where it may have been cut short at the end.
 fn read_anchored<'a>(text: &'a str, anchor: &Anchor<'a>, cut: bool) -> Option<Body<'a>> {
     let value = text.get(anchor.value..)?;
-    let destination = find(value, "DstPort").filter(|at| *at <= MOST_FIELD_BYTES)?;
+    let Some(destination) = find(value, "DstPort") else {
+        return one_port(value, anchor);
+    };
+    if destination > MOST_FIELD_BYTES {
+        return None;
+    }
     let source = port(value.get(..destination)?)?;
     let rest = after_key(value.get(destination..)?, "DstPort")?;
     let end = end_of_port(rest);
@@ -246,6 +251,16 @@ fn number_of_last(text: &str, key: &str) -> Option<u32> {
     let value = after_key(text, key)?;
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     value.get(..digits)?.parse().ok()
+}
+
+/// A segment of which only the sender's port is told, whole, and nothing else.
+fn one_port<'a>(value: &str, anchor: &Anchor<'a>) -> Option<Body<'a>> {
+    let Kind::Tcp { flags, tags } = anchor.kind else { return None };
+    let told = value.get(..value.find('{').unwrap_or(value.len()))?;
+    // A number at the end may have been cut, and so may a name.
+    let ended = told.trim_end().ends_with(')') && told.len() <= MOST_FIELD_BYTES;
+    let ports = (port(told).filter(|_| ended)?, 0);
+    Some(Body::Segment { ports, segment: segment(flags, tags, "") })
 }
 
 fn end_of_port(text: &str) -> usize {
@@ -277,7 +292,9 @@ fn read_other(part: &str, told: Option<Conversations>) -> Option<Found<'_>> {
     let conversations = told.unwrap_or_default();
     let before = without_conversations(part, told.is_some());
     let indent = part.len() - part.trim_start().len();
-    let Some((begins, protocol)) = protocol_in(before, told.is_some()) else {
+    let named = protocol_in(before, false);
+    let Some((begins, protocol)) = named.or_else(|| told.and_then(|_| protocol_in(before, true)))
+    else {
         return told.map(|_| Found::NotUnderstood(part.trim()));
     };
     let begins = begins + indent;
@@ -491,6 +508,25 @@ mod tests {
             "Note: open http://x.example/y and C:\\temp",
             "see https://x.example/?SrcPort",
             "",
+        ] {
+            assert_eq!(find_in(line), [], "{line}");
+        }
+    }
+
+    #[test]
+    fn the_port_of_the_sender_may_be_all_that_is_told() {
+        let body =
+            one("6 x.x.1.2 x.x.1.1 TCP:Flags=...A..S., SrcPort=DCE endpoint resolution(135)").body;
+        assert!(matches!(body, Body::Segment { ports: (135, 0), .. }), "{body:?}");
+    }
+
+    #[test]
+    fn single_fields_of_the_detail_pane_are_no_records() {
+        for line in [
+            "  SrcPort: 50100",
+            "    SrcPort: LDAP(389)",
+            "  DstPort: 389",
+            "+ Flags: ......S. ---> SYN",
         ] {
             assert_eq!(find_in(line), [], "{line}");
         }
