@@ -178,6 +178,9 @@ fn beginnings() -> Vec<Vec<u8>> {
             all.push(bytes[..length.min(bytes.len())].to_vec());
         }
     }
+    for data_link in [0, 2, 4, 8, 18, 99] {
+        all.push([b"snoop\0\0\0\0\0\0\x02\0\0\0".as_slice(), &[data_link]].concat());
+    }
     for (magic, versions) in [(b"RTSS", 1), (b"GMBU", 2)] {
         for minor in 0..=3 {
             let mut header = magic.to_vec();

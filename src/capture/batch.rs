@@ -9,7 +9,8 @@ use crate::net::{FrameNumber, Timestamp};
 ///
 /// Values up to 65535 are pcap's LINKTYPE numbers. What only Network Monitor has lies above
 /// them: [`LinkType::netmon`] of its media code. Above those lie the things that have a frame
-/// number in a pcapng file and are no packets: [`LinkType::JOURNAL`] and its neighbours.
+/// number in a pcapng file and are no packets: [`LinkType::JOURNAL`] and its neighbours. Last
+/// comes what only snoop has: [`LinkType::snoop`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkType(u32);
 
@@ -44,6 +45,7 @@ impl LinkType {
     pub const UNDECLARED: LinkType = LinkType(0x2_ffff);
 
     const NETMON: u32 = 0x1_0000;
+    const SNOOP: u32 = 0x3_0000;
 
     /// The link type of a pcap LINKTYPE number.
     pub const fn pcap(number: u16) -> LinkType {
@@ -53,6 +55,12 @@ impl LinkType {
     /// The link type of a Network Monitor media code that pcap has no number for.
     pub const fn netmon(media: u16) -> LinkType {
         LinkType(LinkType::NETMON | media as u32)
+    }
+
+    /// A data link type of snoop that nobody decodes. Of numbers with more than 16 bits (there
+    /// are a few, of Solaris' own) the lower ones are kept.
+    pub const fn snoop(data_link: u32) -> LinkType {
+        LinkType(LinkType::SNOOP | data_link & 0xffff)
     }
 
     /// The Network Monitor media code, where this is one.
@@ -99,15 +107,19 @@ impl LinkType {
             108 => "OpenBSD loopback".into(),
             113 => "Linux cooked v1".into(),
             119 => "802.11 with Prism header".into(),
+            122 => "IP over Fibre Channel".into(),
+            123 => "ATM (Sun)".into(),
             127 => "802.11 with radiotap header".into(),
             187 | 201 => "Bluetooth".into(),
             189 | 220 => "USB (Linux)".into(),
             192 => "Per-Packet Information".into(),
             195 | 230 => "802.15.4".into(),
+            226 => "Solaris ipnet".into(),
             227 => "SocketCAN".into(),
             228 => "raw IPv4".into(),
             229 => "raw IPv6".into(),
             239 => "NFLOG".into(),
+            242 => "IP over InfiniBand".into(),
             249 => "USBPcap".into(),
             253 => "netlink".into(),
             271 => "vsock".into(),
@@ -118,6 +130,7 @@ impl LinkType {
             0x2_0204 => "Sysdig system call".into(),
             0x2_0bad => "custom pcapng block".into(),
             0x2_ffff => "undeclared interface".into(),
+            snoop @ LinkType::SNOOP.. => format!("snoop data link {}", snoop & 0xffff).into(),
             other => format!("link type {other}").into(),
         }
     }

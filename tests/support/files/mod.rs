@@ -7,6 +7,7 @@ pub mod netmon;
 pub mod netmon_text;
 pub mod pcap;
 pub mod pcapng;
+pub mod snoop;
 
 /// Byte order of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

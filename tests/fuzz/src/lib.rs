@@ -1,0 +1,67 @@
+//! What the targets share: a capture in memory goes all the way to a report, and what is said of
+//! it must be true.
+
+#[path = "../../support/validity.rs"]
+#[allow(dead_code)]
+mod validity;
+
+use std::io::Cursor;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::Corpus;
+use portmortem::capture::{Frame, FrameBatch, Reading, open_source};
+use portmortem::flow::{Flow, KnownPorts};
+use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
+use portmortem::net::{Clock, Timestamp};
+use portmortem::verdict::Circumstances;
+
+static MATRIX: LazyLock<Matrix> = LazyLock::new(|| Matrix::built_in(DEFAULT_PROFILE).unwrap());
+
+/// The ports of the default matrix.
+pub fn known_ports() -> KnownPorts {
+    MATRIX.known_ports()
+}
+
+/// Reads a file whose beginning is one of `beginnings`; others are of no use for the target. It
+/// must give a valid report, and the same frames in pieces of any size.
+pub fn capture(bytes: &[u8], beginnings: &[&[u8]]) -> Corpus {
+    if !beginnings.iter().any(|beginning| bytes.starts_with(beginning)) {
+        return Corpus::Reject;
+    }
+    let Ok(read) = validity::read(bytes, 61, &known_ports()) else { return Corpus::Keep };
+    let matrix = &*MATRIX;
+    validity::check_report(&validity::report_of(read, matrix), matrix);
+    assert_eq!(frames(bytes, 61), frames(bytes, 1 << 20), "pieces of another size");
+    Corpus::Keep
+}
+
+/// Number, time, length on the wire and bytes of every frame.
+fn frames(bytes: &[u8], piece: usize) -> Vec<(u64, Option<Timestamp>, u32, Vec<u8>)> {
+    let source = Box::new(Cursor::new(bytes.to_vec()));
+    let Ok(mut reader) = open_source(source, "fuzz", Reading { piece, digest: false }) else {
+        return Vec::new();
+    };
+    let own = |frame: Frame<'_>| {
+        (frame.number.0, frame.time, frame.original_length, frame.bytes.to_vec())
+    };
+    let mut frames = Vec::new();
+    let mut spare = FrameBatch::default();
+    while let Some(batch) = reader.next_batch(spare) {
+        frames.extend(batch.frames().map(own));
+        spare = batch;
+    }
+    reader.finish();
+    frames
+}
+
+/// Judges a flow of a capture that ends at `capture_end`; the judgement must keep the contract.
+pub fn judge(flow: &Flow, capture_end: Option<Timestamp>) {
+    let circumstances = Circumstances {
+        capture_end,
+        clock: Clock::NANOSECONDS,
+        syn_wait: 3_000_000_000,
+        udp_reply_wait: 2_000_000_000,
+        known_ports: known_ports(),
+    };
+    validity::judged(1, flow, &circumstances);
+}
