@@ -106,11 +106,11 @@ impl Parties {
         if hosts.is_some() && destination_port != 0 {
             self.remember_hosts(transport, Known { initiator, responder, sure });
         }
-        if let Some(number) = number {
-            if sure || !earlier.is_some_and(|known| known.sure) {
-                let known = Known { initiator, responder, sure };
-                self.known.insert((transport, number, told.hosts), known);
-            }
+        if let Some(number) = number
+            && (sure || !earlier.is_some_and(|known| known.sure))
+        {
+            let known = Known { initiator, responder, sure };
+            self.known.insert((transport, number, told.hosts), known);
         }
         RowPath { source, destination, conversation: number }
     }
