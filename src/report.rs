@@ -416,3 +416,38 @@ impl CaptureRecord {
         self.same_as.is_none() && self.part_of.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::sample;
+    use crate::net::{ConversationHost, Network, Part};
+    use crate::verdict::record::Verdict;
+
+    fn initiators(captures: &[usize]) -> Vec<String> {
+        let host = ConversationHost::new(Network::V4, 13, Part::Initiator);
+        let mut flows: Vec<JudgedFlow> = captures
+            .iter()
+            .map(|capture| {
+                let mut flow =
+                    sample::flow(1, "10.0.0.5", "10.1.0.10", "tcp", 135, Verdict::NoReply);
+                flow.capture = *capture;
+                flow.initiator.address = Address::Conversation(host);
+                flow
+            })
+            .collect();
+        tell_conversations_apart(&mut flows);
+        // Of a report that is built again from its flows.
+        tell_conversations_apart(&mut flows);
+        flows.iter().map(|flow| flow.initiator.address.to_string()).collect()
+    }
+
+    #[test]
+    fn the_same_conversation_number_in_two_captures_is_two_hosts() {
+        assert_eq!(initiators(&[2, 2]), ["IPv4:13 initiator", "IPv4:13 initiator"]);
+        assert_eq!(
+            initiators(&[0, 2]),
+            ["IPv4:13 initiator of capture 1", "IPv4:13 initiator of capture 3"]
+        );
+    }
+}

@@ -416,6 +416,8 @@ fn meaning(flow: &Flow, verdict: Verdict, origin: Option<Origin>) -> Option<&'st
         ),
         Verdict::HalfOpen => Some("The capture does not show whether the connection came about"),
         Verdict::Abandoned => Some("The program may have given up at once, or it is a scanner"),
+        // Without times it is not known how soon it was.
+        Verdict::CaptureEnded if flow.first_seen.is_none() => None,
         Verdict::CaptureEnded => Some("That is too soon to tell"),
         Verdict::HeadersCut => {
             Some("Capture again with a snap length of at least 128 bytes, or none")
