@@ -515,7 +515,9 @@ fn detail_of(number: u32, remark: &str) -> Option<String> {
         .and_then(|digits| u32::from_str_radix(digits, 16).ok())
         .map(|number| Code { set: CodeSet::LdapData, number })
         .and_then(|code| Some(format!("{}: {}", code.name(), code.meaning()?)));
-    let remark = (!remark.is_empty()).then(|| remark.to_owned());
+    // It may go over several lines.
+    let remark = remark.split_whitespace().collect::<Vec<_>>().join(" ");
+    let remark = (!remark.is_empty()).then_some(remark);
     let told: Vec<String> = [reason, remark].into_iter().flatten().collect();
     (!told.is_empty()).then(|| text(told.join("; ")))
 }

@@ -37,7 +37,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 18] = [
+pub const RECIPES: [Recipe; 19] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -53,6 +53,7 @@ pub const RECIPES: [Recipe; 18] = [
     Recipe { case: "ipv6", play: small::ipv6, store: in_three },
     Recipe { case: "vlan-qinq", play: small::vlan_qinq, store: in_three },
     Recipe { case: "services-fail", play: services::services_fail, store: in_three },
+    Recipe { case: "network-boot", play: services::network_boot, store: in_three },
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
     Recipe { case: "comments-and-names", play: small::comments_and_names, store: with_remarks },
