@@ -138,11 +138,9 @@ pub(super) mod tests {
         assert_eq!(told.detail, expected);
         let purposes: Vec<&str> = signals
             .iter()
-            .filter_map(|meaning| match meaning {
-                Meaning::Serves { purpose, host } if host == "dc1.example.com" => {
-                    Some(purpose.as_str())
-                }
-                _ => None,
+            .filter_map(|meaning| {
+                let Meaning::Serves { purpose, host } = meaning else { return None };
+                (host == "dc1.example.com").then_some(purpose.as_str())
             })
             .collect();
         assert_eq!(

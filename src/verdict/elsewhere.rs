@@ -115,9 +115,10 @@ impl Requests {
 /// Sender and receiver of a flow's first packet.
 fn first_way(flow: &JudgedFlow) -> (Endpoint, Endpoint) {
     // Zeek's letters: small ones are the responder's.
-    match flow.history.starts_with(|letter: char| letter.is_ascii_lowercase()) {
-        true => (flow.responder, flow.initiator),
-        false => (flow.initiator, flow.responder),
+    if flow.history.starts_with(|letter: char| letter.is_ascii_lowercase()) {
+        (flow.responder, flow.initiator)
+    } else {
+        (flow.initiator, flow.responder)
     }
 }
 
