@@ -298,3 +298,22 @@ fn smb_numbered(command: u8, flags: u8, message: u8, body: &[u8]) -> Vec<u8> {
     packet.extend(body);
     packet
 }
+
+/// A message of DHCP: request (1) or reply (2), the address given, the type. RFC 2131 2, RFC 2132
+/// 9.6.
+pub fn dhcp(operation: u8, given: [u8; 4], kind: u8) -> Vec<u8> {
+    let mut message = vec![operation, 1, 6, 0];
+    message.extend(0x1234_5678_u32.to_be_bytes());
+    message.extend([0; 8]); // no time has passed; no address yet
+    message.extend(given);
+    message.extend([0; 8]); // no boot server, no relay
+    message.extend([0x00, 0x15, 0x5d, 0x00, 0x00, 0x50]);
+    message.extend([0; 10 + 64 + 128]);
+    message.extend([99, 130, 83, 99]);
+    message.extend([53, 1, kind]);
+    if operation == 2 {
+        message.extend([54, 4, 10, 0, 0, 20]);
+    }
+    message.push(255);
+    message
+}

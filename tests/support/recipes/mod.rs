@@ -39,7 +39,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 22] = [
+pub const RECIPES: [Recipe; 23] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -57,6 +57,7 @@ pub const RECIPES: [Recipe; 22] = [
     Recipe { case: "services-fail", play: services::services_fail, store: in_three },
     Recipe { case: "fragments", play: small::fragments, store: in_three },
     Recipe { case: "both-sides-of-a-tunnel", play: small::both_sides_of_a_tunnel, store: in_three },
+    Recipe { case: "network-boot", play: services::network_boot, store: in_three },
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
     Recipe { case: "article", play: small::article, store: published },
