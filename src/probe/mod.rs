@@ -20,6 +20,8 @@ mod code;
 mod dialogue;
 mod dns;
 mod heard;
+#[expect(dead_code, unused_imports, reason = "probes of transports are to use it")]
+mod msrpc;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
