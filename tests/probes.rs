@@ -25,8 +25,9 @@ use std::thread;
 
 use portmortem::capture::{FrameBatch, Reading, open};
 use portmortem::flow::{FlowTable, KnownPorts};
+use portmortem::net::Transport;
 use portmortem::packet::decode;
-use portmortem::probe::{CodeSet, Meaning, Signal};
+use portmortem::probe::{Announcement, CodeSet, Meaning, Signal};
 
 /// A field of tshark's, and what of a signal it shows.
 struct Field {
@@ -35,8 +36,84 @@ struct Field {
     of: fn(&Signal) -> Option<String>,
 }
 
-const FIELDS: &[Field] =
-    &[Field { name: "dns.flags.rcode", of: |signal| number(signal, CodeSet::DnsRcode) }];
+const FIELDS: &[Field] = &[
+    Field { name: "dns.flags.rcode", of: |signal| number(signal, CodeSet::DnsRcode) },
+    Field { name: "dcerpc.cn_bind_to_uuid", of: called },
+    Field { name: "dcerpc.cn_ack_result", of: |signal| half(signal, 16) },
+    Field { name: "dcerpc.cn_ack_reason", of: refused },
+    Field { name: "dcerpc.cn_reject_reason", of: |signal| number(signal, CodeSet::RpcBindNak) },
+    Field { name: "dcerpc.cn_status", of: |signal| number(signal, CodeSet::RpcStatus) },
+    Field { name: "epm.rc", of: |signal| number(signal, CodeSet::EndpointMapper) },
+    Field { name: "epm.proto.tcp_port", of: |signal| mapped(signal, Transport::Tcp) },
+    Field { name: "epm.proto.udp_port", of: |signal| mapped(signal, Transport::Udp) },
+    Field { name: "epm.proto.ip", of: mapped_address },
+    Field { name: "epm.proto.named_pipe", of: mapped_pipe },
+    Field { name: "dcom.dualstringarray.network_addr", of: bound },
+];
+
+/// Values of a field that count only in frames where another field has one of these values:
+/// questions hold towers too, and places that only a question names are announced by nobody.
+const ONLY: &[(&str, &str, &[&str])] = &[
+    ("epm.proto.tcp_port", "dcerpc.pkt_type", &["2"]),
+    ("epm.proto.udp_port", "dcerpc.pkt_type", &["2"]),
+    ("epm.proto.ip", "dcerpc.pkt_type", &["2"]),
+    ("epm.proto.named_pipe", "dcerpc.pkt_type", &["2"]),
+    ("dcom.dualstringarray.network_addr", "dcerpc.pkt_type", &["2"]),
+];
+
+fn called(signal: &Signal) -> Option<String> {
+    match &signal.meaning {
+        Meaning::Calls { uuid } => Some(uuid.to_string()),
+        _ => None,
+    }
+}
+
+/// Half of the code of an answer to a bind.
+fn half(signal: &Signal, shift: u32) -> Option<String> {
+    match &signal.meaning {
+        Meaning::Answered { code: Some(code), .. } if code.set == CodeSet::RpcContext => {
+            Some((code.number >> shift & 0xffff).to_string())
+        }
+        _ => None,
+    }
+}
+
+/// Why an interface was refused. Where none was, tshark shows a zero or features.
+fn refused(signal: &Signal) -> Option<String> {
+    half(signal, 16).filter(|result| ["1", "2"].contains(&result.as_str()))?;
+    half(signal, 0)
+}
+
+fn announced(signal: &Signal) -> Option<&Announcement> {
+    match &signal.meaning {
+        Meaning::Announced(announcement) => Some(announcement),
+        _ => None,
+    }
+}
+
+fn mapped(signal: &Signal, transport: Transport) -> Option<String> {
+    let place = announced(signal)?;
+    let is_plain = place.uuid.is_some() && place.name.is_none();
+    (is_plain && place.transport == Some(transport)).then(|| place.port.to_string())
+}
+
+fn mapped_address(signal: &Signal) -> Option<String> {
+    let place = announced(signal)?;
+    place.uuid?;
+    Some(place.address?.to_string())
+}
+
+fn mapped_pipe(signal: &Signal) -> Option<String> {
+    let place = announced(signal)?;
+    place.name.clone().filter(|_| place.uuid.is_some() && place.transport.is_none())
+}
+
+/// A string binding with its port.
+fn bound(signal: &Signal) -> Option<String> {
+    let place = announced(signal).filter(|place| place.uuid.is_none())?;
+    let host = place.address.map(|address| address.to_string()).or(place.name.clone())?;
+    Some(format!("{host}[{}]", place.port))
+}
 
 /// Differences that were looked at: capture, field, frame, and who is right. A frame of 0 stands
 /// for the whole capture.
@@ -64,6 +141,10 @@ fn fields() -> impl Iterator<Item = &'static Field> {
     FIELDS.iter().filter(|field| wanted(field.name, "PORTMORTEM_PROBES"))
 }
 
+fn only() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static [&'static str])> {
+    ONLY.iter().filter(|(name, ..)| fields().any(|field| field.name == *name))
+}
+
 fn captures() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures/open");
     let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
@@ -82,13 +163,24 @@ fn theirs(path: &Path) -> Option<BTreeMap<&'static str, Values>> {
     for field in fields() {
         command.args(["-e", field.name]);
     }
+    for (_, other, _) in only() {
+        command.args(["-e", other]);
+    }
     let output = command.output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut found: BTreeMap<&str, Values> = BTreeMap::new();
     for line in text.lines() {
         let mut cells = line.split('\t');
         let frame = cells.next()?.parse().ok()?;
-        for (field, cell) in fields().zip(cells) {
+        let cells: Vec<&str> = cells.collect();
+        let others = cells.get(fields().count()..).unwrap_or_default();
+        for (field, cell) in fields().zip(&cells) {
+            let unfit = only().zip(others).any(|((name, _, values), other)| {
+                *name == field.name && !other.split('|').any(|it| values.contains(&it))
+            });
+            if unfit {
+                continue;
+            }
             for value in cell.split('|').filter(|value| !value.is_empty()) {
                 let values = found.entry(field.name).or_default();
                 *values.entry((frame, plain(value))).or_default() += 1;

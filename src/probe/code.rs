@@ -26,6 +26,16 @@ words! {
     CodeSet {
         /// DNS response code (RFC 1035 4.1.1, RFC 6895).
         DnsRcode = "dns",
+        /// Answer to an interface that a bind asks for: result and reason (C706 12.6.3.1).
+        RpcContext = "rpc-context",
+        /// Reason for which a bind is refused (C706 12.6.3.1).
+        RpcBindNak = "rpc-bind-nak",
+        /// Status of a fault (C706 appendix E, [MS-ERREF]).
+        RpcStatus = "rpc-status",
+        /// Status of the endpoint mapper (C706 appendix O).
+        EndpointMapper = "endpoint-mapper",
+        /// Result of DCOM's object resolver or activation ([MS-DCOM]).
+        DcomStatus = "dcom",
     }
 }
 
@@ -49,6 +59,11 @@ impl CodeSet {
     fn text(self) -> &'static str {
         match self {
             CodeSet::DnsRcode => include_str!("codes/dns.tsv"),
+            CodeSet::RpcContext => include_str!("codes/rpc-context.tsv"),
+            CodeSet::RpcBindNak => include_str!("codes/rpc-bind-nak.tsv"),
+            CodeSet::RpcStatus => include_str!("codes/rpc-status.tsv"),
+            CodeSet::EndpointMapper => include_str!("codes/endpoint-mapper.tsv"),
+            CodeSet::DcomStatus => include_str!("codes/dcom.tsv"),
         }
     }
 
@@ -56,6 +71,14 @@ impl CodeSet {
     fn of_unknown(self, number: u32) -> (Standing, String) {
         match self {
             CodeSet::DnsRcode => (Standing::Failed, format!("RCODE {number}")),
+            CodeSet::RpcContext => {
+                let (result, reason) = (number >> 16, number & 0xffff);
+                (Standing::Failed, format!("result {result}, reason {reason}"))
+            }
+            CodeSet::RpcBindNak => (Standing::Failed, format!("reason {number}")),
+            CodeSet::RpcStatus | CodeSet::EndpointMapper | CodeSet::DcomStatus => {
+                (Standing::Failed, format!("status {number:#010x}"))
+            }
         }
     }
 
