@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
 use crate::diagnosis::{Finding, FirewallRequest, diagnose};
-use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, Sheet, assess};
+use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, PortRange, Sheet, assess};
 use crate::net::{FrameNumber, Time};
 use crate::packet::SkippedTally;
+use crate::verdict::link;
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// Name and number of the JSON contract.
@@ -81,6 +82,9 @@ pub struct Options {
     pub matrix: Option<String>,
     /// Roles as given by `--role` and `--roles`.
     pub roles: Vec<GivenRole>,
+    /// Ports that dynamic RPC is meant to use, as configured and allowed on the way
+    /// (`--rpc-range`); empty where nobody said.
+    pub rpc_range: Vec<PortRange>,
     /// Waits.
     pub waits: Waits,
     /// What was left out.
@@ -210,6 +214,7 @@ impl Report {
         for (id, flow) in (1..).zip(&mut flows) {
             flow.id = id;
         }
+        link(&mut flows);
         let names: Vec<(IpAddr, String)> = captures
             .iter()
             .flat_map(|capture| &capture.names)
@@ -223,7 +228,9 @@ impl Report {
                 flow.service.name = Some(row.service.clone());
             }
         }
-        let (findings, firewall_requests) = diagnose(matrix, &sheet, &hosts, &flows, &unmatched);
+        flows.iter_mut().for_each(name_interface);
+        let (findings, firewall_requests) =
+            diagnose(matrix, &sheet, &hosts, &flows, &unmatched, &options.rpc_range);
         Report {
             schema: SCHEMA.to_owned(),
             generator: Generator {
@@ -247,6 +254,18 @@ impl Report {
             .iter()
             .flat_map(|capture| &capture.problems)
             .any(|problem| problem.severity != Severity::Info)
+    }
+}
+
+/// "RPC dynamic, DRSUAPI": names the interface of a flow to a port that was announced, or that is
+/// no other service's.
+fn name_interface(flow: &mut JudgedFlow) {
+    const DYNAMIC: &str = "RPC dynamic";
+    let Some(rpc) = &flow.rpc else { return };
+    let name = flow.service.name.as_deref();
+    let is_dynamic = name.is_none_or(|name| name.starts_with(DYNAMIC));
+    if let (true, Some(interface)) = (is_dynamic, &rpc.interface) {
+        flow.service.name = Some(format!("{DYNAMIC}, {interface}"));
     }
 }
 

@@ -132,6 +132,9 @@ fn number(signal: &Signal, set: CodeSet) -> Option<String> {
 /// Frame and value, each as often as it occurs.
 type Values = BTreeMap<(u64, String), usize>;
 
+/// Cases of `testdata` that are read too, for what no real capture here shows.
+const MADE: &[&str] = &[];
+
 fn wanted(name: &str, variable: &str) -> bool {
     env::var(variable).is_ok_and(|words| words.split(',').any(|word| name.contains(word)))
         || env::var(variable).is_err()
@@ -146,10 +149,12 @@ fn only() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static
 }
 
 fn captures() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures/open");
-    let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Ok(entries) = fs::read_dir(root.join("../shared/captures/open")) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| wanted(path.file_name().unwrap().to_str().unwrap(), "PORTMORTEM_CAPTURES"));
+    // Cases that real captures do not show.
+    paths.extend(MADE.iter().map(|case| root.join("testdata").join(case).join("capture.pcap")));
+    paths.retain(|path| wanted(path.to_str().unwrap(), "PORTMORTEM_CAPTURES"));
     paths.sort();
     paths
 }
@@ -163,7 +168,9 @@ fn theirs(path: &Path) -> Option<BTreeMap<&'static str, Values>> {
     for field in fields() {
         command.args(["-e", field.name]);
     }
-    for (_, other, _) in only() {
+    // A field that is asked for twice is printed once.
+    let others: BTreeSet<&str> = only().map(|(_, other, _)| *other).collect();
+    for other in &others {
         command.args(["-e", other]);
     }
     let output = command.output().ok()?;
@@ -173,21 +180,39 @@ fn theirs(path: &Path) -> Option<BTreeMap<&'static str, Values>> {
         let mut cells = line.split('\t');
         let frame = cells.next()?.parse().ok()?;
         let cells: Vec<&str> = cells.collect();
-        let others = cells.get(fields().count()..).unwrap_or_default();
+        let beside = cells.get(fields().count()..).unwrap_or_default();
+        let beside: BTreeMap<&str, &str> =
+            others.iter().copied().zip(beside.iter().copied()).collect();
         for (field, cell) in fields().zip(&cells) {
-            let unfit = only().zip(others).any(|((name, _, values), other)| {
-                *name == field.name && !other.split('|').any(|it| values.contains(&it))
+            let unfit = only().any(|(name, other, values)| {
+                let found = beside.get(other).copied().unwrap_or_default();
+                *name == field.name && !found.split('|').any(|it| values.contains(&it))
             });
             if unfit {
                 continue;
             }
-            for value in cell.split('|').filter(|value| !value.is_empty()) {
+            let counts = |value: &&str| !value.is_empty() && is_wanted(field.name, value);
+            for value in cell.split('|').filter(counts) {
                 let values = found.entry(field.name).or_default();
                 *values.entry((frame, plain(value))).or_default() += 1;
             }
         }
     }
-    output.status.success().then_some(found).or((!text.is_empty()).then(BTreeMap::new))
+    // Of a capture that is cut off tshark prints what there is, and complains.
+    (output.status.success() || !text.is_empty()).then_some(found)
+}
+
+/// Whether a value is one that we read too.
+fn is_wanted(field: &str, value: &str) -> bool {
+    match field {
+        // What names no port leads nowhere.
+        "dcom.dualstringarray.network_addr" => value.ends_with(']'),
+        // Ports of calls within a host are told the same way.
+        "epm.proto.named_pipe" => value.starts_with("\\pipe\\") || value.starts_with("\\PIPE\\"),
+        // Stands for the address that was called.
+        "epm.proto.ip" => value != "0.0.0.0",
+        _ => true,
+    }
 }
 
 /// A number without its base, as some versions of tshark write it; else the text itself.

@@ -25,7 +25,7 @@ mod msrpc;
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
 pub use heard::{Answer, Heard};
-pub use msrpc::Interface;
+pub use msrpc::{Interface, asked_interface};
 
 /// Every protocol that we read, in the order in which they are tried.
 const PROBES: &[&Probe] = &[&dns::PROBE, &msrpc::PROBE];

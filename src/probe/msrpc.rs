@@ -22,6 +22,7 @@ mod wanted;
 
 pub(in crate::probe) use calls::{Calls, Over};
 pub use interfaces::Interface;
+pub use wanted::asked_interface;
 
 pub(super) const PROBE: Probe = Probe {
     name: "RPC",

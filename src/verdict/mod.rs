@@ -4,6 +4,9 @@ mod explanation;
 mod icmp;
 mod origin;
 pub mod record;
+mod rpc;
+
+pub use rpc::link;
 
 use std::fmt;
 
@@ -221,7 +224,9 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         duplicates: flow.duplicates,
         closing: closing_of(flow, verdict),
         service: service_of(flow, verdict),
-        rpc: None,
+        rpc: rpc::own(flow),
+        announced: rpc::announced(flow),
+        not_registered: rpc::not_registered(flow),
         encapsulation: flow.encapsulation.layers().map(|layer| layer.to_string()).collect(),
         requirement: None,
         display_filter: display_filter(flow),

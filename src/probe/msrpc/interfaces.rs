@@ -28,6 +28,11 @@ impl Interface {
         Interface::of(uuid).map_or_else(|| uuid.to_string(), |interface| interface.name.to_owned())
     }
 
+    /// The interface with this name; the first of several.
+    pub fn named(name: &str) -> Option<&'static Interface> {
+        Interface::known().iter().find(|interface| interface.name == name)
+    }
+
     fn known() -> &'static [Interface] {
         static KNOWN: OnceLock<Vec<Interface>> = OnceLock::new();
         KNOWN.get_or_init(|| include_str!("interfaces.tsv").lines().filter_map(line).collect())

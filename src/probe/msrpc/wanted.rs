@@ -10,6 +10,16 @@ use crate::probe::{Announcement, Code, CodeSet, Meaning, Standing, Uuid};
 /// The endpoint mapper knows no (further) place ([MS-RPCE] 2.2.1.2.5: `EP_S_NOT_REGISTERED`).
 const NOT_REGISTERED: u32 = 0x16c9_a0d6;
 
+/// How the subject of a question to the endpoint mapper begins.
+const ENDPOINT: &str = "endpoint of ";
+
+/// Name of the interface that the endpoint mapper was asked for, else its identifier; `None` where
+/// the subject of an answer is about something else.
+pub fn asked_interface(subject: &str) -> Option<&str> {
+    let interface = subject.strip_prefix(ENDPOINT)?;
+    Some(interface.split_once(" on ").map_or(interface, |(interface, _)| interface))
+}
+
 /// What a call asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
@@ -36,7 +46,7 @@ pub(super) fn asked(interface: Uuid, call: u16, stub: &[u8], layout: Layout) -> 
     }
     let question = epm::question(call, stub, layout);
     let subject = match question.and_then(|question| question.interface) {
-        Some(interface) => format!("endpoint of {}", Interface::name_of(interface)),
+        Some(interface) => format!("{ENDPOINT}{}", Interface::name_of(interface)),
         None if call == epm::LOOKUP => "list of endpoints".to_owned(),
         None => "endpoint".to_owned(),
     };
