@@ -226,9 +226,13 @@ impl Report {
             if let Some(row) = place.and_then(|place| matrix.requirements.get(place)) {
                 flow.requirement = Some(row.id.clone());
                 flow.service.name = Some(row.service.clone());
+                if row.rpc_dynamic {
+                    name_interface(flow, &row.service);
+                }
+            } else if flow.rpc.as_ref().is_some_and(|rpc| rpc.announced_frame.is_some()) {
+                name_interface(flow, "RPC dynamic");
             }
         }
-        flows.iter_mut().for_each(name_interface);
         let (findings, firewall_requests) =
             diagnose(matrix, &sheet, &hosts, &flows, &unmatched, &options.rpc_range);
         Report {
@@ -257,15 +261,10 @@ impl Report {
     }
 }
 
-/// "RPC dynamic, DRSUAPI": names the interface of a flow to a port that was announced, or that is
-/// no other service's.
-fn name_interface(flow: &mut JudgedFlow) {
-    const DYNAMIC: &str = "RPC dynamic";
-    let Some(rpc) = &flow.rpc else { return };
-    let name = flow.service.name.as_deref();
-    let is_dynamic = name.is_none_or(|name| name.starts_with(DYNAMIC));
-    if let (true, Some(interface)) = (is_dynamic, &rpc.interface) {
-        flow.service.name = Some(format!("{DYNAMIC}, {interface}"));
+/// "RPC dynamic, DRSUAPI", where the interface is known.
+fn name_interface(flow: &mut JudgedFlow, service: &str) {
+    if let Some(interface) = flow.rpc.as_ref().and_then(|rpc| rpc.interface.as_deref()) {
+        flow.service.name = Some(format!("{service}, {interface}"));
     }
 }
 

@@ -364,3 +364,146 @@ fn other_addresses(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Findi
     }
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::diagnose;
+    use crate::matrix::sample::{announced, flow};
+    use crate::matrix::{DEFAULT_PROFILE, GivenRole, Matrix, PortRange, assess};
+    use crate::verdict::record::{NotRegisteredRecord, RpcRecord, Verdict};
+
+    const CAS: &str = "10.0.0.5";
+    const DC: &str = "10.1.0.10";
+
+    /// Findings as "severity kind title", those about what nobody tried left out, and the ports
+    /// asked for. Without roles where there are none.
+    fn diagnosed(
+        has_roles: bool,
+        flows: &[JudgedFlow],
+        range: &[PortRange],
+    ) -> (Vec<String>, Vec<String>) {
+        let matrix = Matrix::built_in(DEFAULT_PROFILE).unwrap();
+        let role = |role: &str, host: &str| GivenRole {
+            role: role.to_owned(),
+            hosts: vec![host.to_owned()],
+        };
+        let given = if has_roles { vec![role("cas", CAS), role("child-dc", DC)] } else { vec![] };
+        let found = assess(&matrix, &given, &[], flows);
+        let (findings, requests) =
+            diagnose(&matrix, &found.sheet, &found.hosts, flows, &found.unmatched, range);
+        let told = findings
+            .iter()
+            .filter(|it| !["not_exercised", "no_roles"].contains(&it.kind.as_str()))
+            .map(|it| format!("{} {}: {}", it.severity, it.kind, it.title));
+        (told.collect(), requests.into_iter().map(|request| request.ports).collect())
+    }
+
+    fn mapper(id: u64) -> JudgedFlow {
+        flow(id, CAS, DC, "tcp", 135, Verdict::Established)
+    }
+
+    fn announcing(id: u64, frame: u64, port: u16, address: &str) -> JudgedFlow {
+        let mut flow = mapper(id);
+        flow.announced.push(AnnouncementRecord {
+            frame: FrameNumber(frame),
+            interface: Some("DRSUAPI".to_owned()),
+            uuid: Some("e3514235-4b06-11d1-ab04-00c04fc2dcd2".to_owned()),
+            transport: Transport::Tcp,
+            address: address.parse().ok(),
+            port,
+        });
+        flow
+    }
+
+    fn call(id: u64, port: u16, verdict: Verdict) -> JudgedFlow {
+        announced(flow(id, CAS, DC, "tcp", port, verdict), 12)
+    }
+
+    const SILENT: &str = "10.0.0.5 gets no answer from 10.1.0.10 on tcp/49155 (DRSUAPI), which the \
+                          endpoint mapper announced";
+
+    #[test]
+    fn an_announced_port_without_an_answer_is_told_once() {
+        let flows = [mapper(1), call(2, 49_155, Verdict::NoReply)];
+        let told = format!("error rpc_port_dropped: {SILENT}");
+        assert_eq!(diagnosed(true, &flows, &[]), (vec![told], vec!["49152-65535".to_owned()]));
+        let told = format!("warning rpc_port_dropped: {SILENT}");
+        assert_eq!(diagnosed(false, &flows, &[]), (vec![told], vec![]), "also without roles");
+    }
+
+    #[test]
+    fn an_announced_port_that_was_reached_is_no_such_finding() {
+        for flows in [
+            vec![call(1, 49_155, Verdict::Established)],
+            vec![call(1, 49_155, Verdict::NoReply), call(2, 49_155, Verdict::Established)],
+        ] {
+            let (findings, _) = diagnosed(true, &flows, &[]);
+            assert!(!findings.iter().any(|it| it.contains("rpc_port_dropped")), "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_outside_of_every_range_is_asked_for_alone() {
+        let (_, asked) = diagnosed(true, &[call(1, 5722, Verdict::NoReply)], &[]);
+        assert_eq!(asked, ["5722"]);
+    }
+
+    #[test]
+    fn what_the_endpoint_mapper_does_not_know_is_a_matter_of_the_service() {
+        let unknown = |id, frame| {
+            let mut flow = mapper(id);
+            let interface = "DRSUAPI".to_owned();
+            flow.not_registered.push(NotRegisteredRecord { frame: FrameNumber(frame), interface });
+            flow
+        };
+        let told = "warning endpoint_not_registered: the endpoint mapper of 10.1.0.10 knows no \
+                    endpoint of DRSUAPI";
+        assert_eq!(diagnosed(true, &[unknown(1, 12)], &[]), (vec![told.to_owned()], vec![]));
+        let started = [unknown(1, 12), announcing(2, 24, 49_155, DC)];
+        assert_eq!(diagnosed(true, &started, &[]).0, [""; 0], "it was only starting");
+        let stopped = [announcing(1, 12, 49_155, DC), unknown(2, 24)];
+        assert_eq!(diagnosed(true, &stopped, &[]).0, [told]);
+    }
+
+    #[test]
+    fn ports_outside_of_the_given_range_are_told() {
+        let range = |text: &str| vec![text.parse::<PortRange>().unwrap()];
+        let flows = [announcing(1, 12, 49_155, DC)];
+        assert_eq!(diagnosed(true, &flows, &range("49152-49200")).0, [""; 0]);
+        let told = |range: &str, port: u16| {
+            format!(
+                "warning rpc_outside_range: 10.1.0.10 uses a port outside of {range} for RPC: \
+                 tcp/{port} (DRSUAPI)"
+            )
+        };
+        for text in ["50000-50100", "50000"] {
+            assert_eq!(diagnosed(true, &flows, &range(text)).0, [told(text, 49_155)]);
+        }
+        let mut used = call(1, 49_160, Verdict::Established);
+        used.rpc = used.rpc.map(|rpc| RpcRecord { bound: true, announced_frame: None, ..rpc });
+        assert_eq!(diagnosed(true, &[used], &range("50000")).0, [told("50000", 49_160)]);
+    }
+
+    #[test]
+    fn a_rule_is_asked_for_the_given_range_only() {
+        let range = ["50000-50100".parse::<PortRange>().unwrap()];
+        let (_, asked) = diagnosed(true, &[call(1, 50_007, Verdict::NoReply)], &range);
+        assert_eq!(asked, ["50000-50100"]);
+    }
+
+    #[test]
+    fn an_announced_address_that_was_not_called_is_told() {
+        let told = "warning rpc_address_differs: 10.1.0.10 announces its services at 192.168.7.10, \
+                    and was called at 10.1.0.10";
+        let translated = announcing(1, 12, 49_155, "192.168.7.10");
+        assert_eq!(diagnosed(true, std::slice::from_ref(&translated), &[]).0, [told]);
+        for plain in [DC, "-", "fd00::10"] {
+            let flows = [announcing(1, 12, 49_155, plain)];
+            assert_eq!(diagnosed(true, &flows, &[]).0, [""; 0], "{plain}");
+        }
+        let mut several = translated;
+        several.announced.extend(announcing(1, 12, 49_155, DC).announced);
+        assert_eq!(diagnosed(true, &[several], &[]).0, [""; 0], "a host with two addresses");
+    }
+}

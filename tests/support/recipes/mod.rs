@@ -4,6 +4,7 @@
 //! `PORTMORTEM_WRITE_TESTDATA=1 cargo test --test fixtures`, look at the captures in Wireshark,
 //! and write the folder's `case.toml` by hand.
 
+pub mod rpc;
 pub mod seed;
 pub mod small;
 
@@ -36,7 +37,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 17] = [
+pub const RECIPES: [Recipe; 19] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -51,6 +52,8 @@ pub const RECIPES: [Recipe; 17] = [
     Recipe { case: "midstream", play: small::midstream, store: in_three },
     Recipe { case: "ipv6", play: small::ipv6, store: in_three },
     Recipe { case: "vlan-qinq", play: small::vlan_qinq, store: in_three },
+    Recipe { case: "rpc-dynamic-dropped", play: rpc::dynamic_dropped, store: in_three },
+    Recipe { case: "rpc-answers", play: rpc::answers, store: in_three },
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
     Recipe { case: "comments-and-names", play: small::comments_and_names, store: with_remarks },
