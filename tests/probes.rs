@@ -12,6 +12,7 @@
     clippy::print_stderr,
     clippy::print_stdout,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "a test may stop at the first surprise"
 )]
 

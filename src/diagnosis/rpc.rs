@@ -23,6 +23,12 @@ const MOST_FLOWS: usize = 50;
 /// Ports where remote procedure calls are at home and that no range is about.
 const FIXED: [u16; 4] = [135, 139, 445, 593];
 
+/// Frames that say the same, with their flows.
+type Frames<'a> = Vec<(&'a JudgedFlow, FrameNumber)>;
+
+/// Name of the interface, where it was seen first (announced, else called), and in which flow.
+type Ports = BTreeMap<(Transport, u16), (String, String, u64)>;
+
 /// Flows to announced ports that something on the way kept from arriving. One finding tells them,
 /// and no other need to.
 pub(super) fn unreached(evidence: &Evidence<'_>) -> BTreeSet<u64> {
@@ -178,8 +184,7 @@ fn not_registered(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Findin
             *newest = (*newest).max((flow.capture, record.frame));
         }
     }
-    type Asked<'a> = Vec<(&'a JudgedFlow, FrameNumber)>;
-    let mut hosts: BTreeMap<IpAddr, BTreeMap<&str, Asked<'_>>> = BTreeMap::new();
+    let mut hosts: BTreeMap<IpAddr, BTreeMap<&str, Frames<'_>>> = BTreeMap::new();
     for flow in &evidence.flows {
         for record in &flow.not_registered {
             let key = (flow.responder.address, record.interface.as_str());
@@ -248,9 +253,7 @@ fn outside_range(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Finding
     let is_outside = |port: u16| {
         !FIXED.contains(&port) && !evidence.rpc_range.iter().any(|range| range.contains(port))
     };
-    // Where each port was seen first: announced, else used.
-    type Ports<'a> = BTreeMap<(Transport, u16), (String, String, u64)>;
-    let mut hosts: BTreeMap<IpAddr, Ports<'_>> = BTreeMap::new();
+    let mut hosts: BTreeMap<IpAddr, Ports> = BTreeMap::new();
     for flow in &evidence.flows {
         for record in flow.announced.iter().filter(|record| is_outside(record.port)) {
             let ports = hosts.entry(flow.responder.address).or_default();
@@ -315,8 +318,7 @@ fn name_of(record: &AnnouncementRecord) -> String {
 
 /// Hosts that announce addresses none of which was called.
 fn other_addresses(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(FindingKind, Finding)> {
-    type Seen<'a> = (BTreeSet<IpAddr>, Vec<(&'a JudgedFlow, FrameNumber)>);
-    let mut hosts: BTreeMap<IpAddr, Seen<'_>> = BTreeMap::new();
+    let mut hosts: BTreeMap<IpAddr, (BTreeSet<IpAddr>, Frames<'_>)> = BTreeMap::new();
     for flow in &evidence.flows {
         let called = flow.responder.address;
         let mut answers: BTreeMap<FrameNumber, BTreeSet<IpAddr>> = BTreeMap::new();

@@ -192,7 +192,10 @@ mod tests {
                 Some(format!("{standing} {subject}{code}"))
             }
             Meaning::Announced(Announcement { port, .. }) => Some(format!("port {port}")),
-            _ => None,
+            Meaning::Asked { .. }
+            | Meaning::Calls { .. }
+            | Meaning::Named { .. }
+            | Meaning::Serves { .. } => None,
         };
         signals.iter().filter_map(text).collect()
     }

@@ -9,13 +9,20 @@ use std::net::IpAddr;
 
 use crate::flow::Flow;
 use crate::net::{FrameNumber, Time, Transport};
-use crate::probe::{CodeSet, Interface, asked_interface};
+use crate::probe::{CodeSet, Interface, Uuid, asked_interface};
 use crate::verdict::record::{AnnouncementRecord, JudgedFlow, NotRegisteredRecord, RpcRecord};
 
-/// What a flow's own payload tells of its calls.
+/// Interfaces that are called beside the one that matters: those that every object of DCOM has, and
+/// the one that every service has.
+const PLUMBING: [&str; 4] = ["IUnknown", "IRemUnknown", "IRemUnknown2", "MGMT"];
+
+/// What a flow's own payload tells of its calls: the first interface that says what for.
 pub(super) fn own(flow: &Flow) -> Option<RpcRecord> {
     let heard = flow.heard.as_ref()?;
-    let &(uuid, _) = heard.calls.first()?;
+    let is_telling = |&&(uuid, _): &&(Uuid, FrameNumber)| {
+        !Interface::of(uuid).is_some_and(|interface| PLUMBING.contains(&interface.name))
+    };
+    let &(uuid, _) = heard.calls.iter().find(is_telling).or(heard.calls.first())?;
     Some(RpcRecord {
         interface: Interface::of(uuid).map(|interface| interface.name.to_owned()),
         uuid: Some(uuid.to_string()),

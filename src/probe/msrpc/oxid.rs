@@ -279,16 +279,19 @@ mod tests {
         let mut signals = Vec::new();
         answer.tell(&mut signals);
         signals
-            .into_iter()
+            .iter()
             .map(|signal| match signal {
                 Meaning::Announced(Announcement { address: Some(address), port, .. }) => {
                     format!("{address} {port}")
                 }
                 Meaning::Announced(Announcement { name, port, .. }) => {
-                    format!("{} {port}", name.unwrap())
+                    format!("{} {port}", name.as_deref().unwrap())
                 }
                 Meaning::Named { address, name } => format!("{address} is {name}"),
-                other => panic!("{other:?}"),
+                Meaning::Asked { .. }
+                | Meaning::Answered { .. }
+                | Meaning::Calls { .. }
+                | Meaning::Serves { .. } => panic!("{signal:?}"),
             })
             .collect()
     }
