@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn a_call_whose_bind_was_missed_still_tells_that_it_was_served() {
         let messages = [ask(request(3, 9, 3, &[1; 8])), say(response(3, 9, &[1; 8]))];
-        let expected = "served interface that was bound earlier call 3";
+        let expected = "served call 3 of an interface that was bound earlier";
         assert_eq!(answers_of(&told(Over::Tcp, &messages)), [expected]);
     }
 

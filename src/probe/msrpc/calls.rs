@@ -305,13 +305,12 @@ impl Calls {
 
     /// A call, by its interface and number, as far as they are known.
     fn subject(&self, context: u16, number: Option<u16>, place: &str) -> String {
-        let interface = match self.contexts.get(&context) {
-            Some(context) => Interface::name_of(context.interface),
-            None => "interface that was bound earlier".to_owned(),
-        };
-        match number {
-            Some(number) => format!("{interface} call {number}{place}"),
-            None => format!("{interface} call{place}"),
+        let number = number.map(|number| format!(" {number}")).unwrap_or_default();
+        match self.contexts.get(&context) {
+            Some(context) => {
+                format!("{} call{number}{place}", Interface::name_of(context.interface))
+            }
+            None => format!("call{number} of an interface that was bound earlier{place}"),
         }
     }
 }
