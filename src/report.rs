@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
 use crate::diagnosis::{Finding, FirewallRequest, diagnose};
-use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, Sheet, Told, assess};
+use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess};
 use crate::net::{Address, FrameNumber, Time};
 use crate::packet::SkippedTally;
+use crate::verdict::link;
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// Name and number of the JSON contract.
@@ -81,6 +82,9 @@ pub struct Options {
     pub matrix: Option<String>,
     /// Roles as given by `--role` and `--roles`.
     pub roles: Vec<GivenRole>,
+    /// Ports that dynamic RPC is meant to use, as configured and allowed on the way
+    /// (`--rpc-range`); empty where nobody said.
+    pub rpc_range: Vec<PortRange>,
     /// Waits.
     pub waits: Waits,
     /// What was left out.
@@ -249,6 +253,7 @@ impl Report {
             flow.id = id;
         }
         tell_conversations_apart(&mut flows);
+        link(&mut flows);
         let names: Vec<(Address, String)> = captures
             .iter()
             .flat_map(|capture| &capture.names)
@@ -266,9 +271,15 @@ impl Report {
             if let Some(row) = place.and_then(|place| matrix.requirements.get(place)) {
                 flow.requirement = Some(row.id.clone());
                 flow.service.name = Some(row.service.clone());
+                if row.rpc_dynamic {
+                    name_interface(flow, &row.service);
+                }
+            } else if flow.rpc.as_ref().is_some_and(|rpc| rpc.announced_frame.is_some()) {
+                name_interface(flow, "RPC dynamic");
             }
         }
-        let (findings, firewall_requests) = diagnose(matrix, &sheet, &hosts, &flows, &unmatched);
+        let (findings, firewall_requests) =
+            diagnose(matrix, &sheet, &hosts, &flows, &unmatched, &options.rpc_range);
         Report {
             schema: SCHEMA.to_owned(),
             generator: Generator {
@@ -329,6 +340,13 @@ fn tell_conversations_apart(flows: &mut [JudgedFlow]) {
                 end.address = Address::Conversation(host.in_capture(capture));
             }
         }
+    }
+}
+
+/// "RPC dynamic, DRSUAPI", where the interface is known.
+fn name_interface(flow: &mut JudgedFlow, service: &str) {
+    if let Some(interface) = flow.rpc.as_ref().and_then(|rpc| rpc.interface.as_deref()) {
+        flow.service.name = Some(format!("{service}, {interface}"));
     }
 }
 

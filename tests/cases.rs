@@ -68,6 +68,7 @@ fn outcomes_of_every_case_are_those_written_down() {
         compare_totals(case, &report, faults);
         compare_outcomes(case, &report, faults);
         compare_names(case, &report, faults);
+        compare_findings(case, &report, faults);
     });
 }
 
@@ -139,6 +140,18 @@ fn compare_flow(expected: &Flow, found: &Value, faults: &mut Vec<String>) {
         let told = if explanation.contains(expected) { expected } else { explanation };
         differs("the explanation", expected, told);
     }
+    if let Some(expected) = &expected.service_name {
+        differs("the service", expected, text(&found["service"]["name"]));
+    }
+    if let Some(expected) = &expected.interface {
+        differs("the interface", expected, text(&found["rpc"]["interface"]));
+    }
+    if let Some(expected) = expected.announced_frame {
+        let announced = found["rpc"]["announced_frame"].to_string();
+        differs("the announcing frame", &expected.to_string(), &announced);
+    }
+    let announced: Vec<String> = array(&found["announced"]).iter().map(place).collect();
+    differs("what it announces", &expected.announced.join(", "), &announced.join(", "));
     if let Some(expected) = &expected.encapsulation {
         let found = &found["encapsulation"];
         differs("encapsulation", &Value::from(expected.clone()).to_string(), &found.to_string());
@@ -153,6 +166,24 @@ fn compare_flow(expected: &Flow, found: &Value, faults: &mut Vec<String>) {
     let first = expected.frames.first().copied();
     if found["first_frame"].as_u64() != first {
         faults.push(format!("{name}: the first frame is not {first:?}"));
+    }
+}
+
+/// "7 DRSUAPI tcp/49158 10.1.0.10"; without the address where none was announced.
+fn place(announced: &Value) -> String {
+    let (frame, interface) = (&announced["frame"], text(&announced["interface"]));
+    let (transport, port) = (text(&announced["transport"]), &announced["port"]);
+    let address = announced["address"].as_str().map(|address| format!(" {address}"));
+    format!("{frame} {interface} {transport}/{port}{}", address.unwrap_or_default())
+}
+
+fn compare_findings(case: &Case, report: &Value, faults: &mut Vec<String>) {
+    let titles: Vec<&str> =
+        array(&report["findings"]).iter().map(|finding| text(&finding["title"])).collect();
+    for expected in &case.findings {
+        if !titles.contains(&expected.as_str()) {
+            faults.push(format!("no finding \"{expected}\" among {titles:#?}"));
+        }
     }
 }
 

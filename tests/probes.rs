@@ -12,6 +12,7 @@
     clippy::print_stderr,
     clippy::print_stdout,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "a test may stop at the first surprise"
 )]
 
@@ -25,8 +26,9 @@ use std::thread;
 
 use portmortem::capture::{FrameBatch, Reading, open};
 use portmortem::flow::{FlowTable, Hearing, KnownPorts};
+use portmortem::net::Transport;
 use portmortem::packet::decode;
-use portmortem::probe::{CodeSet, Meaning, Signal};
+use portmortem::probe::{Announcement, CodeSet, Meaning, Signal};
 
 /// A field of tshark's, and what of a signal it shows.
 struct Field {
@@ -62,6 +64,33 @@ const FIELDS: &[Field] = &[
     },
     Field { name: "ntp.stratum", of: stratum, among: ("ntp.flags.mode", &["2", "4"]) },
     Field { name: "tftp.opcode", of: tftp_request, among: ("tftp.opcode", &["1", "2"]) },
+    Field { name: "dcerpc.cn_bind_to_uuid", of: called, among: ALL },
+    Field { name: "dcerpc.cn_ack_result", of: |signal| half(signal, 16), among: ALL },
+    Field { name: "dcerpc.cn_ack_reason", of: refused, among: ALL },
+    Field {
+        name: "dcerpc.cn_reject_reason",
+        of: |signal| number(signal, CodeSet::RpcBindNak),
+        among: ALL,
+    },
+    Field { name: "dcerpc.cn_status", of: |signal| number(signal, CodeSet::RpcStatus), among: ALL },
+    Field { name: "epm.rc", of: |signal| number(signal, CodeSet::EndpointMapper), among: ALL },
+    Field {
+        name: "epm.proto.tcp_port",
+        of: |signal| mapped(signal, Transport::Tcp),
+        among: ("dcerpc.pkt_type", &["2"]),
+    },
+    Field {
+        name: "epm.proto.udp_port",
+        of: |signal| mapped(signal, Transport::Udp),
+        among: ("dcerpc.pkt_type", &["2"]),
+    },
+    Field { name: "epm.proto.ip", of: mapped_address, among: ("dcerpc.pkt_type", &["2"]) },
+    Field { name: "epm.proto.named_pipe", of: mapped_pipe, among: ("dcerpc.pkt_type", &["2"]) },
+    Field {
+        name: "dcom.dualstringarray.network_addr",
+        of: bound,
+        among: ("dcerpc.pkt_type", &["2"]),
+    },
 ];
 
 /// The kind of a TFTP request: RFC 1350 5.
@@ -107,6 +136,60 @@ const LARGE_SEND: &str = "tshark 4.0 calls an IPv6 packet of length 0 malformed"
 
 /// Why we show nothing: the same packet came twice.
 const COPY: &str = "the same packet captured twice counts once";
+
+fn called(signal: &Signal) -> Option<String> {
+    match &signal.meaning {
+        Meaning::Calls { uuid } => Some(uuid.to_string()),
+        _ => None,
+    }
+}
+
+/// Half of the code of an answer to a bind.
+fn half(signal: &Signal, shift: u32) -> Option<String> {
+    match &signal.meaning {
+        Meaning::Answered { code: Some(code), .. } if code.set == CodeSet::RpcContext => {
+            Some((code.number >> shift & 0xffff).to_string())
+        }
+        _ => None,
+    }
+}
+
+/// Why an interface was refused. Where none was, tshark shows a zero or features.
+fn refused(signal: &Signal) -> Option<String> {
+    half(signal, 16).filter(|result| ["1", "2"].contains(&result.as_str()))?;
+    half(signal, 0)
+}
+
+fn announced(signal: &Signal) -> Option<&Announcement> {
+    match &signal.meaning {
+        Meaning::Announced(announcement) => Some(announcement),
+        _ => None,
+    }
+}
+
+fn mapped(signal: &Signal, transport: Transport) -> Option<String> {
+    let place = announced(signal)?;
+    let is_plain = place.uuid.is_some() && place.name.is_none();
+    (is_plain && place.transport == Some(transport)).then(|| place.port.to_string())
+}
+
+fn mapped_address(signal: &Signal) -> Option<String> {
+    let place = announced(signal)?;
+    place.uuid?;
+    Some(place.address?.to_string())
+}
+
+fn mapped_pipe(signal: &Signal) -> Option<String> {
+    let place = announced(signal)?;
+    place.name.clone().filter(|_| place.uuid.is_some() && place.transport.is_none())
+}
+
+/// A string binding with its port.
+fn bound(signal: &Signal) -> Option<String> {
+    let place = announced(signal).filter(|place| place.uuid.is_none())?;
+    let host = place.address.map(|address| address.to_string()).or(place.name.clone())?;
+    Some(format!("{host}[{}]", place.port))
+}
 
 /// Differences that were looked at: capture, field, frame, and who is right. A frame of 0 stands
 /// for the whole capture.
@@ -306,6 +389,9 @@ fn number(signal: &Signal, set: CodeSet) -> Option<String> {
 /// Frame and value, each as often as it occurs.
 type Values = BTreeMap<(u64, String), usize>;
 
+/// Cases of `testdata` that are read too, for what no real capture here shows.
+const MADE: &[&str] = &["rpc-answers", "rpc-dynamic-dropped"];
+
 fn wanted(name: &str, variable: &str) -> bool {
     env::var(variable).is_ok_and(|words| words.split(',').any(|word| name.contains(word)))
         || env::var(variable).is_err()
@@ -316,10 +402,12 @@ fn fields() -> impl Iterator<Item = &'static Field> {
 }
 
 fn captures() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures/open");
-    let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Ok(entries) = fs::read_dir(root.join("../shared/captures/open")) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| wanted(path.file_name().unwrap().to_str().unwrap(), "PORTMORTEM_CAPTURES"));
+    // Cases that real captures do not show.
+    paths.extend(MADE.iter().map(|case| root.join("testdata").join(case).join("capture.pcap")));
+    paths.retain(|path| wanted(path.to_str().unwrap(), "PORTMORTEM_CAPTURES"));
     paths.sort();
     paths
 }
@@ -366,7 +454,7 @@ fn theirs(path: &Path) -> Option<BTreeMap<&'static str, Values>> {
                 Some(cell) => cell.split('|').any(is_wanted),
             };
             let values = cell.split('|').filter(|value| !value.is_empty());
-            for value in values.filter(|value| fits(value)) {
+            for value in values.filter(|value| fits(value) && is_wanted_of(field.name, value)) {
                 let values = found.entry(field.name).or_default();
                 *values.entry((frame, plain(value))).or_default() += 1;
             }
@@ -374,6 +462,19 @@ fn theirs(path: &Path) -> Option<BTreeMap<&'static str, Values>> {
     }
     // A capture that is cut off is read up to there, and tshark says so by its exit status.
     (output.status.success() || !text.is_empty()).then_some(found)
+}
+
+/// Whether a value is one that we read too.
+fn is_wanted_of(field: &str, value: &str) -> bool {
+    match field {
+        // What names no port leads nowhere.
+        "dcom.dualstringarray.network_addr" => value.ends_with(']'),
+        // Ports of calls within a host are told the same way.
+        "epm.proto.named_pipe" => value.starts_with("\\pipe\\") || value.starts_with("\\PIPE\\"),
+        // Stands for the address that was called.
+        "epm.proto.ip" => value != "0.0.0.0",
+        _ => true,
+    }
 }
 
 /// A number without its base, as some versions of tshark write it; else the text itself.

@@ -6,7 +6,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::matrix::{DEFAULT_PROFILE, Outcome};
+use crate::matrix::{DEFAULT_PROFILE, Outcome, PortRange};
 use crate::net::{Clock, Time, Timestamp};
 use crate::render::Format;
 
@@ -139,6 +139,10 @@ pub(super) struct InputArguments {
     /// Read roles from a file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Requirements")]
     pub(super) roles: Vec<String>,
+
+    /// Ports that dynamic RPC is configured for and allowed to use; others are told
+    #[arg(long, value_name = "PORTS", value_delimiter = ',', help_heading = "Requirements")]
+    pub(super) rpc_range: Vec<PortRange>,
 
     /// Leave out frames before this time
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Reading")]

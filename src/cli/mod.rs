@@ -132,6 +132,7 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
         profile: arguments.matrix.is_none().then(|| arguments.profile.clone()),
         matrix: arguments.matrix.clone(),
         roles,
+        rpc_range: arguments.rpc_range.clone(),
         waits: Waits {
             syn_ms: arguments.syn_wait.0,
             udp_reply_ms: Waits::UDP_REPLY_MS,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::capture::Severity;
 use crate::diagnosis::cause::{Weight, Weights, fails_at_last, failures};
 use crate::diagnosis::wording::{Words, explanation, next_step, title};
-use crate::diagnosis::{Evidence, Finding, FindingKind, FirewallRequest};
+use crate::diagnosis::{Evidence, Finding, FindingKind, FirewallRequest, rpc};
 use crate::matrix::{Cell, Outcome, Requirement, count_of, is_weak, list_of, service_failed};
 use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, JudgedFlow, ServiceOutcome};
@@ -32,7 +32,8 @@ pub(super) fn findings(
     evidence: &Evidence<'_>,
     requests: &[FirewallRequest],
 ) -> Vec<(FindingKind, Finding)> {
-    let groups = groups(evidence);
+    let unreached = rpc::unreached(evidence);
+    let groups = groups(evidence, &unreached);
     let words = Words::new(evidence, &groups);
     let asked: BTreeSet<u64> =
         requests.iter().flat_map(|request| &request.flows).copied().collect();
@@ -54,13 +55,17 @@ pub(super) fn findings(
         };
         findings.push((*kind, finding));
     }
-    findings
-        .extend(other_failures(evidence, &words).map(|found| (FindingKind::OtherFailures, found)));
+    findings.extend(rpc::findings(evidence, &words, &unreached, &asked));
+    findings.extend(
+        other_failures(evidence, &words, &unreached)
+            .map(|found| (FindingKind::OtherFailures, found)),
+    );
     findings
 }
 
 /// What each finding is made of.
-fn groups<'a>(evidence: &Evidence<'a>) -> BTreeMap<Key, Vec<Share<'a>>> {
+/// `told` are flows that another finding tells.
+fn groups<'a>(evidence: &Evidence<'a>, told: &BTreeSet<u64>) -> BTreeMap<Key, Vec<Share<'a>>> {
     let weights = Weights::new(evidence);
     let mut groups: BTreeMap<Key, Vec<Share<'_>>> = BTreeMap::new();
     for (index, cell) in evidence.sheet.cells.iter().enumerate() {
@@ -95,8 +100,11 @@ fn groups<'a>(evidence: &Evidence<'a>) -> BTreeMap<Key, Vec<Share<'a>>> {
                 add(FindingKind::AlternativeOpen, all());
             }
             Outcome::Dropped | Outcome::Refused | Outcome::ServiceFailed => {
-                for (kind, flows) in failures() {
-                    add(kind, flows);
+                for (kind, mut flows) in failures() {
+                    flows.retain(|flow| !told.contains(&flow.id));
+                    if !flows.is_empty() {
+                        add(kind, flows);
+                    }
                 }
             }
         }
@@ -112,6 +120,7 @@ fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) ->
     };
     match kind {
         FindingKind::DroppedHere
+        | FindingKind::RpcPortDropped
         | FindingKind::Dropped
         | FindingKind::Prohibited
         | FindingKind::Refused
@@ -128,7 +137,11 @@ fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) ->
         // What works at last is no error any more.
         FindingKind::Mixed if fails_at_last(evidence, share.cell) => failed,
         FindingKind::Mixed => failed.max(Severity::Warning),
-        FindingKind::RoleNameUnknown | FindingKind::NoRoles => Severity::Warning,
+        FindingKind::EndpointNotRegistered
+        | FindingKind::RpcOutsideRange
+        | FindingKind::RpcAddressDiffers
+        | FindingKind::RoleNameUnknown
+        | FindingKind::NoRoles => Severity::Warning,
         FindingKind::CannotTell
         | FindingKind::OtherFailures
         | FindingKind::AlternativeOpen
@@ -138,9 +151,13 @@ fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) ->
 }
 
 /// Failures of flows that no row is about, by their most frequent destinations.
-fn other_failures(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Option<Finding> {
-    let mut covered: Vec<u64> =
-        evidence.sheet.cells.iter().flat_map(|cell| &cell.flows).copied().collect();
+fn other_failures(
+    evidence: &Evidence<'_>,
+    words: &Words<'_, '_>,
+    told: &BTreeSet<u64>,
+) -> Option<Finding> {
+    let of_cells = evidence.sheet.cells.iter().flat_map(|cell| &cell.flows);
+    let mut covered: Vec<u64> = of_cells.chain(told).copied().collect();
     covered.sort_unstable();
     let mut destinations: BTreeMap<(Address, Transport, u16), Vec<&JudgedFlow>> = BTreeMap::new();
     let (mut unanswered, mut rejected) = (0_usize, 0_usize);

@@ -8,12 +8,13 @@ mod cause;
 mod findings;
 mod requests;
 mod roles;
+mod rpc;
 mod wording;
 
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Severity;
-use crate::matrix::{HostRecord, Matrix, Sheet, UnmatchedHost, several_captures};
+use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
 use crate::net::{Address, Transport};
 use crate::verdict::record::JudgedFlow;
 use crate::words::words;
@@ -23,6 +24,8 @@ words! {
     FindingKind {
         /// The capturing machine itself dropped what was sent.
         DroppedHere = "dropped_here",
+        /// A port that the endpoint mapper announced cannot be reached, and the mapper can.
+        RpcPortDropped = "rpc_port_dropped",
         /// Nothing came back.
         Dropped = "dropped",
         /// ICMP said that a rule forbids it.
@@ -39,6 +42,12 @@ words! {
         ServiceFailed = "service_failed",
         /// The path works, and the service never sent a byte back.
         ServiceSilent = "service_silent",
+        /// The endpoint mapper works, and does not know the service that was asked for.
+        EndpointNotRegistered = "endpoint_not_registered",
+        /// A port outside the range that RPC is meant to use.
+        RpcOutsideRange = "rpc_outside_range",
+        /// A service is announced at another address than the one that was called.
+        RpcAddressDiffers = "rpc_address_differs",
         /// Some attempts work, some fail.
         Mixed = "mixed",
         /// A name or block that was given a role and that no capture shows.
@@ -109,6 +118,8 @@ struct Evidence<'a> {
     flows: Vec<&'a JudgedFlow>,
     /// Whether frame numbers need their capture beside them.
     several: bool,
+    /// Ports that dynamic RPC is meant to use; empty where nobody said.
+    rpc_range: &'a [PortRange],
 }
 
 impl<'a> Evidence<'a> {
@@ -124,7 +135,8 @@ impl<'a> Evidence<'a> {
 
 /// Finds what is wrong, and which rules can mend it.
 ///
-/// `sheet`, `hosts` and `unmatched` are parts of the assessment of `flows`. Findings come worst
+/// `sheet`, `hosts` and `unmatched` are parts of the assessment of `flows`; `rpc_range` are the
+/// ports that dynamic RPC is meant to use, or empty. Findings come worst
 /// first; requests by source, destination, transport and ports.
 pub fn diagnose(
     matrix: &Matrix,
@@ -132,11 +144,12 @@ pub fn diagnose(
     hosts: &[HostRecord],
     flows: &[JudgedFlow],
     unmatched: &[UnmatchedHost],
+    rpc_range: &[PortRange],
 ) -> (Vec<Finding>, Vec<FirewallRequest>) {
     let mut by_id: Vec<&JudgedFlow> = flows.iter().collect();
     by_id.sort_by_key(|flow| flow.id);
     let several = several_captures(flows);
-    let evidence = Evidence { matrix, sheet, hosts, flows: by_id, several };
+    let evidence = Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range };
     let requests = requests::requests(&evidence);
     let mut findings = findings::findings(&evidence, &requests);
     findings.extend(roles::findings(&evidence, unmatched));
@@ -174,7 +187,7 @@ mod tests {
     ) -> (Vec<Finding>, Vec<FirewallRequest>) {
         let Assessment { hosts, sheet, unmatched, .. } =
             assess(matrix, given, Told { names, ..Told::default() }, flows);
-        diagnose(matrix, &sheet, &hosts, flows, &unmatched)
+        diagnose(matrix, &sheet, &hosts, flows, &unmatched, &[])
     }
 
     fn diagnosed(flows: &[JudgedFlow]) -> (Vec<Finding>, Vec<FirewallRequest>) {

@@ -43,10 +43,7 @@ pub(super) fn requests(evidence: &Evidence<'_>) -> Vec<FirewallRequest> {
         if flows.is_empty() {
             continue;
         }
-        // Of several ranges only those that failed.
-        let called =
-            |range: &PortRange| flows.iter().any(|flow| range.contains(flow.responder.port));
-        let ports: Vec<PortRange> = requirement.ports.iter().copied().filter(called).collect();
+        let ports = ports(evidence, requirement, &flows);
         let both = requirement.rpc_dynamic && requirement.direction == Direction::Both;
         let (from, to) = (cell.from.address, cell.to.address);
         let back = (to, from, cell.transport, ports.clone());
@@ -65,6 +62,29 @@ pub(super) fn requests(evidence: &Evidence<'_>) -> Vec<FirewallRequest> {
         draft.flows.extend(flows.iter().map(|flow| flow.id));
     }
     drafts.into_iter().map(|(key, draft)| request(key, draft)).collect()
+}
+
+/// The ports to ask for.
+fn ports(
+    evidence: &Evidence<'_>,
+    requirement: &Requirement,
+    flows: &[&JudgedFlow],
+) -> Vec<PortRange> {
+    // Where it is known what RPC is meant to use, a rule for anything else would mend nothing.
+    if requirement.rpc_dynamic && !evidence.rpc_range.is_empty() {
+        return evidence.rpc_range.to_vec();
+    }
+    // Of several ranges only those that failed.
+    let called = |range: &PortRange| flows.iter().any(|flow| range.contains(flow.responder.port));
+    let mut ports: Vec<PortRange> = requirement.ports.iter().copied().filter(called).collect();
+    // A port may be announced that lies in none of them.
+    for port in flows.iter().map(|flow| flow.responder.port) {
+        if !ports.iter().any(|range| range.contains(port)) {
+            ports.push(PortRange { first: port, last: port });
+        }
+    }
+    ports.sort_unstable();
+    ports
 }
 
 fn request((source, destination, transport, ports): Key, mut draft: Draft) -> FirewallRequest {

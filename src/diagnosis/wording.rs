@@ -176,7 +176,11 @@ pub(super) fn title(words: &Words<'_, '_>, kind: FindingKind, shares: &[Share<'_
             let count = count_of(shares.len(), "requirement");
             format!("nobody tried {count} from {from} to {to}: {on}")
         }
-        FindingKind::RoleNameUnknown
+        FindingKind::RpcPortDropped
+        | FindingKind::EndpointNotRegistered
+        | FindingKind::RpcOutsideRange
+        | FindingKind::RpcAddressDiffers
+        | FindingKind::RoleNameUnknown
         | FindingKind::NoRoles
         | FindingKind::OtherFailures
         | FindingKind::RolesInferred => String::new(),
@@ -304,7 +308,11 @@ fn meaning(kind: FindingKind) -> &'static str {
         FindingKind::NotExercised => {
             "No attempt is neither a failure nor a pass: the ports may be open or closed"
         }
-        FindingKind::RoleNameUnknown
+        FindingKind::RpcPortDropped
+        | FindingKind::EndpointNotRegistered
+        | FindingKind::RpcOutsideRange
+        | FindingKind::RpcAddressDiffers
+        | FindingKind::RoleNameUnknown
         | FindingKind::NoRoles
         | FindingKind::OtherFailures
         | FindingKind::RolesInferred => "",
@@ -372,7 +380,11 @@ pub(super) fn next_step(
         ),
         FindingKind::AlternativeOpen => "nothing, unless this one is wanted".to_owned(),
         FindingKind::NotExercised => exercise(words, shares, from, to),
-        FindingKind::RoleNameUnknown
+        FindingKind::RpcPortDropped
+        | FindingKind::EndpointNotRegistered
+        | FindingKind::RpcOutsideRange
+        | FindingKind::RpcAddressDiffers
+        | FindingKind::RoleNameUnknown
         | FindingKind::NoRoles
         | FindingKind::OtherFailures
         | FindingKind::RolesInferred => String::new(),

@@ -112,7 +112,7 @@ fn cell(
     if let Some(port) = ports.first()
         && !rows.is_fixed(requirement, *port)
     {
-        explanation = then_rpc(&explanation, &flows);
+        explanation = then_rpc(&explanation, &flows, several);
     }
     let mut ids: Vec<u64> = flows.iter().map(|flow| flow.id).collect();
     ids.sort_unstable();
@@ -133,19 +133,33 @@ fn cell(
     })
 }
 
-/// What is known of the remote procedure calls of a cell.
-fn then_rpc(explanation: &str, flows: &[&JudgedFlow]) -> String {
-    let announced = flows.iter().find_map(|flow| {
-        let frame = flow.rpc.as_ref()?.announced_frame?;
-        Some((flow.responder.port, frame))
+/// What is known of the remote procedure calls of a cell: the announcement of a flow that failed
+/// first.
+fn then_rpc(explanation: &str, flows: &[&JudgedFlow], several: bool) -> String {
+    let failed = flows.iter().filter(|flow| flow.class != Class::Success);
+    let mut ordered = failed.chain(flows.iter().filter(|flow| flow.class == Class::Success));
+    let announced = ordered.find_map(|flow| {
+        let rpc = flow.rpc.as_ref()?;
+        Some((flow.responder.port, rpc, rpc.announced_frame?))
     });
-    let known = flows.iter().any(|flow| flow.rpc.is_some());
     let note = match announced {
-        Some((port, frame)) => format!("the endpoint mapper named port {port} in frame {frame}"),
-        None if known => return explanation.to_owned(),
-        None => {
-            "the port lies in the dynamic range; whether RPC used it was not examined".to_owned()
+        Some((port, rpc, frame)) => {
+            let what = rpc.interface.as_deref().or(rpc.uuid.as_deref());
+            let what = what.map(|what| format!(" for {what}")).unwrap_or_default();
+            let place = rpc.endpoint_mapper_flow.filter(|_| several);
+            let place = place.map(|flow| format!(" of flow {flow}")).unwrap_or_default();
+            format!("port {port} was announced{what} in frame {frame}{place}")
         }
+        None => match flows.iter().find_map(|flow| Some((flow.responder.port, flow.rpc.as_ref()?)))
+        {
+            Some((port, rpc)) => match rpc.interface.as_deref().or(rpc.uuid.as_deref()) {
+                Some(interface) => format!("port {port} was called for {interface}"),
+                None => return explanation.to_owned(),
+            },
+            None => "the port lies in the dynamic range, and the captures do not show whether it \
+                     was announced for RPC"
+                .to_owned(),
+        },
     };
     also(explanation, &note)
 }
@@ -281,7 +295,7 @@ fn both_ways(cast: &Cast<'_>, row: &Row<'_>, counts: impl Fn(&Part<'_>) -> bool)
 mod tests {
     use super::*;
     use crate::matrix::DEFAULT_PROFILE;
-    use crate::matrix::sample::{address, failing, flow, weak};
+    use crate::matrix::sample::{address, announced, failing, flow, weak};
     use crate::verdict::record::{ServiceOutcome, Verdict};
 
     const CAS: &str = "10.0.0.5";
@@ -471,11 +485,29 @@ mod tests {
         assert_eq!(dynamic_cell.ports, "1025-5000,49152-65535");
         assert!(
             dynamic_cell.explanation.ends_with(
-                "; the port lies in the dynamic range; whether RPC used it was not examined"
+                "; the port lies in the dynamic range, and the captures do not show whether it \
+                 was announced for RPC"
             ),
             "{}",
             dynamic_cell.explanation
         );
+    }
+
+    #[test]
+    fn an_announced_port_is_dynamic_wherever_it_lies() {
+        let call = |id, port, verdict| flow(id, CAS, DC, "tcp", port, verdict);
+        let flows = [
+            call(1, 49_155, Verdict::Established),
+            announced(call(2, 5722, Verdict::NoReply), 12),
+            announced(call(3, 8080, Verdict::Established), 14),
+        ];
+        let assessment = judged(&flows);
+        let dynamic_cell = cell_of(&assessment, "rpc-dynamic-tcp");
+        // 8080 is known for another service; the host's own word outweighs that.
+        assert_eq!(dynamic_cell.flows, [1, 2, 3]);
+        let explanation = &dynamic_cell.explanation;
+        let told = "; port 5722 was announced for DRSUAPI in frame 12";
+        assert!(explanation.ends_with(told), "{explanation}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod sheet;
 mod write;
 
 use std::fmt;
+use std::str::FromStr;
 
 pub(crate) use assess::in_order_of_time;
 pub use assess::{Assessment, assess};
@@ -32,6 +33,8 @@ pub use fault::{Error, Fault, Position};
 pub use given::{parse_role_argument, parse_roles_file};
 pub use roles::{GivenRole, HostRecord, RoleRecord, RoleSource, Told, UnmatchedHost};
 pub use sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
+
+use serde::{Deserialize, Serialize};
 
 use crate::flow::KnownPorts;
 use crate::net::Transport;
@@ -49,8 +52,9 @@ pub struct Role {
     pub kind_of: Option<String>,
 }
 
-/// Ports of a requirement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Ports of a requirement. As text "389", or "49152-65535".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct PortRange {
     /// First port.
     pub first: u16,
@@ -71,6 +75,36 @@ impl fmt::Display for PortRange {
             write!(out, "{}", self.first)
         } else {
             write!(out, "{}-{}", self.first, self.last)
+        }
+    }
+}
+
+impl From<PortRange> for String {
+    fn from(range: PortRange) -> String {
+        range.to_string()
+    }
+}
+
+impl TryFrom<String> for PortRange {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<PortRange, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<PortRange, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |text: &str| text.trim().parse().ok().filter(|&port: &u16| port > 0);
+        match (port(first), port(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(PortRange { first, last }),
+            (Some(first), Some(last)) => {
+                Err(format!("\"{text}\" ends before it begins; write {last}-{first}"))
+            }
+            _ => Err(format!("\"{text}\" is no port or range of ports like 50000-50100")),
         }
     }
 }
@@ -263,6 +297,18 @@ mod tests {
             assert_eq!((row.from.as_str(), row.to.as_str()), ("site-server", "domain-controller"));
             assert_eq!(row.listener_known, row.id != "rpc-epm-udp");
             assert!(row.source.is_some(), "{} has no source", row.id);
+        }
+    }
+
+    #[test]
+    fn ranges_of_ports_are_read_as_they_are_written() {
+        for text in ["389", "50000-50100", "1-65535"] {
+            assert_eq!(text.parse::<PortRange>().unwrap().to_string(), text);
+        }
+        assert_eq!("50000-50000".parse::<PortRange>().unwrap().to_string(), "50000");
+        for wrong in ["", "-", "0", "65536", "50100-50000", "a-b", "1-2-3"] {
+            let read = wrong.parse::<PortRange>();
+            assert!(read.is_err(), "{wrong}");
         }
     }
 

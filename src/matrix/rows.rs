@@ -46,6 +46,9 @@ impl<'m> Rows<'m> {
     }
 
     /// The rows that a flow exercises, in the matrix's order.
+    ///
+    /// A port that was announced for remote procedure calls, or over which they went, is a dynamic
+    /// one wherever it lies. Else one of the dynamic ranges may be.
     pub(super) fn of(&self, flow: &JudgedFlow, from: &Parts<'_>, to: &Parts<'_>) -> Vec<usize> {
         let port = flow.responder.port;
         let fits = |row: &Row<'_>| {
@@ -54,10 +57,13 @@ impl<'m> Rows<'m> {
                     .directions()
                     .any(|(opens, called)| from.contains_key(&opens) && to.contains_key(&called))
         };
+        let is_rpc = is_rpc(flow);
         let mut fixed = Vec::new();
         let mut dynamic = Vec::new();
         for (index, row) in self.rows.iter().enumerate() {
-            if row.requirement.ports.iter().any(|range| range.contains(port)) && fits(row) {
+            let of_rpc = is_rpc && row.requirement.rpc_dynamic;
+            let in_range = row.requirement.ports.iter().any(|range| range.contains(port));
+            if (of_rpc || in_range) && fits(row) {
                 if self.is_fixed(row.requirement, port) {
                     fixed.push(index);
                 } else {
@@ -65,7 +71,7 @@ impl<'m> Rows<'m> {
                 }
             }
         }
-        if fixed.is_empty() && self.can_be_rpc(flow) { dynamic } else { fixed }
+        if fixed.is_empty() && (is_rpc || self.can_be_rpc(flow)) { dynamic } else { fixed }
     }
 
     /// Whether a row has this port otherwise than by "rpc-dynamic".
@@ -96,4 +102,14 @@ impl<'m> Rows<'m> {
                     && row.ports.iter().any(|range| range.first == port && range.last == port)
             })
     }
+}
+
+/// Ports where remote procedure calls go and that are no dynamic ones: the endpoint mapper, pipes
+/// over NetBIOS and SMB, and RPC over HTTP.
+const FIXED_RPC: [u16; 4] = [135, 139, 445, 593];
+
+/// Whether a flow is one of remote procedure calls for certain, to a dynamic port.
+fn is_rpc(flow: &JudgedFlow) -> bool {
+    let known = flow.rpc.as_ref().is_some_and(|rpc| rpc.bound || rpc.announced_frame.is_some());
+    known && !FIXED_RPC.contains(&flow.responder.port)
 }

@@ -2,8 +2,8 @@
 
 use crate::net::{Address, Clock, Endpoint, FrameNumber, Time, Timestamp, Transport};
 use crate::verdict::record::{
-    Confidence, DisplayFilter, EvidenceKind, EvidenceRecord, JudgedFlow, Origin, PerSide, Sender,
-    ServiceOutcome, ServiceRecord, Verdict,
+    Confidence, DisplayFilter, EvidenceKind, EvidenceRecord, JudgedFlow, Origin, PerSide,
+    RpcRecord, Sender, ServiceOutcome, ServiceRecord, Verdict,
 };
 
 pub(crate) fn address(text: &str) -> Address {
@@ -84,6 +84,8 @@ pub(crate) fn flow(
             frame: None,
         },
         rpc: None,
+        announced: Vec::new(),
+        not_registered: Vec::new(),
         encapsulation: Vec::new(),
         requirement: None,
         display_filter: DisplayFilter { wireshark: String::new(), netmon: String::new() },
@@ -108,5 +110,17 @@ pub(crate) fn weak(mut flow: JudgedFlow) -> JudgedFlow {
 
 pub(crate) fn refused_by(mut flow: JudgedFlow, origin: Origin) -> JudgedFlow {
     flow.origin = Some(origin);
+    flow
+}
+
+/// A flow to a port that was announced for DRSUAPI in this frame of flow 100.
+pub(crate) fn announced(mut flow: JudgedFlow, frame: u64) -> JudgedFlow {
+    flow.rpc = Some(RpcRecord {
+        interface: Some("DRSUAPI".to_owned()),
+        uuid: Some("e3514235-4b06-11d1-ab04-00c04fc2dcd2".to_owned()),
+        bound: false,
+        announced_frame: Some(FrameNumber(frame)),
+        endpoint_mapper_flow: Some(100),
+    });
     flow
 }

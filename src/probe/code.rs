@@ -40,6 +40,16 @@ words! {
         Dhcp = "dhcp",
         /// TFTP error (RFC 1350).
         Tftp = "tftp",
+        /// Answer to an interface that a bind asks for: result and reason (C706 12.6.3.1).
+        RpcContext = "rpc-context",
+        /// Reason for which a bind is refused (C706 12.6.3.1).
+        RpcBindNak = "rpc-bind-nak",
+        /// Status of a fault (C706 appendix E, [MS-ERREF]).
+        RpcStatus = "rpc-status",
+        /// Status of the endpoint mapper (C706 appendix O).
+        EndpointMapper = "endpoint-mapper",
+        /// Result of DCOM's object resolver or activation ([MS-DCOM]).
+        DcomStatus = "dcom",
     }
 }
 
@@ -70,6 +80,11 @@ impl CodeSet {
             CodeSet::NtpKiss => include_str!("codes/ntp.tsv"),
             CodeSet::Dhcp => include_str!("codes/dhcp.tsv"),
             CodeSet::Tftp => include_str!("codes/tftp.tsv"),
+            CodeSet::RpcContext => include_str!("codes/rpc-context.tsv"),
+            CodeSet::RpcBindNak => include_str!("codes/rpc-bind-nak.tsv"),
+            CodeSet::RpcStatus => include_str!("codes/rpc-status.tsv"),
+            CodeSet::EndpointMapper => include_str!("codes/endpoint-mapper.tsv"),
+            CodeSet::DcomStatus => include_str!("codes/dcom.tsv"),
         }
     }
 
@@ -84,6 +99,14 @@ impl CodeSet {
             CodeSet::NtpKiss => (Standing::Failed, letters(number)),
             CodeSet::Dhcp => (Standing::Step, format!("DHCP message type {number}")),
             CodeSet::Tftp => (Standing::Failed, format!("TFTP error {number}")),
+            CodeSet::RpcContext => {
+                let (result, reason) = (number >> 16, number & 0xffff);
+                (Standing::Failed, format!("result {result}, reason {reason}"))
+            }
+            CodeSet::RpcBindNak => (Standing::Failed, format!("reason {number}")),
+            CodeSet::RpcStatus | CodeSet::EndpointMapper | CodeSet::DcomStatus => {
+                (Standing::Failed, format!("status {number:#010x}"))
+            }
         }
     }
 

@@ -25,6 +25,7 @@ mod heard;
 mod kerberos;
 mod kpasswd;
 mod ldap;
+mod msrpc;
 mod nbns;
 mod netlogon;
 mod ntp;
@@ -33,6 +34,7 @@ mod tftp;
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
 pub use heard::{Answer, ClockReading, Heard};
+pub use msrpc::{Interface, asked_interface};
 
 /// Every protocol that we read, in the order in which they are tried.
 const PROBES: &[&Probe] = &[
@@ -46,6 +48,7 @@ const PROBES: &[&Probe] = &[
     &ntp::PROBE,
     &dhcp::PROBE,
     &tftp::PROBE,
+    &msrpc::PROBE,
 ];
 
 /// A protocol that we read.
@@ -245,6 +248,19 @@ pub struct Announcement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub u128);
 
+impl Uuid {
+    /// Reads one as it is written: groups of digits with hyphens between them.
+    pub fn parse(text: &str) -> Option<Uuid> {
+        let groups: Vec<&str> = text.split('-').collect();
+        let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+        let plain = groups.iter().all(|group| group.bytes().all(|it| it.is_ascii_hexdigit()));
+        if lengths != [8, 4, 4, 4, 12] || !plain {
+            return None;
+        }
+        u128::from_str_radix(&groups.concat(), 16).ok().map(Uuid)
+    }
+}
+
 impl fmt::Display for Uuid {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = format!("{:032x}", self.0);
@@ -275,6 +291,15 @@ mod tests {
         // The endpoint mapper's own interface, C706 appendix O.
         let mapper = Uuid(0xe1af_8308_5d1f_11c9_91a4_0800_2b14_a0fa);
         assert_eq!(mapper.to_string(), "e1af8308-5d1f-11c9-91a4-08002b14a0fa");
+        assert_eq!(Uuid::parse("E1AF8308-5D1F-11C9-91A4-08002B14A0FA"), Some(mapper));
+        for wrong in [
+            "",
+            "e1af8308",
+            "e1af83085d1f11c991a408002b14a0fa",
+            "+1af8308-5d1f-11c9-91a4-08002b14a0fa",
+        ] {
+            assert_eq!(Uuid::parse(wrong), None);
+        }
     }
 
     #[test]

@@ -275,6 +275,8 @@ mod tests {
                 frame: None,
             },
             rpc: None,
+            announced: Vec::new(),
+            not_registered: Vec::new(),
             encapsulation: Vec::new(),
             requirement: None,
             display_filter: DisplayFilter { wireshark: String::new(), netmon: String::new() },

@@ -5,7 +5,10 @@ mod explanation;
 mod icmp;
 mod origin;
 pub mod record;
+mod rpc;
 mod service;
+
+pub use rpc::link;
 
 use std::fmt;
 
@@ -235,7 +238,9 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         duplicates: flow.duplicates,
         closing: closing_of(flow, verdict),
         service: service::service_of(flow, verdict, circumstances),
-        rpc: None,
+        rpc: rpc::own(flow),
+        announced: rpc::announced(flow),
+        not_registered: rpc::not_registered(flow),
         encapsulation: flow.encapsulation.layers().map(|layer| layer.to_string()).collect(),
         requirement: None,
         display_filter: display_filter(flow),

@@ -3,6 +3,8 @@
 //! Field names, their order and the words are the published contract (schema
 //! `portmortem.report/1`).
 
+use crate::net::Address;
+
 use serde::{Deserialize, Serialize};
 
 pub use crate::flow::{EvidenceKind, Sender};
@@ -174,10 +176,40 @@ pub struct RpcRecord {
     pub interface: Option<String>,
     /// Its UUID.
     pub uuid: Option<String>,
+    /// Whether the flow itself asks for the interface; else it is the announced one.
+    pub bound: bool,
     /// Frame in which the endpoint mapper announced the port.
     pub announced_frame: Option<FrameNumber>,
     /// Flow in which it did.
     pub endpoint_mapper_flow: Option<u64>,
+}
+
+/// Where a service listens, by the word of an endpoint mapper or object resolver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnnouncementRecord {
+    /// Frame that says so.
+    pub frame: FrameNumber,
+    /// Name of the interface; `None` where we know only its UUID.
+    pub interface: Option<String>,
+    /// Its UUID; `None` for a process that holds objects of DCOM.
+    pub uuid: Option<String>,
+    /// Transport.
+    pub transport: Transport,
+    /// Address; `None` where it is the one that was called.
+    pub address: Option<Address>,
+    /// Port.
+    pub port: u16,
+}
+
+/// An interface that the endpoint mapper was asked for and does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotRegisteredRecord {
+    /// Frame that says so.
+    pub frame: FrameNumber,
+    /// Name of the interface, else its UUID.
+    pub interface: String,
 }
 
 /// Filters that show a flow in other programs.
@@ -240,6 +272,10 @@ pub struct JudgedFlow {
     pub service: ServiceRecord,
     /// Remote procedure calls, where known.
     pub rpc: Option<RpcRecord>,
+    /// Where it says that services listen: an endpoint mapper's answers.
+    pub announced: Vec<AnnouncementRecord>,
+    /// Interfaces that the endpoint mapper said it does not know.
+    pub not_registered: Vec<NotRegisteredRecord>,
     /// What the packets were wrapped in, outermost first, as "vlan 42".
     pub encapsulation: Vec<String>,
     /// Id of the matrix row that the flow exercises.

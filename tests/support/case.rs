@@ -25,6 +25,9 @@ pub struct Case {
     pub exit: i32,
     /// Frames that can be read, where that is the same in every capture.
     pub frames: Option<u64>,
+    /// Titles that must be among those of the findings.
+    #[serde(default)]
+    pub findings: Vec<String>,
     /// Why the captures do not all give the same report, where they do not.
     pub reports_differ: Option<String>,
     /// Roles, given with `--role`.
@@ -66,6 +69,15 @@ pub struct Flow {
     pub duplicates: Option<u64>,
     /// A part of the explanation.
     pub told: Option<String>,
+    /// Name of the service.
+    pub service_name: Option<String>,
+    /// Name of the interface of remote procedure calls.
+    pub interface: Option<String>,
+    /// Frame that announced the port.
+    pub announced_frame: Option<u64>,
+    /// What it announces, as "7 DRSUAPI tcp/49158 10.1.0.10".
+    #[serde(default)]
+    pub announced: Vec<String>,
     pub service: Option<Service>,
 }
 

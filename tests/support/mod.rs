@@ -23,5 +23,6 @@ pub mod files;
 pub mod payload;
 pub mod program;
 pub mod recipes;
+pub mod rpc;
 pub mod scene;
 pub mod validity;

@@ -43,6 +43,7 @@ pub(super) fn empty() -> Report {
             profile: Some("configmgr-dc".to_owned()),
             matrix: None,
             roles: Vec::new(),
+            rpc_range: Vec::new(),
             waits: Waits { syn_ms: 3000, udp_reply_ms: 2000, udp_idle_ms: 60_000 },
             filters: crate::report::Filters::default(),
             join: false,
@@ -210,6 +211,8 @@ fn add_flow(
             frame: None,
         },
         rpc: None,
+        announced: Vec::new(),
+        not_registered: Vec::new(),
         encapsulation: Vec::new(),
         requirement: None,
         display_filter: DisplayFilter {

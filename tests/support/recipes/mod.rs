@@ -4,6 +4,7 @@
 //! `PORTMORTEM_WRITE_TESTDATA=1 cargo test --test fixtures`, look at the captures in Wireshark,
 //! and write the folder's `case.toml` by hand.
 
+pub mod rpc;
 pub mod seed;
 pub mod services;
 pub mod small;
@@ -39,7 +40,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 23] = [
+pub const RECIPES: [Recipe; 25] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -58,6 +59,8 @@ pub const RECIPES: [Recipe; 23] = [
     Recipe { case: "fragments", play: small::fragments, store: in_three },
     Recipe { case: "both-sides-of-a-tunnel", play: small::both_sides_of_a_tunnel, store: in_three },
     Recipe { case: "network-boot", play: services::network_boot, store: in_three },
+    Recipe { case: "rpc-dynamic-dropped", play: rpc::dynamic_dropped, store: in_three },
+    Recipe { case: "rpc-answers", play: rpc::answers, store: in_three },
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
     Recipe { case: "article", play: small::article, store: published },
