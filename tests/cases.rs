@@ -251,7 +251,7 @@ fn compare_outcomes(case: &Case, report: &Value, faults: &mut Vec<String>) {
     }
     // Roles are given, so what nobody tried must be there too, and say so.
     let not_exercised = array(&report["matrix"]["cells"]).len() - found.len();
-    if not_exercised == 0 {
+    if not_exercised == 0 && !case.roles.is_empty() {
         faults.push("no cell is not_exercised, but no case exercises all rows".to_owned());
     }
 }

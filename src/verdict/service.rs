@@ -2,7 +2,7 @@
 
 use crate::flow::{Flow, service_name};
 use crate::net::Timestamp;
-use crate::probe::{Answer, Heard};
+use crate::probe::{Answer, Heard, Standing};
 use crate::verdict::Circumstances;
 use crate::verdict::explanation::seconds;
 use crate::verdict::record::{Class, EvidenceKind, Sender, ServiceOutcome, ServiceRecord, Verdict};
@@ -76,7 +76,11 @@ fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> String {
         (None, None) => None,
     };
     match meaning {
-        Some(meaning) if outcome == ServiceOutcome::Failed || answer.detail.is_some() => {
+        Some(meaning)
+            if outcome == ServiceOutcome::Failed
+                || answer.detail.is_some()
+                || answer.code.is_some_and(|code| code.standing() == Standing::Step) =>
+        {
             format!("{}: {meaning}", answer.subject)
         }
         Some(_) | None => answer.subject.clone(),
