@@ -48,6 +48,8 @@ pub struct Heard {
     pub announced: Vec<(Announcement, FrameNumber)>,
     /// Names that were given to addresses, each once.
     pub names: Vec<(std::net::IpAddr, String)>,
+    /// Names that the two ends gave themselves, each once.
+    pub introduced: Vec<(Speaker, String)>,
     /// Purposes and the hosts that serve them, each once.
     pub serves: Vec<(String, String)>,
     /// Every signal, where somebody wants them.
@@ -99,6 +101,12 @@ impl Heard {
             Meaning::Named { address, name } => {
                 if !self.names.contains(&(address, name.clone())) {
                     keep(&mut self.names, (address, name));
+                }
+            }
+            Meaning::Introduced { who, name } => {
+                let both = (who, name);
+                if !self.introduced.contains(&both) {
+                    keep(&mut self.introduced, both);
                 }
             }
             Meaning::Serves { purpose, host } => {

@@ -20,6 +20,8 @@ mod code;
 mod dialogue;
 mod dns;
 mod heard;
+#[expect(dead_code, reason = "probes to come use all of it")]
+mod read;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
@@ -85,6 +87,9 @@ pub(crate) trait Talk: Send + fmt::Debug {
 
     /// Takes a message into account.
     fn hear(&mut self, message: &Message<'_>, signals: &mut Vec<Meaning>) -> Next;
+
+    /// Bytes of a direction are missing, or make no sense: the next message may begin anywhere.
+    fn lose(&mut self, _from: Speaker) {}
 }
 
 /// How long a message is.
@@ -94,6 +99,8 @@ pub(crate) enum Framing {
     Needs(usize),
     /// So long, of which the first `keep` bytes are worth having.
     Message { length: u64, keep: usize },
+    /// It ends with this mark, and has at most so many bytes.
+    Until { mark: &'static [u8], most: usize },
     /// These bytes begin no message. Listening goes on with the next segment.
     Lost,
 }
@@ -184,6 +191,13 @@ pub enum Meaning {
         /// A name that the message gives it.
         name: String,
     },
+    /// A name of one of the two ends, by its own word.
+    Introduced {
+        /// Which end.
+        who: Speaker,
+        /// Its name.
+        name: String,
+    },
     /// A host that serves a purpose (DNS SRV records: `_ldap._tcp.dc._msdcs.example.com`).
     Serves {
         /// The purpose, as it was asked for.
@@ -207,7 +221,8 @@ pub struct Announcement {
     pub address: Option<IpAddr>,
     /// Port; 0 for none.
     pub port: u16,
-    /// A named pipe, or a host name instead of an address.
+    /// A named pipe, a host name instead of an address, or an instance of SQL Server on the host
+    /// that says so.
     pub name: Option<String>,
 }
 
