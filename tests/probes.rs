@@ -159,7 +159,8 @@ fn compare(capture: &str, agreements: &mut BTreeMap<&'static str, Agreement>, pa
             } else {
                 for _ in 0..their.abs_diff(our) {
                     let who = if their > our { "tshark only" } else { "only here" };
-                    let line = format!("{capture} frame {} {} = {}: {who}", key.0, field.name, key.1);
+                    let line =
+                        format!("{capture} frame {} {} = {}: {who}", key.0, field.name, key.1);
                     agreement.differences.push(line);
                 }
             }

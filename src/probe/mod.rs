@@ -20,6 +20,8 @@ mod code;
 mod dialogue;
 mod dns;
 mod heard;
+#[expect(dead_code, unused_imports, reason = "probes of transports are to use it")]
+mod msrpc;
 #[expect(dead_code, reason = "probes to come use all of it")]
 mod read;
 
