@@ -20,17 +20,30 @@ mod code;
 mod dialogue;
 mod dns;
 mod heard;
-#[expect(dead_code, unused_imports, reason = "probes of transports are to use it")]
+mod http;
 mod msrpc;
-#[expect(dead_code, reason = "probes to come use all of it")]
+mod ntlm;
 mod read;
+mod service_broker;
+mod smb;
+mod sql_browser;
+mod tds;
+mod tls;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
 pub use heard::{Answer, Heard};
 
 /// Every protocol that we read, in the order in which they are tried.
-const PROBES: &[&Probe] = &[&dns::PROBE];
+const PROBES: &[&Probe] = &[
+    &dns::PROBE,
+    &smb::PROBE,
+    &http::PROBE,
+    &tls::PROBE,
+    &tds::PROBE,
+    &sql_browser::PROBE,
+    &service_broker::PROBE,
+];
 
 /// A protocol that we read.
 pub(crate) struct Probe {
