@@ -15,6 +15,8 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
@@ -26,6 +28,10 @@ use std::thread;
 use portmortem::capture::{FrameBatch, Reading, open};
 use portmortem::flow::{FlowTable, KnownPorts};
 use portmortem::packet::decode;
+use support::files::pcap;
+use support::payload;
+use support::scene::{Host, Scene, Tcp};
+
 use portmortem::probe::{CodeSet, Meaning, Signal};
 
 /// A field of tshark's, and what of a signal it shows.
@@ -153,6 +159,25 @@ fn captures() -> Vec<PathBuf> {
     paths
 }
 
+/// A capture of what no real one holds: a refused login to SQL Server, a refused NetBIOS session.
+fn made() -> PathBuf {
+    let mut scene = Scene::new();
+    let (site, other) = (Host::new("10.0.0.5"), Host::new("10.0.0.6"));
+    let mut sql = Tcp::new(site, 50_000, other, 1433);
+    scene.handshake(&mut sql);
+    scene.exchange(&mut sql, &payload::tds_pre_login(18), &payload::tds_pre_login(4));
+    let refusal = payload::tds_error(18456, "Login failed for user 'sa'.");
+    scene.exchange(&mut sql, &payload::tds_login("sa"), &refusal);
+    scene.close(&mut sql);
+    let mut netbios = Tcp::new(site, 50_001, other, 139);
+    scene.handshake(&mut netbios);
+    scene.exchange(&mut netbios, &payload::netbios_request(), &payload::netbios_refusal());
+    scene.close(&mut netbios);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("made_refusals.pcap");
+    fs::write(&path, pcap::write(&scene, pcap::Form::USUAL)).unwrap();
+    path
+}
+
 /// What tshark prints, by field; `None` where it cannot read the capture.
 fn theirs(path: &Path) -> Option<BTreeMap<&'static str, Values>> {
     let mut command = Command::new("tshark");
@@ -262,12 +287,13 @@ fn compare(capture: &str, agreements: &mut BTreeMap<&'static str, Agreement>, pa
 
 #[test]
 fn what_the_probes_read_is_what_tshark_reads() {
-    let captures = captures();
+    let mut captures = captures();
     let tshark = Command::new("tshark").arg("--version").output();
     if captures.is_empty() || tshark.is_err() {
         eprintln!("skipped: the captures or tshark are not here");
         return;
     }
+    captures.push(made());
     let left = Mutex::new(captures.iter());
     let all: Mutex<BTreeMap<&'static str, Agreement>> = Mutex::default();
     thread::scope(|scope| {

@@ -126,7 +126,7 @@ pub(crate) mod tests {
         message
     }
 
-    /// An AUTHENTICATE_MESSAGE of a user.
+    /// An `AUTHENTICATE_MESSAGE` of a user.
     pub(crate) fn authenticate(domain: &str, user: &str, workstation: &str) -> Vec<u8> {
         let mut message = message(3, 64);
         message[60] = 1;
@@ -136,7 +136,7 @@ pub(crate) mod tests {
         message
     }
 
-    /// A CHALLENGE_MESSAGE of a computer with these names.
+    /// A `CHALLENGE_MESSAGE` of a computer with these names.
     pub(crate) fn challenge(netbios: &str, dns: &str) -> Vec<u8> {
         let mut attributes = Vec::new();
         for (kind, name) in [(2_u16, "EXAMPLE"), (1, netbios), (3, dns), (0, "")] {

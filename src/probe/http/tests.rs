@@ -28,20 +28,18 @@ fn told(segments: &[(End, &str, usize)]) -> Vec<Signal> {
 
 /// Frame, subject, standing and status of the answers.
 fn answers(signals: &[Signal]) -> Vec<(u64, String, Standing, u32)> {
-    let answers = signals.iter().filter_map(|signal| match &signal.meaning {
-        Meaning::Answered { subject, standing, code: Some(code), .. } => {
-            Some((signal.frame.0, subject.clone(), *standing, code.number))
+    let mut answers = Vec::new();
+    for signal in signals {
+        if let Meaning::Answered { subject, standing, code: Some(code), .. } = &signal.meaning {
+            answers.push((signal.frame.0, subject.clone(), *standing, code.number));
         }
-        _ => None,
-    });
-    answers.collect()
+    }
+    answers
 }
 
 fn detail(signals: &[Signal]) -> Option<&str> {
-    signals.iter().rev().find_map(|signal| match &signal.meaning {
-        Meaning::Answered { detail, .. } => detail.as_deref(),
-        _ => None,
-    })
+    let Meaning::Answered { detail, .. } = &signals.last()?.meaning else { return None };
+    detail.as_deref()
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Talk for Smb {
 /// SMB 1, SMB 2 and later, encrypted, compressed ([MS-CIFS] 2.2.3.1, [MS-SMB2] 2.2.1, 2.2.41,
 /// 2.2.42).
 fn is_magic(bytes: &[u8]) -> bool {
-    matches!(bytes, [0xff | 0xfe | 0xfd | 0xfc, b'S', b'M', b'B'])
+    matches!(bytes, [0xfc..=0xff, b'S', b'M', b'B'])
 }
 
 fn recognise(opening: &Opening<'_>) -> Recognition {
@@ -139,14 +139,16 @@ fn recognise(opening: &Opening<'_>) -> Recognition {
 /// What an answer with an NT status or DOS error is worth, for this kind of work.
 fn standing(work: Work, code: Code) -> Standing {
     let own = code.standing();
-    match (work, own) {
-        (_, Standing::Served) | (Work::Entry | Work::File, _) => own,
+    if own == Standing::Served {
+        return own;
+    }
+    match work {
         // No pipe of that name: the service behind it does not run.
-        (Work::Pipe, Standing::Step) if is_missing(code) => Standing::Failed,
-        (Work::Pipe, _) => own,
+        Work::Pipe if is_missing(code) => Standing::Failed,
+        Work::Entry | Work::Pipe | Work::File => own,
         // Programs try what may fail all the time: only what no program expects counts.
-        (Work::Rest, _) if is_trouble(code) => Standing::Failed,
-        (Work::Rest, _) => Standing::Step,
+        Work::Rest if is_trouble(code) => Standing::Failed,
+        Work::Rest => Standing::Step,
     }
 }
 

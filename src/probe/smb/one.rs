@@ -160,7 +160,7 @@ impl Smb1 {
         match block.command {
             NEGOTIATE => {
                 self.dialects = dialects(block.bytes);
-                waiting.subject = self.negotiation().to_owned();
+                self.negotiation().clone_into(&mut waiting.subject);
                 signals.push(Meaning::Asked { subject: waiting.subject.clone() });
             }
             SESSION_SETUP => {

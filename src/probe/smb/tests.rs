@@ -61,13 +61,13 @@ fn told(smb: &mut Smb, from: Speaker, body: &[u8]) -> Vec<Meaning> {
 
 /// Subject, standing and code of the answers.
 fn answers(told: &[Meaning]) -> Vec<(&str, Standing, Option<u32>)> {
-    let answers = told.iter().filter_map(|meaning| match meaning {
-        Meaning::Answered { subject, standing, code, .. } => {
-            Some((subject.as_str(), *standing, code.map(|code| code.number)))
+    let mut answers = Vec::new();
+    for meaning in told {
+        if let Meaning::Answered { subject, standing, code, .. } = meaning {
+            answers.push((subject.as_str(), *standing, code.map(|code| code.number)));
         }
-        _ => None,
-    });
-    answers.collect()
+    }
+    answers
 }
 
 #[test]

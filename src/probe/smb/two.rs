@@ -19,7 +19,7 @@ const MOST_WAITING: usize = 256;
 /// Shares that are open at one time.
 const MOST_SHARES: usize = 64;
 
-/// Messages in one compound ([MS-SMB2] 2.2.1: NextCommand).
+/// Messages in one compound ([MS-SMB2] 2.2.1, `NextCommand`).
 const MOST_COMPOUND: usize = 64;
 
 const RESPONSE: u32 = 1;
@@ -158,6 +158,17 @@ impl<'a> Part<'a> {
         rest.get(..length).unwrap_or(rest)
     }
 
+    /// What a read brings or a write holds, from its offset on: what there is of it.
+    fn file_data(&self, offset: usize) -> &'a [u8] {
+        let rest = self.bytes.get(offset..).unwrap_or_default();
+        let length = u32_le(self.bytes, HEADER + 4).and_then(|length| usize::try_from(length).ok());
+        rest.get(..length.unwrap_or(0)).unwrap_or(rest)
+    }
+
+    fn is_transceive(&self) -> bool {
+        self.command == Command::Control && u32_le(self.bytes, HEADER + 4) == Some(PIPE_TRANSCEIVE)
+    }
+
     fn handle(&self, at: usize) -> u128 {
         let handle = self.bytes.get(at..).and_then(|bytes| bytes.first_chunk());
         handle.map_or(0, |handle| u128::from_le_bytes(*handle))
@@ -263,17 +274,13 @@ impl Smb2 {
 
     /// What a request puts into a pipe.
     fn write(&mut self, part: &Part<'_>, handle: u128, signals: &mut Vec<Meaning>) {
-        let bytes = match part.command {
-            Command::Write => {
-                let offset = usize::from(u16_le(part.bytes, HEADER + 2).unwrap_or(0));
-                let rest = part.bytes.get(offset..).unwrap_or_default();
-                let length = u32_le(part.bytes, HEADER + 4).unwrap_or(0);
-                rest.get(..usize::try_from(length).unwrap_or(usize::MAX)).unwrap_or(rest)
-            }
-            Command::Control if u32_le(part.bytes, HEADER + 4) == Some(PIPE_TRANSCEIVE) => {
-                part.data(HEADER + 24, HEADER + 28)
-            }
-            _ => return,
+        let bytes = if part.command == Command::Write {
+            let offset = usize::from(u16_le(part.bytes, HEADER + 2).unwrap_or(0));
+            part.file_data(offset)
+        } else if part.is_transceive() {
+            part.data(HEADER + 24, HEADER + 28)
+        } else {
+            return;
         };
         self.pipes.pass(handle, Speaker::Initiator, bytes, signals);
     }
@@ -348,20 +355,21 @@ impl Smb2 {
                 detail = (code.number == 0xc000_0034).then(|| gone.to_owned());
             }
             Command::Close => self.pipes.close(handle),
-            _ => {}
+            Command::Negotiate
+            | Command::OpenShare
+            | Command::Open
+            | Command::Read
+            | Command::Write
+            | Command::Control
+            | Command::Other(_) => {}
         }
         signals.push(Meaning::Answered { subject, standing, code: Some(code), detail });
-        let read = match part.command {
-            Command::Read => {
-                let offset = usize::from(u8_at(part.bytes, HEADER + 2).unwrap_or(0));
-                let rest = part.bytes.get(offset..).unwrap_or_default();
-                let length = u32_le(part.bytes, HEADER + 4).unwrap_or(0);
-                rest.get(..usize::try_from(length).unwrap_or(usize::MAX)).unwrap_or(rest)
-            }
-            Command::Control if u32_le(part.bytes, HEADER + 4) == Some(PIPE_TRANSCEIVE) => {
-                part.data(HEADER + 32, HEADER + 36)
-            }
-            _ => return,
+        let read = if part.command == Command::Read {
+            part.file_data(usize::from(u8_at(part.bytes, HEADER + 2).unwrap_or(0)))
+        } else if part.is_transceive() {
+            part.data(HEADER + 32, HEADER + 36)
+        } else {
+            return;
         };
         if matches!(code.number, 0 | 0x8000_0005) {
             self.pipes.pass(handle, from, read, signals);

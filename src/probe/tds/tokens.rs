@@ -75,17 +75,13 @@ fn error(token: &[u8], subject: &str, is_query: bool, narrow: bool) -> Option<Me
     let (state, class) = (u8_at(token, 4)?, u8_at(token, 5)?);
     let letters = usize::from(u16_le(token, 6)?);
     let rest = token.get(8..)?;
-    let shown = match narrow {
-        true => rest.get(..letters).map(latin),
-        false => rest.get(..letters * 2).map(utf16_le),
-    };
+    let shown =
+        if narrow { rest.get(..letters).map(latin) } else { rest.get(..letters * 2).map(utf16_le) };
     let code = Code { set: CodeSet::SqlError, number };
-    let standing = match code.standing() {
-        // A query that is wrong in itself says nothing of the service: below 17 the caller can
-        // mend it (Microsoft Learn, "Database Engine error severities").
-        Standing::Failed if is_query && class < 17 && code.meaning().is_none() => Standing::Step,
-        standing => standing,
-    };
+    // A query that is wrong in itself says nothing of the service: below 17 the caller can mend
+    // it (Microsoft Learn, "Database Engine error severities").
+    let harmless = is_query && class < 17 && code.meaning().is_none();
+    let standing = if harmless { Standing::Step } else { code.standing() };
     let detail = Some(text(format!("state {state}: {}", shown.unwrap_or_default())));
     Some(Meaning::Answered { subject: subject.to_owned(), standing, code: Some(code), detail })
 }
