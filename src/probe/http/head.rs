@@ -53,6 +53,8 @@ pub(super) struct Response {
     /// It brings a token of a sign-in that goes on.
     pub challenges_on: bool,
     pub ntlm: Option<Ntlm>,
+    /// Its body is XML, as those of web services are.
+    pub xml: bool,
     /// What the responder calls its software.
     pub software: String,
     /// The proxy that it came through.
@@ -65,6 +67,7 @@ struct Fields {
     host: Option<String>,
     length: Option<u64>,
     chunked: bool,
+    xml: bool,
     software: String,
     via: Option<String>,
     /// A proof or a challenge came: the NTLM message in it, and whether there was any token.
@@ -85,6 +88,7 @@ impl Head {
                 body: fields.body(Expected::Everything),
                 challenges_on: fields.token,
                 ntlm: fields.ntlm,
+                xml: fields.xml,
                 software: fields.software,
                 via: fields.via,
             }));
@@ -126,6 +130,8 @@ impl Fields {
             self.length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
         } else if is("transfer-encoding") {
             self.chunked |= value.to_ascii_lowercase().ends_with(b"chunked");
+        } else if is("content-type") {
+            self.xml = find(&value.to_ascii_lowercase(), b"xml").is_some();
         } else if is("server") {
             self.software = latin(value);
         } else if is("via") {

@@ -172,6 +172,9 @@ fn judge(code: Code, request: &Request, response: &Response) -> (Standing, Optio
     let standing = match response.status {
         // The proof has another round, or was not given yet.
         401 | 407 if response.challenges_on || !request.signed_in => Standing::Step,
+        // A web service answers a request that it understood and turns down so (SOAP 1.1 6.2):
+        // an expired cookie, a time that is over, and the caller goes on.
+        500 if response.xml => Standing::Step,
         // What a product asks for by name is to be there.
         404 | 410 if purpose.is_some() => Standing::Failed,
         _ => code.standing(),
@@ -183,12 +186,17 @@ fn judge(code: Code, request: &Request, response: &Response) -> (Standing, Optio
     if standing == Standing::Step && matches!(response.status, 401 | 407) {
         parts.push("asks to sign in".to_owned());
     }
+    if response.status == 500 && response.xml {
+        parts.push("the web service answers with a fault of its own".to_owned());
+    }
     if standing == Standing::Failed {
         if let Some(via) = &response.via {
             parts.push(format!("answered through {via}"));
-        } else if response.software.starts_with("Microsoft-HTTPAPI") {
+        } else if matches!(response.status, 400 | 404 | 503)
+            && response.software.starts_with("Microsoft-HTTPAPI")
+        {
             // The driver answers itself where no site or pool takes the request.
-            parts.push("answered by Windows itself: no web site takes this address".to_owned());
+            parts.push("answered by Windows itself, before any web site".to_owned());
         } else if !response.software.is_empty() {
             parts.push(format!("answered by {}", response.software));
         }

@@ -115,8 +115,21 @@ fn a_missing_page_fails_where_a_product_asks_for_it() {
         (ANSWERS, answer, 0),
     ]);
     assert_eq!(answers(&signals)[0].2, Standing::Failed);
-    let expected = "WSUS scan, answered by Windows itself: no web site takes this address";
+    let expected = "WSUS scan, answered by Windows itself, before any web site";
     assert_eq!(detail(&signals), Some(expected));
+}
+
+#[test]
+fn a_fault_of_a_web_service_is_no_failure_of_the_web_server() {
+    let fault = "Content-Type: text/xml; charset=utf-8\r\nContent-Length: 0\r\n\r\n";
+    let page = "Content-Type: text/html\r\nContent-Length: 0\r\n\r\n";
+    for (head, expected) in [(fault, Standing::Step), (page, Standing::Failed)] {
+        let signals = told(&[
+            (ASKS, "POST /ClientWebService/client.asmx HTTP/1.1\r\n\r\n", 0),
+            (ANSWERS, &format!("HTTP/1.1 500 Internal Server Error\r\n{head}"), 0),
+        ]);
+        assert_eq!(answers(&signals)[0].2, expected, "{head}");
+    }
 }
 
 #[test]

@@ -161,23 +161,42 @@ fn is_missing(code: Code) -> bool {
     missing.contains(&code.number)
 }
 
-/// Out of resources, out of disk, the disk broken, the share or the pipe's service gone.
+/// Out of resources, out of disk, the disk broken, the share gone.
 fn is_trouble(code: Code) -> bool {
     let trouble: &[u32] = if code.set == CodeSet::SmbDos {
-        &[0x0001_00e9, 0x0003_0027]
+        &[0x0003_0027]
     } else {
-        &[
-            0xc000_007f,
-            0xc000_009a,
-            0xc000_00b0,
-            0xc000_00b5,
-            0xc000_00c4,
-            0xc000_00c9,
-            0xc000_0185,
-            0xc000_0205,
-        ]
+        &[0xc000_007f, 0xc000_009a, 0xc000_00b5, 0xc000_00c4, 0xc000_00c9, 0xc000_0185, 0xc000_0205]
     };
     trouble.contains(&code.number)
+}
+
+/// Pipes that Windows services are called through. They tell a pipe where the capture does not
+/// hold how the share was opened.
+const PIPES: [&str; 16] = [
+    "atsvc",
+    "browser",
+    "efsrpc",
+    "epmapper",
+    "eventlog",
+    "initshutdown",
+    "lsarpc",
+    "lsass",
+    "netdfs",
+    "netlogon",
+    "ntsvcs",
+    "samr",
+    "spoolss",
+    "srvsvc",
+    "svcctl",
+    "winreg",
+];
+
+/// Whether a name, opened on this share or an unknown one, is that of a pipe.
+fn is_pipe(share: &str, name: &str) -> bool {
+    let name = name.trim_start_matches('\\');
+    is_pipe_share(share)
+        || share.is_empty() && PIPES.iter().any(|pipe| name.eq_ignore_ascii_case(pipe))
 }
 
 /// Whether a share holds named pipes and not files.

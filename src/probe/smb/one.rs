@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::probe::ntlm::Ntlm;
 use crate::probe::read::{find, latin, part, u8_at, u16_le, u32_le, utf16_le};
 use crate::probe::smb::pipes::Pipes;
-use crate::probe::smb::{Work, is_pipe_share, standing};
+use crate::probe::smb::{Work, is_pipe, standing};
 use crate::probe::{Code, CodeSet, Meaning, Speaker, Standing, text};
 
 /// Bytes of a header ([MS-CIFS] 2.2.3.1).
@@ -190,7 +190,7 @@ impl Smb1 {
                 let path = block.after_words(HEADER).and_then(|at| block.text(at));
                 let (path, _) = path.unwrap_or_default();
                 let share = self.shares.get(&block.tree).map_or("", String::as_str);
-                if is_pipe_share(share) {
+                if is_pipe(share, &path) {
                     waiting.work = Work::Pipe;
                 }
                 let separator = if share.is_empty() || path.starts_with('\\') { "" } else { "\\" };

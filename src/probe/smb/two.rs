@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::probe::ntlm::Ntlm;
 use crate::probe::read::{find, part, u8_at, u16_le, u32_le, u64_le, utf16_le};
 use crate::probe::smb::pipes::Pipes;
-use crate::probe::smb::{Work, is_pipe_share, standing};
+use crate::probe::smb::{Work, is_pipe, standing};
 use crate::probe::{Code, CodeSet, Meaning, Speaker, Standing, text};
 
 /// Bytes of a header ([MS-SMB2] 2.2.1).
@@ -240,7 +240,7 @@ impl Smb2 {
             Command::Open => {
                 name = part.buffer(HEADER + 44, HEADER + 46).map(utf16_le).unwrap_or_default();
                 let share = self.shares.get(&tree).map_or("", String::as_str);
-                if is_pipe_share(share) {
+                if is_pipe(share, &name) {
                     work = Work::Pipe;
                 }
                 let separator = if share.is_empty() || name.is_empty() { "" } else { "\\" };
