@@ -1,12 +1,12 @@
 //! Drives captures through the pipeline: frames, packets, flows, verdicts, report.
 //!
 //! Within a big capture the work goes in waves: a reader thread fills batches of frames, each
-//! wave decodes its batches in parallel, and each shard takes its packets from every batch in
-//! order. A flow lives in exactly one shard, so it sees its packets in the order of the capture,
+//! wave decodes its batches in parallel, fragments of IP packets are looked at one after the other,
+//! and each shard takes its packets from every batch in order. A flow lives in exactly one shard, so it sees its packets in the order of the capture,
 //! and the number of threads cannot change a result. Small captures go one to a thread. Results
 //! are put together in the order of the inputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,10 +25,10 @@ use crate::capture::{
 use crate::flow::{Flow, FlowTable, KnownPorts};
 use crate::matrix::Matrix;
 use crate::net::{FlowKey, Timestamp};
-use crate::packet::{Packet, Skipped, SkippedTally, decode};
+use crate::packet::{FragmentTable, Packet, Skipped, SkippedTally, decode};
 use crate::report::{CaptureRecord, Options, Report};
 use crate::verdict::record::JudgedFlow;
-use crate::verdict::{Circumstances, judge};
+use crate::verdict::{Circumstances, join_answers, judge};
 
 /// What to analyse, and how.
 #[derive(Clone, Debug)]
@@ -236,9 +236,10 @@ impl Pipeline<'_> {
         } else {
             self.sequential(reader.as_mut())
         };
-        let summary = reader.finish();
+        let mut summary = reader.finish();
         // No two flows of a capture begin with the same frame.
         flows.sort_unstable_by_key(|flow| flow.first_frame);
+        learn(&mut summary, &flows);
         let waits = self.config.options.waits;
         let circumstances = Circumstances {
             // What was left out at the end could not have shown an answer.
@@ -251,22 +252,27 @@ impl Pipeline<'_> {
             udp_reply_wait: millis(waits.udp_reply_ms),
             known_ports: self.known_ports.clone(),
         };
-        Analysed {
-            flows: flows.par_iter().map(|flow| judge(flow, 0, &circumstances)).collect(),
-            record: CaptureRecord::of(summary, &skipped),
-            no_capture: false,
-        }
+        let mut judged: Vec<JudgedFlow> =
+            flows.par_iter().map(|flow| judge(flow, 0, &circumstances)).collect();
+        join_answers(&mut judged, &flows, &circumstances);
+        Analysed { flows: judged, record: CaptureRecord::of(summary, &skipped), no_capture: false }
     }
 
     /// Frames one after the other, on this thread.
     fn sequential(&self, reader: &mut dyn CaptureReader) -> (Vec<Flow>, SkippedTally) {
         let mut table = self.table();
         let mut skipped = SkippedTally::default();
+        let mut fragments = FragmentTable::default();
         let mut spare = FrameBatch::default();
         while let Some(batch) = reader.next_batch(spare) {
             for frame in batch.frames() {
                 match self.decode(frame) {
                     Ok(packet) => table.observe(&packet),
+                    Err(Skipped::Fragment) => {
+                        if let Some(packet) = fragments.decode(frame) {
+                            table.observe(&packet);
+                        }
+                    }
                     Err(reason) => skipped.count(reason, frame.number),
                 }
             }
@@ -274,6 +280,7 @@ impl Pipeline<'_> {
         }
         let (flows, unassigned) = table.into_flows();
         skipped += unassigned;
+        skipped += fragments.into_skipped();
         (flows, skipped)
     }
 
@@ -286,6 +293,7 @@ impl Pipeline<'_> {
         let wave_length = 2 * threads;
         let mut tables: Vec<FlowTable> = (0..threads).map(|_| self.table()).collect();
         let mut skipped = SkippedTally::default();
+        let mut fragments = FragmentTable::default();
         // Bounded: the reader waits for the waves. Batches come back to be filled again.
         let (full, batches) = sync_channel(wave_length);
         let (empty, spares) = sync_channel(2 * wave_length);
@@ -296,8 +304,11 @@ impl Pipeline<'_> {
                 if wave.is_empty() {
                     break;
                 }
-                let decoded: Vec<Dealt<'_>> =
+                let mut decoded: Vec<Dealt<'_>> =
                     wave.par_iter().map(|batch| self.deal(batch, threads)).collect();
+                for dealt in &mut decoded {
+                    dealt.place_fragments(&mut fragments);
+                }
                 tables.par_iter_mut().enumerate().for_each(|(shard, table)| {
                     for dealt in &decoded {
                         for packet in dealt.shards.get(shard).into_iter().flatten() {
@@ -320,13 +331,17 @@ impl Pipeline<'_> {
             flows.extend(of_shard);
             skipped += unassigned;
         }
+        skipped += fragments.into_skipped();
         (flows, skipped)
     }
 
     /// Decodes a batch and deals its packets out to the shards, each in order.
     fn deal<'b>(&self, batch: &'b FrameBatch, shards: usize) -> Dealt<'b> {
-        let mut dealt =
-            Dealt { shards: vec![Vec::new(); shards], skipped: SkippedTally::default() };
+        let mut dealt = Dealt {
+            shards: vec![Vec::new(); shards],
+            fragments: Vec::new(),
+            skipped: SkippedTally::default(),
+        };
         for frame in batch.frames() {
             match self.decode(frame) {
                 Ok(packet) => {
@@ -335,6 +350,7 @@ impl Pipeline<'_> {
                         packets.push(packet);
                     }
                 }
+                Err(Skipped::Fragment) => dealt.fragments.push(frame),
                 Err(reason) => dealt.skipped.count(reason, frame.number),
             }
         }
@@ -342,10 +358,47 @@ impl Pipeline<'_> {
     }
 }
 
+/// Names and purposes kept of those that the packets of one capture tell.
+const MOST_LEARNED: usize = 10_000;
+
+/// Adds what the packets tell of hosts to what the capture stores of them, each once.
+fn learn(summary: &mut CaptureSummary, flows: &[Flow]) {
+    let heard = || flows.iter().filter_map(|flow| flow.heard.as_deref());
+    let mut known: BTreeSet<_> = summary.names.iter().cloned().collect();
+    let names = heard().flat_map(|heard| &heard.names);
+    let new = names.filter(|name| known.insert((*name).clone())).take(MOST_LEARNED);
+    summary.names.extend(new.cloned());
+    let mut known = BTreeSet::new();
+    let serves = heard().flat_map(|heard| &heard.serves);
+    let new = serves.filter(|serves| known.insert((*serves).clone())).take(MOST_LEARNED);
+    summary.serves.extend(new.cloned());
+}
+
 /// The packets of a batch by shard, and its frames that hold none.
 struct Dealt<'b> {
     shards: Vec<Vec<Packet<'b>>>,
+    /// Frames that mean something only beside others, maybe of other batches.
+    fragments: Vec<Frame<'b>>,
     skipped: SkippedTally,
+}
+
+impl Dealt<'_> {
+    /// Decodes the fragments, after those of all batches before, and deals them out in their order.
+    fn place_fragments(&mut self, fragments: &mut FragmentTable) {
+        if self.fragments.is_empty() {
+            return;
+        }
+        let count = self.shards.len();
+        for packet in self.fragments.drain(..).filter_map(|frame| fragments.decode(frame)) {
+            if let Some(packets) = self.shards.get_mut(shard_of(&packet.key, count)) {
+                packets.push(packet);
+            }
+        }
+        for packets in &mut self.shards {
+            // Two runs that are in order already, one behind the other.
+            packets.sort_by_key(|packet| packet.frame);
+        }
+    }
 }
 
 /// The shard of a flow. Another seed than the table's, or each shard's table would fill only

@@ -3,13 +3,17 @@
 //! Small values with no behaviour beyond their arithmetic. Everything above imports this
 //! module.
 
+mod address;
+
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use address::{Address, ConversationHost, HostName, Network, Part};
+
+use crate::net::address::Kind;
 use crate::words::words;
 
 /// Number of a frame in its capture, from 1, counting every frame in the file.
@@ -41,18 +45,24 @@ words! {
 /// An address and a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// IPv4 or IPv6 address. A mapped address (`::ffff:192.0.2.1`) stays IPv6.
-    pub address: IpAddr,
-    /// Port number.
+    /// Whose it is.
+    pub address: Address,
+    /// Port number; 0 where a text does not tell it.
     pub port: u16,
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            IpAddr::V4(address) => write!(out, "{address}:{}", self.port),
-            IpAddr::V6(address) => write!(out, "[{address}]:{}", self.port),
+        let address = self.address;
+        match address {
+            Address::Ip(address) if address.is_ipv4() => write!(out, "{address}:")?,
+            Address::Name(name) if !name.text().contains(':') => write!(out, "{address}:")?,
+            // A colon is part of these.
+            Address::Ip(_) | Address::Conversation(_) | Address::Name(_) => {
+                write!(out, "[{address}]:")?;
+            }
         }
+        if self.port == 0 { out.write_str("?") } else { write!(out, "{}", self.port) }
     }
 }
 
@@ -88,37 +98,50 @@ pub struct FlowKey {
     kind: u32,
 }
 
+/// Bits of `kind`: the transport, the kinds of the two addresses, and the rest for
+/// [`FlowKey::of_conversation`].
 const KIND_UDP: u32 = 1;
-const KIND_V6: u32 = 2;
+const LOW_ADDRESS: u32 = 1;
+const HIGH_ADDRESS: u32 = 3;
+const CONVERSATION: u32 = 5;
 
 impl FlowKey {
     /// The key of a packet, and the end that sent it.
     ///
-    /// Both addresses are of one family, as in every IP packet. Where both endpoints are the
-    /// same (a land attack, or a loop), the sender is [`End::Low`].
+    /// Where both endpoints are the same (a land attack, or a loop), the sender is [`End::Low`].
     pub fn of(transport: Transport, source: Endpoint, destination: Endpoint) -> (FlowKey, End) {
-        let mut kind = if transport == Transport::Udp { KIND_UDP } else { 0 };
-        if source.address.is_ipv6() {
-            kind |= KIND_V6;
-        }
-        let (from, to) = (words(source.address), words(destination.address));
-        if (from, source.port) <= (to, destination.port) {
-            let ports = [source.port, destination.port];
-            (FlowKey { low: from, high: to, ports, kind }, End::Low)
+        let transport = if transport == Transport::Udp { KIND_UDP } else { 0 };
+        let (from, to) = (source.address.words(), destination.address.words());
+        let from_sorts_first = (from, source.port) <= (to, destination.port);
+        let (low, high, ports, sender) = if from_sorts_first {
+            (from, to, [source.port, destination.port], End::Low)
         } else {
-            let ports = [destination.port, source.port];
-            (FlowKey { low: to, high: from, ports, kind }, End::High)
-        }
+            (to, from, [destination.port, source.port], End::High)
+        };
+        let ((low_kind, low), (high_kind, high)) = (low, high);
+        let kind =
+            transport | (low_kind as u32) << LOW_ADDRESS | (high_kind as u32) << HIGH_ADDRESS;
+        (FlowKey { low, high, ports, kind }, sender)
+    }
+
+    /// The same key, for one conversation of several between these endpoints.
+    ///
+    /// For rows of a text that tell no ports, but number the conversations between two ports. Only
+    /// the lower 27 bits of the number count.
+    #[must_use]
+    pub fn of_conversation(self, number: u32) -> FlowKey {
+        let others = self.kind & ((1 << CONVERSATION) - 1);
+        FlowKey { kind: others | number << CONVERSATION, ..self }
     }
 
     /// The endpoint at one end.
     pub fn endpoint(&self, end: End) -> Endpoint {
         let [low_port, high_port] = self.ports;
-        let (address, port) = match end {
-            End::Low => (self.low, low_port),
-            End::High => (self.high, high_port),
+        let (words, shift, port) = match end {
+            End::Low => (self.low, LOW_ADDRESS, low_port),
+            End::High => (self.high, HIGH_ADDRESS, high_port),
         };
-        Endpoint { address: address_of(address, self.kind & KIND_V6 != 0), port }
+        Endpoint { address: Address::of_words(Kind::of_bits(self.kind >> shift), words), port }
     }
 
     /// The transport.
@@ -131,26 +154,6 @@ impl fmt::Debug for FlowKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (low, high) = (self.endpoint(End::Low), self.endpoint(End::High));
         write!(out, "{} {low} - {high}", self.transport())
-    }
-}
-
-fn words(address: IpAddr) -> [u64; 2] {
-    match address {
-        IpAddr::V4(address) => [0, u64::from(address.to_bits())],
-        IpAddr::V6(address) => {
-            let bits = address.to_bits();
-            #[expect(clippy::cast_possible_truncation, reason = "the two halves of 128 bits")]
-            [(bits >> 64) as u64, bits as u64]
-        }
-    }
-}
-
-fn address_of([high, low]: [u64; 2], is_v6: bool) -> IpAddr {
-    if is_v6 {
-        Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into()
-    } else {
-        #[expect(clippy::cast_possible_truncation, reason = "an IPv4 address, from `words`")]
-        Ipv4Addr::from_bits(low as u32).into()
     }
 }
 
@@ -295,7 +298,11 @@ mod tests {
 
     fn endpoint(text: &str) -> Endpoint {
         let address: std::net::SocketAddr = text.parse().unwrap();
-        Endpoint { address: address.ip(), port: address.port() }
+        Endpoint { address: address.ip().into(), port: address.port() }
+    }
+
+    fn named(address: &str, port: u16) -> Endpoint {
+        Endpoint { address: address.parse().unwrap(), port }
     }
 
     #[test]
@@ -313,6 +320,51 @@ mod tests {
             assert_eq!(there.endpoint(sender), a);
             assert_eq!(there.endpoint(answerer), b);
             assert_ne!(there, FlowKey::of(Transport::Udp, a, b).0);
+        }
+    }
+
+    #[test]
+    fn keys_hold_every_kind_of_address() {
+        let ends = [
+            endpoint("10.0.0.5:52702"),
+            endpoint("[2001:db8::5]:52702"),
+            named("IPv4:13 initiator", 52702),
+            named("IPv4:13 responder", 135),
+            named("IPv6:13 responder", 135),
+            named("DC1", 135),
+        ];
+        for a in ends {
+            for b in ends {
+                let (key, sender) = FlowKey::of(Transport::Udp, a, b);
+                assert_eq!((key.endpoint(sender), key.endpoint(sender.opposite())), (a, b));
+                assert_eq!(FlowKey::of(Transport::Udp, b, a).0, key);
+                let numbered = key.of_conversation(7);
+                assert_ne!(numbered, key);
+                assert_ne!(numbered, key.of_conversation(8));
+                assert_eq!(numbered.endpoint(sender), a);
+                assert_eq!(numbered.transport(), Transport::Udp);
+                assert_eq!(numbered.of_conversation(0), key);
+            }
+        }
+    }
+
+    #[test]
+    fn a_flow_key_is_forty_bytes() {
+        assert_eq!(size_of::<FlowKey>(), 40);
+        assert_eq!(size_of::<Endpoint>(), 20);
+    }
+
+    #[test]
+    fn endpoints_are_written_so_that_the_port_stands_out() {
+        for (endpoint, expected) in [
+            (endpoint("10.0.0.5:135"), "10.0.0.5:135"),
+            (endpoint("[2001:db8::5]:135"), "[2001:db8::5]:135"),
+            (named("IPv4:13 initiator", 135), "[IPv4:13 initiator]:135"),
+            (named("DC1", 135), "DC1:135"),
+            (named("fe80:x:1", 135), "[fe80:x:1]:135"),
+            (named("DC1", 0), "DC1:?"),
+        ] {
+            assert_eq!(endpoint.to_string(), expected);
         }
     }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
 use crate::diagnosis::{Finding, FirewallRequest, diagnose};
-use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, Sheet, assess};
-use crate::net::{FrameNumber, Time};
+use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, Sheet, Told, assess};
+use crate::net::{Address, FrameNumber, Time};
 use crate::packet::SkippedTally;
 use crate::verdict::record::{Class, JudgedFlow};
 
@@ -161,12 +161,28 @@ pub struct CaptureRecord {
     pub skipped: Vec<SkippedRecord>,
     /// What went wrong, in order.
     pub problems: Vec<ProblemRecord>,
-    /// Names for addresses that the capture stores.
+    /// Names for addresses that the capture stores, or that its packets tell.
     pub names: Vec<NameRecord>,
+    /// Hosts that serve a purpose, as its packets tell (DNS SRV records).
+    pub serves: Vec<ServesRecord>,
     /// Remarks stored in the capture.
     pub comments: Vec<CommentRecord>,
     /// Remarks beyond the first few.
     pub comments_left_out: u64,
+    /// Lines of a text that look as if they told of a frame and could not be read, the first few.
+    pub not_understood: Vec<LineRecord>,
+    /// How many there are.
+    pub lines_not_understood: u64,
+}
+
+/// A line of a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineRecord {
+    /// Its number, from 1.
+    pub line: u32,
+    /// What stands there.
+    pub text: String,
 }
 
 /// A name that a capture stores for an address.
@@ -177,6 +193,16 @@ pub struct NameRecord {
     pub address: IpAddr,
     /// Its name.
     pub name: String,
+}
+
+/// A host that serves a purpose, by the word of a name server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServesRecord {
+    /// The purpose, as it is asked for: `_ldap._tcp.dc._msdcs.example.com`.
+    pub purpose: String,
+    /// Name of the host.
+    pub host: String,
 }
 
 /// Counts of flows by class.
@@ -210,13 +236,20 @@ impl Report {
         for (id, flow) in (1..).zip(&mut flows) {
             flow.id = id;
         }
-        let names: Vec<(IpAddr, String)> = captures
+        tell_conversations_apart(&mut flows);
+        let names: Vec<(Address, String)> = captures
             .iter()
             .flat_map(|capture| &capture.names)
-            .map(|record| (record.address, record.name.clone()))
+            .map(|record| (record.address.into(), record.name.clone()))
             .collect();
+        let serves: Vec<(String, String)> = captures
+            .iter()
+            .flat_map(|capture| &capture.serves)
+            .map(|record| (record.purpose.clone(), record.host.clone()))
+            .collect();
+        let told = Told { names: &names, serves: &serves };
         let Assessment { hosts, sheet, requirement_of, unmatched } =
-            assess(matrix, &options.roles, &names, &flows);
+            assess(matrix, &options.roles, told, &flows);
         for (flow, place) in flows.iter_mut().zip(requirement_of) {
             if let Some(row) = place.and_then(|place| matrix.requirements.get(place)) {
                 flow.requirement = Some(row.id.clone());
@@ -247,6 +280,28 @@ impl Report {
             .iter()
             .flat_map(|capture| &capture.problems)
             .any(|problem| problem.severity != Severity::Info)
+    }
+}
+
+/// Says of hosts that are known by the number of a conversation which capture numbered it, where
+/// there are several: the same number in another capture is another conversation.
+fn tell_conversations_apart(flows: &mut [JudgedFlow]) {
+    let numbered = |flow: &JudgedFlow| {
+        [flow.initiator, flow.responder].iter().any(|end| end.address.conversation().is_some())
+    };
+    let mut captures = flows.iter().filter(|flow| numbered(flow)).map(|flow| flow.capture);
+    let first = captures.next();
+    let several = captures.any(|capture| Some(capture) != first);
+    for flow in flows.iter_mut() {
+        let capture = match u32::try_from(flow.capture) {
+            Ok(capture) if several => capture.saturating_add(1),
+            _ => 0,
+        };
+        for end in [&mut flow.initiator, &mut flow.responder] {
+            if let Address::Conversation(host) = end.address {
+                end.address = Address::Conversation(host.in_capture(capture));
+            }
+        }
     }
 }
 
@@ -306,12 +361,23 @@ impl CaptureRecord {
                 .into_iter()
                 .map(|(address, name)| NameRecord { address, name })
                 .collect(),
+            serves: summary
+                .serves
+                .into_iter()
+                .map(|(purpose, host)| ServesRecord { purpose, host })
+                .collect(),
             comments: summary
                 .comments
                 .into_iter()
                 .map(|comment| CommentRecord { frame: comment.frame, text: comment.text })
                 .collect(),
             comments_left_out: summary.comments_left_out,
+            not_understood: summary
+                .not_understood
+                .into_iter()
+                .map(|line| LineRecord { line: line.line, text: line.text })
+                .collect(),
+            lines_not_understood: summary.lines_not_understood,
         }
     }
 }

@@ -113,6 +113,32 @@ fn compare_flow(expected: &Flow, found: &Value, faults: &mut Vec<String>) {
             differs(what, expected, text(&found[what]));
         }
     }
+    if let Some(expected) = &expected.service {
+        let found = &found["service"];
+        differs("service outcome", &expected.outcome, text(&found["outcome"]));
+        if let Some(code) = &expected.code {
+            differs("service code", code, text(&found["code"]));
+        }
+        if let Some(frame) = expected.frame {
+            differs("service frame", &frame.to_string(), &found["frame"].to_string());
+        }
+    }
+    for (what, expected) in [("packets", expected.packets), ("bytes", expected.bytes)] {
+        if let Some([initiator, responder]) = expected {
+            let sides = [("initiator", initiator), ("responder", responder)];
+            for (side, expected) in sides {
+                differs(what, &expected.to_string(), &found[what][side].to_string());
+            }
+        }
+    }
+    if let Some(expected) = expected.duplicates {
+        differs("duplicates", &expected.to_string(), &found["duplicates"].to_string());
+    }
+    if let Some(expected) = &expected.told {
+        let explanation = text(&found["explanation"]);
+        let told = if explanation.contains(expected) { expected } else { explanation };
+        differs("the explanation", expected, told);
+    }
     if let Some(expected) = &expected.encapsulation {
         let found = &found["encapsulation"];
         differs("encapsulation", &Value::from(expected.clone()).to_string(), &found.to_string());

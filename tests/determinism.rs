@@ -29,6 +29,8 @@ use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::render::{Format, Style, View, render};
 use portmortem::report::Report;
 use support::case;
+use support::files::pcap;
+use support::scene::{Frame, Host, Scene};
 use support::validity::{check_report, options, read};
 use traffic::{Kind, generate};
 
@@ -121,6 +123,31 @@ fn threads_and_waves_change_no_byte_of_a_capture_of_many_batches() {
         let report = same_on_every_way(&[&path]);
         assert_eq!(report.totals.flows, flows, "{letter}");
     }
+}
+
+#[test]
+fn fragments_find_their_flow_across_batches_on_every_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fragments.pcap");
+    let (near, far) = (Host::new("10.0.0.5"), Host::new("10.1.0.10"));
+    let mut scene = Scene::new();
+    scene.udp((near, 50_000), (far, 88), &[1; 4_000]);
+    scene.cut_up(&[1_480, 2_960], &[2, 0, 1]);
+    let [early, first, last] = scene.frames.split_off(0).try_into().unwrap();
+    // Between the pieces lie one and a half, and three MiB of other traffic.
+    scene.frames.push(early);
+    for (count, piece) in [(1_000, first), (2_000, last)] {
+        for port in 0..count {
+            scene.udp((near, 51_000 + port), (far, 53), &[0; 1_400]);
+        }
+        scene.frames.push(Frame { time: scene.frames.last().unwrap().time, ..piece });
+    }
+    fs::write(&path, pcap::write(&scene, pcap::Form::USUAL)).unwrap();
+    let report = same_on_every_way(&[&path]);
+    let flow = report.flows.iter().find(|flow| flow.responder.port == 88).unwrap();
+    assert_eq!((flow.packets.initiator, flow.bytes.initiator), (2, 4_000));
+    assert_eq!((flow.first_frame.0, flow.last_frame.0), (1_002, 3_003));
+    assert_eq!(report.captures[0].skipped.len(), 1);
 }
 
 #[test]

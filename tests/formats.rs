@@ -1,5 +1,5 @@
-//! The format of a capture has no say in the result: the same traffic in pcap, pcapng and
-//! Network Monitor files gives one and the same report.
+//! The format of a capture has no say in the result: the same traffic in pcap, pcapng, Network
+//! Monitor and snoop files gives one and the same report.
 //!
 //! What is allowed to differ, and is taken out before comparing:
 //!
@@ -28,6 +28,7 @@ use support::files::Order;
 use support::files::netmon::{self, Version};
 use support::files::pcap;
 use support::files::pcapng;
+use support::files::snoop;
 use support::program::run;
 use support::recipes::RECIPES;
 
@@ -116,6 +117,7 @@ fn byte_order_and_resolution_of_a_file_change_nothing() {
             ("big.pcapng", pcapng(Order::Big, None)),
             ("nanoseconds.pcapng", pcapng(Order::Little, Some(9))),
             ("big-tenth-microseconds.pcapng", pcapng(Order::Big, Some(7))),
+            ("solaris.snoop", snoop::write(&scene)),
         ] {
             let path = folder.path().join(name);
             fs::write(&path, bytes).unwrap();

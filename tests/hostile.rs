@@ -22,7 +22,9 @@ use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::net::{
     Clock, End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp, Transport,
 };
-use portmortem::packet::{Body, Encapsulation, Flags, IcmpError, Packet, Segment, decode};
+use portmortem::packet::{
+    Body, Encapsulation, Flags, FragmentTable, IcmpError, Packet, Segment, Skipped, decode,
+};
 use portmortem::verdict::Circumstances;
 use proptest::prelude::*;
 use support::case;
@@ -178,6 +180,9 @@ fn beginnings() -> Vec<Vec<u8>> {
             all.push(bytes[..length.min(bytes.len())].to_vec());
         }
     }
+    for data_link in [0, 2, 4, 8, 18, 99] {
+        all.push([b"snoop\0\0\0\0\0\0\x02\0\0\0".as_slice(), &[data_link]].concat());
+    }
     for (magic, versions) in [(b"RTSS", 1), (b"GMBU", 2)] {
         for minor in 0..=3 {
             let mut header = magic.to_vec();
@@ -312,7 +317,7 @@ fn check_decoding(link_type: LinkType, bytes: &[u8], original_length: u32) {
             let wire = usize::try_from(original_length).unwrap().max(bytes.len()).max(0x1_0000);
             let length = match packet.body {
                 Body::Segment(segment) => segment.length,
-                Body::Datagram { length } => length,
+                Body::Datagram { length } | Body::LaterFragment { length, .. } => length,
                 Body::CutSegment | Body::IcmpError(_) => 0,
             };
             assert!(length as usize <= wire, "{length} bytes of {wire}");
@@ -382,6 +387,64 @@ proptest! {
     }
 }
 
+/// An IPv4 packet with a header that fits its payload.
+fn piece_of(id: u8, protocol: u8, offset: u16, more: bool, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(20 + payload.len()).unwrap().to_be_bytes();
+    let place = (offset | if more { 0x2000 } else { 0 }).to_be_bytes();
+    let header = [0x45, 0, length[0], length[1], 0, id, place[0], place[1], 64, protocol, 0, 0];
+    [&header[..], &[10, 0, 0, 5], &[10, 1, 0, 10], payload].concat()
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn fragments_of_any_kind_in_any_order_are_each_counted_once(
+        pieces in prop::collection::vec(
+            (
+                0_u8..3,
+                prop::sample::select(vec![6_u8, 17, 1, 4, 51]),
+                prop_oneof![3 => 0_u16..5, 1 => 0_u16..0x2000],
+                any::<bool>(),
+                prop::collection::vec(prop_oneof![any::<u8>(), Just(0x45)], 0..70),
+                0_i128..70,
+            ),
+            1..30,
+        ),
+    ) {
+        let mut table = FragmentTable::default();
+        let mut flows = FlowTable::new(KnownPorts::default(), 60_000_000_000);
+        let (mut second, mut packets, mut others) = (1_400_000_000_i128, 0, 0);
+        for (number, (id, protocol, offset, more, payload, later)) in (1..).zip(&pieces) {
+            second += later / 10;
+            let bytes = piece_of(*id, *protocol, *offset, *more, payload);
+            let frame = Frame {
+                number: FrameNumber(number),
+                time: Timestamp::from_nanoseconds(second * 1_000_000_000),
+                link_type: LinkType::RAW,
+                bytes: &bytes,
+                original_length: u32::try_from(bytes.len()).unwrap(),
+            };
+            let decoded = match decode(frame) {
+                Err(Skipped::Fragment) => table.decode(frame),
+                Err(_) => {
+                    others += 1;
+                    None
+                }
+                Ok(packet) => Some(packet),
+            };
+            if let Some(packet) = decoded {
+                prop_assert!(packet.payload.len() <= payload.len());
+                packets += 1;
+                flows.observe(&packet);
+            }
+        }
+        let skipped: u64 = table.into_skipped().rows().iter().map(|(_, count, _)| count).sum();
+        prop_assert_eq!(packets + others + skipped, pieces.len() as u64);
+        flows.into_flows();
+    }
+}
+
 /// Pairs of endpoints that packets are drawn for: a known service, two of them, none, two
 /// equal ports, and an endpoint that talks to itself.
 const PAIRS: [(&str, &str); 6] = [
@@ -395,7 +458,7 @@ const PAIRS: [(&str, &str); 6] = [
 
 fn endpoint(text: &str) -> Endpoint {
     let address: std::net::SocketAddr = text.parse().unwrap();
-    Endpoint { address: address.ip(), port: address.port() }
+    Endpoint { address: address.ip().into(), port: address.port() }
 }
 
 /// What is drawn for a packet.
@@ -506,6 +569,7 @@ fn packets(all: &[Drawn]) -> (Vec<Packet<'static>>, Option<Timestamp>) {
             payload: &[],
             to_group: drawn.to_group,
             encapsulation: Encapsulation::default(),
+            of_row: None,
         });
     }
     (packets, last)

@@ -26,7 +26,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use portmortem::capture::{FrameBatch, Reading, open};
-use portmortem::flow::{FlowTable, KnownPorts};
+use portmortem::flow::{FlowTable, Hearing, KnownPorts};
 use portmortem::packet::decode;
 use support::files::pcap;
 use support::payload;
@@ -39,35 +39,142 @@ struct Field {
     name: &'static str,
     /// The values that a signal has for it, as tshark writes them.
     of: fn(&Signal) -> Option<String>,
+    /// Of what tshark shows only what is in frames where this field has one of these values; no
+    /// value for all.
+    among: (&'static str, &'static [&'static str]),
 }
 
+const ALL: (&str, &[&str]) = ("", &[]);
+
 const FIELDS: &[Field] = &[
-    Field { name: "dns.flags.rcode", of: |signal| number(signal, CodeSet::DnsRcode) },
-    Field { name: "smb2.nt_status", of: |signal| number(signal, CodeSet::NtStatus) },
-    Field { name: "http.response.code", of: |signal| number(signal, CodeSet::HttpStatus) },
-    Field { name: "tls.alert_message.desc", of: |signal| number(signal, CodeSet::TlsAlert) },
+    Field { name: "dns.flags.rcode", of: |signal| number(signal, CodeSet::DnsRcode), among: ALL },
     Field {
-        name: "tls.handshake.extensions_server_name",
-        of: |signal| match &signal.meaning {
-            Meaning::Asked { subject } => subject.strip_prefix("TLS handshake ").map(str::to_owned),
-            _ => None,
-        },
+        name: "kerberos.error_code",
+        of: |signal| number(signal, CodeSet::Kerberos),
+        among: ALL,
     },
-    Field { name: "tds.error.number", of: |signal| number(signal, CodeSet::SqlError) },
-    Field { name: "nbss.error_code", of: |signal| number(signal, CodeSet::NetbiosSession) },
+    // Tickets within other protocols, and within requests, are not told.
+    Field {
+        name: "kerberos.msg_type",
+        of: kerberos_type,
+        among: ("kerberos.msg_type", &["10", "11", "12", "13", "30"]),
+    },
+    Field { name: "ldap.resultCode", of: |signal| number(signal, CodeSet::Ldap), among: ALL },
+    Field { name: "nbns.flags.rcode", of: |signal| number(signal, CodeSet::Netbios), among: ALL },
+    Field {
+        name: "dhcp.option.dhcp",
+        of: |signal| number(signal, CodeSet::Dhcp),
+        among: ("dhcp.type", &["2"]),
+    },
+    Field { name: "ntp.stratum", of: stratum, among: ("ntp.flags.mode", &["2", "4"]) },
+    Field { name: "tftp.opcode", of: tftp_request, among: ("tftp.opcode", &["1", "2"]) },
+    // SMB's status is in requests too, where it means nothing.
+    Field {
+        name: "smb2.nt_status",
+        of: |signal| number(signal, CodeSet::NtStatus),
+        among: ("smb2.flags.response", RESPONSE),
+    },
+    Field {
+        name: "http.response.code",
+        of: |signal| number(signal, CodeSet::HttpStatus),
+        among: ALL,
+    },
+    Field {
+        name: "tls.alert_message.desc",
+        of: |signal| number(signal, CodeSet::TlsAlert),
+        among: ALL,
+    },
+    Field { name: "tls.handshake.extensions_server_name", of: server_name, among: ALL },
+    Field { name: "tds.error.number", of: |signal| number(signal, CodeSet::SqlError), among: ALL },
+    Field {
+        name: "nbss.error_code",
+        of: |signal| number(signal, CodeSet::NetbiosSession),
+        among: ALL,
+    },
 ];
+
+/// A field of tshark's that counts as another one, which we give the same name: its own name, and
+/// where it counts.
+type Alias = (&'static str, &'static str, (&'static str, &'static [&'static str]));
+
+const ALIASES: &[Alias] = &[("smb2.nt_status", "smb.nt_status", ("smb.flags.response", RESPONSE))];
+
+/// How versions of tshark write that a message is a response.
+const RESPONSE: &[&str] = &["1", "True"];
 
 /// tshark's own list, and the ports of WSUS: it tells HTTP by the port.
 const HTTP_PORTS: &str =
     "http.tcp.port:80,3128,3132,5985,8080,8088,11371,1900,2869,2710,8530,8531,10123";
 
-/// Fields of tshark's that count as another one: what we give one name.
-const ALIASES: &[(&str, &str)] = &[("smb2.nt_status", "smb.nt_status")];
+/// Every field to ask tshark for, with the field that it counts as.
+fn sources() -> impl Iterator<Item = Alias> {
+    let aliases = ALIASES.iter().filter(|(name, ..)| wanted(name, "PORTMORTEM_PROBES")).copied();
+    fields().map(|field| (field.name, field.name, field.among)).chain(aliases)
+}
 
-/// Fields that count only in frames where another field begins with a value: SMB's status is in
-/// requests too, where it means nothing.
-const ONLY_WITH: &[(&str, &str, &str)] =
-    &[("smb.nt_status", "smb.flags.response", "1"), ("smb2.nt_status", "smb2.flags.response", "1")];
+/// The name that a hello of TLS asks for.
+fn server_name(signal: &Signal) -> Option<String> {
+    match &signal.meaning {
+        Meaning::Asked { subject } => subject.strip_prefix("TLS handshake ").map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// The kind of a TFTP request: RFC 1350 5.
+fn tftp_request(signal: &Signal) -> Option<String> {
+    match &signal.meaning {
+        Meaning::Asked { subject } if signal.protocol == "TFTP" => {
+            Some(if subject.starts_with("read") { "1" } else { "2" }.to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The type of a Kerberos message: RFC 4120 5.10.
+fn kerberos_type(signal: &Signal) -> Option<String> {
+    let of_as = |subject: &str| subject.starts_with("AS-REQ");
+    let number = match &signal.meaning {
+        _ if signal.protocol != "Kerberos" => return None,
+        Meaning::Asked { subject } => {
+            if of_as(subject) {
+                10
+            } else {
+                12
+            }
+        }
+        Meaning::Answered { code: Some(_), .. } => 30,
+        Meaning::Answered { subject, .. } => {
+            if of_as(subject) {
+                11
+            } else {
+                13
+            }
+        }
+        _ => return None,
+    };
+    Some(number.to_string())
+}
+
+/// The stratum of an NTP answer.
+fn stratum(signal: &Signal) -> Option<String> {
+    match &signal.meaning {
+        Meaning::Answered { detail: Some(detail), .. } if signal.protocol == "NTP" => {
+            let digits = detail.strip_prefix("stratum ")?;
+            digits.split(|letter: char| !letter.is_ascii_digit()).next().map(str::to_owned)
+        }
+        _ => None,
+    }
+}
+
+/// Why tshark shows nothing: which SASL mechanism signs is only told by a bind before the capture
+/// began, but the buffer begins with a token of RFC 4121, and plain messages follow it.
+const UNSEEN_BIND: &str = "the bind was not captured, so tshark does not open the SASL buffer";
+
+/// Why tshark shows nothing: it takes an IPv6 payload length of 0, as large sends leave it.
+const LARGE_SEND: &str = "tshark 4.0 calls an IPv6 packet of length 0 malformed";
+
+/// Why we show nothing: the same packet came twice.
+const COPY: &str = "the same packet captured twice counts once";
 
 const RMSOD_2: &str = "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap";
 const RMSOD_4: &str = "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap";
@@ -118,6 +225,190 @@ const EXPLAINED: &[(&str, &str, u64, &str)] = &[
         2536,
         "QUIC, which is not examined",
     ),
+    (
+        "msprotod__MS-ADOD_Example2_18_WS2019v2004_X64_Win10v2004_X64_Domain_ManageAccessControlOnDirectoryObjects.pcapng",
+        "ldap.resultCode",
+        5605,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_WS2019v2004_X64_Win10v2004_X64_Domain_ManageAccessControlOnDirectoryObjects.pcapng",
+        "ldap.resultCode",
+        5704,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_WS2019v2004_X64_Win10v2004_X64_Domain_ManageAccessControlOnDirectoryObjects.pcapng",
+        "ldap.resultCode",
+        5709,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_WS2019v2004_X64_Win10v2004_X64_Domain_ManageAccessControlOnDirectoryObjects.pcapng",
+        "ldap.resultCode",
+        5712,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_WS2019v2004_X64_Win10v2004_X64_Domain_ManageAccessControlOnDirectoryObjects.pcapng",
+        "ldap.resultCode",
+        5715,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_WS2019v2004_X64_Win10v2004_X64_Domain_ManageAccessControlOnDirectoryObjects.pcapng",
+        "ldap.resultCode",
+        5762,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_Win2016_X64_Win2016_X64_Domain_ManageAccessControlOnDirectoryObjects.cap",
+        "ldap.resultCode",
+        78,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_Win2016_X64_Win2016_X64_Domain_ManageAccessControlOnDirectoryObjects.cap",
+        "ldap.resultCode",
+        80,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_Win2016_X64_Win2016_X64_Domain_ManageAccessControlOnDirectoryObjects.cap",
+        "ldap.resultCode",
+        99,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_Win2016_X64_Win2016_X64_Domain_ManageAccessControlOnDirectoryObjects.cap",
+        "ldap.resultCode",
+        101,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_Win2016_X64_Win2016_X64_Domain_ManageAccessControlOnDirectoryObjects.cap",
+        "ldap.resultCode",
+        103,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-ADOD_Example2_18_Win2016_X64_Win2016_X64_Domain_ManageAccessControlOnDirectoryObjects.cap",
+        "ldap.resultCode",
+        108,
+        UNSEEN_BIND,
+    ),
+    ("msprotod__MS-GPOD_Example2_Win2016_X64_Win10_X64.cap", "ldap.resultCode", 140, LARGE_SEND),
+    ("msprotod__MS-GPOD_Example2_Win2016_X64_Win10_X64.cap", "ldap.resultCode", 191, LARGE_SEND),
+    (
+        "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "ldap.resultCode",
+        41,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "ldap.resultCode",
+        44,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "ldap.resultCode",
+        103,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "ldap.resultCode",
+        106,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "ldap.resultCode",
+        134,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "ldap.resultCode",
+        137,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "ldap.resultCode",
+        114,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "ldap.resultCode",
+        117,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "ldap.resultCode",
+        175,
+        UNSEEN_BIND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "ldap.resultCode",
+        178,
+        UNSEEN_BIND,
+    ),
+    ("petitpotam__UnPatchedDCOpenFileRaw.pcapng", "ldap.resultCode", 1058, UNSEEN_BIND),
+    ("msprotod__MS-GPOD_Example2_Win2016_X64_Win10_X64.cap", "kerberos.msg_type", 91, LARGE_SEND),
+    ("msprotod__MS-GPOD_Example2_Win2016_X64_Win10_X64.cap", "kerberos.msg_type", 102, LARGE_SEND),
+    ("msprotod__MS-GPOD_Example2_Win2016_X64_Win10_X64.cap", "kerberos.msg_type", 119, LARGE_SEND),
+    ("msprotod__MS-GPOD_Example2_Win2016_X64_Win10_X64.cap", "kerberos.msg_type", 408, LARGE_SEND),
+    ("msprotod__MS-GPOD_Example2_Win2016_X64_Win10_X64.cap", "kerberos.msg_type", 419, LARGE_SEND),
+    ("msprotod__MS-GPOD_Example2_Win2016_X64_Win10_X64.cap", "kerberos.msg_type", 487, LARGE_SEND),
+    ("msprotod__MS-GPOD_Example2_Win2016_X64_Win10_X64.cap", "kerberos.msg_type", 496, LARGE_SEND),
+    (
+        "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "kerberos.msg_type",
+        64,
+        LARGE_SEND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "kerberos.msg_type",
+        17,
+        LARGE_SEND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "kerberos.msg_type",
+        41,
+        LARGE_SEND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "kerberos.msg_type",
+        137,
+        LARGE_SEND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "dns.flags.rcode",
+        5,
+        COPY,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "dns.flags.rcode",
+        203,
+        COPY,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "dns.flags.rcode",
+        204,
+        COPY,
+    ),
 ];
 
 /// The number of a code of this set.
@@ -140,14 +431,6 @@ fn wanted(name: &str, variable: &str) -> bool {
 
 fn fields() -> impl Iterator<Item = &'static Field> {
     FIELDS.iter().filter(|field| wanted(field.name, "PORTMORTEM_PROBES"))
-}
-
-/// The fields to ask tshark for, and the name of the field that each counts as.
-fn columns() -> Vec<(&'static str, &'static str)> {
-    let aliases = |name| ALIASES.iter().filter(move |(of, _)| *of == name).copied();
-    fields()
-        .flat_map(|field| [(field.name, field.name)].into_iter().chain(aliases(field.name)))
-        .collect()
 }
 
 fn captures() -> Vec<PathBuf> {
@@ -182,11 +465,25 @@ fn made() -> PathBuf {
 fn theirs(path: &Path) -> Option<BTreeMap<&'static str, Values>> {
     let mut command = Command::new("tshark");
     command.args(["-n", "-o", "http.desegment_body:FALSE", "-o", HTTP_PORTS, "-r"]).arg(path);
-    command.args(["-T", "fields", "-E", "occurrence=a", "-E", "aggregator=|"]);
+    // What an ICMP error quotes, nobody said.
+    command.args([
+        "-Y",
+        "!icmp && !icmpv6",
+        "-T",
+        "fields",
+        "-E",
+        "occurrence=a",
+        "-E",
+        "aggregator=|",
+    ]);
     command.args(["-e", "frame.number"]);
-    let columns = columns();
-    let asked = columns.iter().map(|(_, column)| column);
-    for column in asked.chain(ONLY_WITH.iter().map(|(_, condition, _)| condition)) {
+    // A field that is named twice is printed once.
+    let mut columns: Vec<&str> =
+        sources().flat_map(|(_, column, (other, _))| [column, other]).collect();
+    columns.retain(|column| !column.is_empty());
+    columns.sort_unstable();
+    columns.dedup();
+    for column in &columns {
         command.args(["-e", column]);
     }
     let output = command.output().ok()?;
@@ -195,23 +492,24 @@ fn theirs(path: &Path) -> Option<BTreeMap<&'static str, Values>> {
     for line in text.lines() {
         let mut cells = line.split('\t');
         let frame = cells.next()?.parse().ok()?;
-        let values: Vec<&str> = cells.by_ref().take(columns.len()).collect();
-        let conditions: Vec<&str> = cells.collect();
-        for ((name, column), cell) in columns.iter().zip(values) {
-            let fits = ONLY_WITH
-                .iter()
-                .zip(&conditions)
-                .all(|((of, _, begins), condition)| of != column || condition.starts_with(begins));
-            if !fits {
-                continue;
-            }
-            for value in cell.split('|').filter(|value| !value.is_empty()) {
+        let cells: BTreeMap<&str, &str> = columns.iter().copied().zip(cells).collect();
+        for (name, column, (other, wanted)) in sources() {
+            let Some(cell) = cells.get(column) else { continue };
+            let is_wanted = |value: &str| wanted.iter().any(|wanted| plain(wanted) == plain(value));
+            let fits = |value: &str| match cells.get(other) {
+                None => true,
+                // Where the field itself is looked at, each of its values counts alone.
+                Some(_) if other == column => is_wanted(value),
+                Some(cell) => cell.split('|').any(is_wanted),
+            };
+            let values = cell.split('|').filter(|value| !value.is_empty());
+            for value in values.filter(|value| fits(value)) {
                 let values = found.entry(name).or_default();
                 *values.entry((frame, plain(value))).or_default() += 1;
             }
         }
     }
-    // A capture that ends within a frame is read up to there, and fails.
+    // A capture that is cut off is read up to there, and tshark says so by its exit status.
     (output.status.success() || !text.is_empty()).then_some(found)
 }
 
@@ -227,7 +525,7 @@ fn plain(value: &str) -> String {
 fn ours(path: &Path) -> BTreeMap<&'static str, Values> {
     let mut found: BTreeMap<&str, Values> = BTreeMap::new();
     let Ok(mut reader) = open(path, "capture", Reading::default()) else { return found };
-    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000).keeping_signals();
+    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000).hearing(Hearing::Signals);
     let mut spare = FrameBatch::default();
     while let Some(batch) = reader.next_batch(spare) {
         for packet in batch.frames().filter_map(|frame| decode(frame).ok()) {

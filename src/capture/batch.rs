@@ -9,7 +9,8 @@ use crate::net::{FrameNumber, Timestamp};
 ///
 /// Values up to 65535 are pcap's LINKTYPE numbers. What only Network Monitor has lies above
 /// them: [`LinkType::netmon`] of its media code. Above those lie the things that have a frame
-/// number in a pcapng file and are no packets: [`LinkType::JOURNAL`] and its neighbours.
+/// number in a pcapng file and are no packets: [`LinkType::JOURNAL`] and its neighbours. Last
+/// comes what only snoop has: [`LinkType::snoop`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkType(u32);
 
@@ -37,10 +38,14 @@ impl LinkType {
     pub const CUSTOM_BLOCK: LinkType = LinkType(0x2_0bad);
     /// A system call that Sysdig wrote to a pcapng file. No traffic.
     pub const SYSTEM_CALL: LinkType = LinkType(0x2_0204);
+    /// A row of a text that tells of a frame and does not hold its bytes:
+    /// [`Row`](crate::capture::Row).
+    pub const ROW: LinkType = LinkType(0x2_0001);
     /// A packet of an interface that its pcapng file never describes: it may be anything.
     pub const UNDECLARED: LinkType = LinkType(0x2_ffff);
 
     const NETMON: u32 = 0x1_0000;
+    const SNOOP: u32 = 0x3_0000;
 
     /// The link type of a pcap LINKTYPE number.
     pub const fn pcap(number: u16) -> LinkType {
@@ -50,6 +55,12 @@ impl LinkType {
     /// The link type of a Network Monitor media code that pcap has no number for.
     pub const fn netmon(media: u16) -> LinkType {
         LinkType(LinkType::NETMON | media as u32)
+    }
+
+    /// A data link type of snoop that nobody decodes. Of numbers with more than 16 bits (there
+    /// are a few, of Solaris' own) the lower ones are kept.
+    pub const fn snoop(data_link: u32) -> LinkType {
+        LinkType(LinkType::SNOOP | data_link & 0xffff)
     }
 
     /// The Network Monitor media code, where this is one.
@@ -96,24 +107,30 @@ impl LinkType {
             108 => "OpenBSD loopback".into(),
             113 => "Linux cooked v1".into(),
             119 => "802.11 with Prism header".into(),
+            122 => "IP over Fibre Channel".into(),
+            123 => "ATM (Sun)".into(),
             127 => "802.11 with radiotap header".into(),
             187 | 201 => "Bluetooth".into(),
             189 | 220 => "USB (Linux)".into(),
             192 => "Per-Packet Information".into(),
             195 | 230 => "802.15.4".into(),
+            226 => "Solaris ipnet".into(),
             227 => "SocketCAN".into(),
             228 => "raw IPv4".into(),
             229 => "raw IPv6".into(),
             239 => "NFLOG".into(),
+            242 => "IP over InfiniBand".into(),
             249 => "USBPcap".into(),
             253 => "netlink".into(),
             271 => "vsock".into(),
             276 => "Linux cooked v2".into(),
             288 => "USB 2.0".into(),
+            0x2_0001 => "row of text".into(),
             0x2_0009 => "systemd journal entry".into(),
             0x2_0204 => "Sysdig system call".into(),
             0x2_0bad => "custom pcapng block".into(),
             0x2_ffff => "undeclared interface".into(),
+            snoop @ LinkType::SNOOP.. => format!("snoop data link {}", snoop & 0xffff).into(),
             other => format!("link type {other}").into(),
         }
     }
@@ -149,6 +166,8 @@ pub struct FrameBatch {
     /// The bytes the entries point into.
     pub(super) bytes: Vec<u8>,
     first: FrameNumber,
+    /// Where the frames have numbers of their own: that of each.
+    numbers: Vec<FrameNumber>,
     entries: Vec<Entry>,
 }
 
@@ -172,6 +191,7 @@ impl FrameBatch {
     /// over them: clearing a buffer only to fill it again costs as much as a copy.
     pub(super) fn restart_in_place(&mut self, first: FrameNumber) {
         self.entries.clear();
+        self.numbers.clear();
         self.first = first;
     }
 
@@ -195,6 +215,21 @@ impl FrameBatch {
         self.entries.push(Entry { time, start, captured, original, link_type });
     }
 
+    /// As [`FrameBatch::mark`], for a frame with a number of its own. In one batch either all
+    /// frames have one or none.
+    pub(super) fn mark_numbered(
+        &mut self,
+        number: FrameNumber,
+        start: usize,
+        captured: u32,
+        original: u32,
+        time: Option<Timestamp>,
+        link_type: LinkType,
+    ) {
+        self.numbers.push(number);
+        self.mark(start, captured, original, time, link_type);
+    }
+
     /// Number of frames.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -209,8 +244,10 @@ impl FrameBatch {
     pub fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
         self.entries.iter().zip(self.first.0..).map(|(entry, number)| {
             let rest = self.bytes.get(entry.start..).unwrap_or_default();
+            let place = number.wrapping_sub(self.first.0);
+            let own = usize::try_from(place).ok().and_then(|place| self.numbers.get(place));
             Frame {
-                number: FrameNumber(number),
+                number: own.copied().unwrap_or(FrameNumber(number)),
                 time: entry.time,
                 link_type: entry.link_type,
                 bytes: rest.get(..entry.captured as usize).unwrap_or(rest),

@@ -14,7 +14,9 @@ pub enum Error {
     #[error("the file is empty: nothing was captured, or it was not copied")]
     Empty,
     /// Nothing that we know of begins like this.
-    #[error("not a capture that portmortem reads; it reads pcap, pcapng and Network Monitor .cap")]
+    #[error(
+        "not a capture that portmortem reads; it reads pcap, pcapng, Network Monitor .cap and snoop"
+    )]
     Unknown,
     /// We know what it is, and cannot read it.
     #[error("this is {what}, which portmortem does not read yet; {advice}")]

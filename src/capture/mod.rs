@@ -19,15 +19,21 @@ mod foreign;
 mod inflate;
 mod inputs;
 mod netmon;
+mod netmon_text;
 mod pcap;
 mod pcapng;
 mod pieces;
+mod row;
+mod snoop;
 mod summary;
+mod text;
+mod wireshark;
 
 pub use batch::{Frame, FrameBatch, LinkType};
 pub use error::Error;
 pub use inputs::{Input, expand};
-pub use summary::{CaptureSummary, Comment, Problem, Severity};
+pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
+pub use summary::{CaptureSummary, Comment, Problem, Severity, TextLine};
 
 /// Bytes of a frame that we believe a length field for. A longer frame is damage: the largest
 /// that a capture can hold in earnest (large segment offload) is far below a mebibyte.
@@ -61,11 +67,14 @@ struct Format {
 }
 
 /// Every format that we read. Their beginnings exclude each other.
-const FORMATS: [Format; 4] = [
+const FORMATS: &[Format] = &[
     Format { begins: pcap::begins, open: pcap::open },
     Format { begins: pcapng::begins, open: pcapng::open },
     Format { begins: netmon::begins, open: netmon::open },
+    Format { begins: snoop::begins, open: snoop::open },
     Format { begins: inflate::begins, open: inflate::open },
+    Format { begins: wireshark::begins, open: wireshark::open },
+    Format { begins: netmon_text::begins, open: netmon_text::open },
 ];
 
 /// A file whose first bytes were read.
@@ -125,7 +134,7 @@ pub fn open_source(
 
 /// Opens a capture that can be read only once, from front to back, such as standard input.
 ///
-/// pcap and pcapng are read as they come. Network Monitor's files need their end before their
+/// pcap, pcapng and snoop are read as they come. Network Monitor's files need their end before their
 /// beginning, and are held in memory.
 pub fn open_pipe(
     pipe: Box<dyn Read + Send>,
@@ -237,7 +246,11 @@ mod tests {
         }
         let summary = reader.finish();
         assert_eq!(summary.frames, frames.len() as u64);
-        assert!(frames.iter().map(|frame| frame.0).eq(1..=summary.frames));
+        if frames.iter().any(|frame| frame.2 == LinkType::ROW) {
+            assert!(frames.is_sorted_by(|a, b| a.0 < b.0), "rows may have numbers of their own");
+        } else {
+            assert!(frames.iter().map(|frame| frame.0).eq(1..=summary.frames));
+        }
         (frames, summary)
     }
 
@@ -262,8 +275,8 @@ mod tests {
         assert!(matches!(error(b""), Error::Empty));
         assert!(matches!(error(b"hello"), Error::Unknown));
         assert!(error(b"hello").is_no_capture());
-        assert!(matches!(error(b"snoop\0\0\0"), Error::NotReadYet { .. }));
-        assert!(!error(b"snoop\0\0\0").is_no_capture());
+        assert!(matches!(error(b"XCP\0"), Error::NotReadYet { .. }));
+        assert!(!error(b"XCP\0").is_no_capture());
         assert!(matches!(error(b"\x0a\x0d\x0d\x0a"), Error::CutOff { bytes: 4, .. }));
     }
 
@@ -357,6 +370,7 @@ mod tests {
                 b"RTSS\x01\x01\x01\0",
                 b"GMBU\x00\x02\x01\0",
                 b"GMBU\x03\x02\x01\0",
+                b"snoop\0\0\0\0\0\0\x02\0\0\0\x04",
             ]),
             words in words(),
             cut in 0..8_usize,

@@ -83,6 +83,12 @@ impl Pieces {
         end
     }
 
+    /// The next byte alone, for what may not be parted.
+    pub(super) fn read_byte(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        (self.read(&mut byte) == 1).then_some(byte).map(|[byte]| byte)
+    }
+
     /// Says that the buffer was used up to `rest`, which lies `used` bytes behind its beginning
     /// and has to be there again after the next [`Pieces::fill`].
     pub(super) fn carry(&mut self, used: usize, rest: &[u8]) {

@@ -41,6 +41,15 @@ pub struct Comment {
     pub text: String,
 }
 
+/// A line of a text that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextLine {
+    /// Its number, from 1.
+    pub line: u32,
+    /// What of it could not be read, cut where it is long: hostile, as everything from a capture.
+    pub text: String,
+}
+
 /// What is known of a capture besides its frames. Complete only when the reader has ended.
 #[derive(Clone, Debug)]
 pub struct CaptureSummary {
@@ -66,12 +75,20 @@ pub struct CaptureSummary {
     pub first_seen: Option<Timestamp>,
     /// Latest time of a frame.
     pub last_seen: Option<Timestamp>,
-    /// Names for addresses that the capture stores (pcapng name resolution blocks), in order.
+    /// Names for addresses, in order: those that the capture stores (pcapng name resolution
+    /// blocks), then those that its packets tell.
     pub names: Vec<(IpAddr, String)>,
+    /// Purposes and the names of the hosts that serve them, as its packets tell (DNS SRV records).
+    pub serves: Vec<(String, String)>,
     /// Comments in order, the first [`CaptureSummary::MOST_COMMENTS`] of them.
     pub comments: Vec<Comment>,
     /// Comments beyond those.
     pub comments_left_out: u64,
+    /// Texts that look as if they told of a frame and could not be read, the first
+    /// [`CaptureSummary::MOST_LINES`] of them.
+    pub not_understood: Vec<TextLine>,
+    /// How many there are.
+    pub lines_not_understood: u64,
     /// What went wrong, in order.
     pub problems: Vec<Problem>,
 }
@@ -95,9 +112,25 @@ impl CaptureSummary {
             first_seen: None,
             last_seen: None,
             names: Vec::new(),
+            serves: Vec::new(),
             comments: Vec::new(),
             comments_left_out: 0,
+            not_understood: Vec::new(),
+            lines_not_understood: 0,
             problems: Vec::new(),
+        }
+    }
+
+    /// Lines kept that could not be read.
+    pub const MOST_LINES: usize = 100;
+
+    /// Keeps a text that could not be read, or counts it where there are too many.
+    pub(super) fn not_understood(&mut self, line: u32, text: &str) {
+        const MOST_LETTERS: usize = 300;
+        self.lines_not_understood += 1;
+        if self.not_understood.len() < CaptureSummary::MOST_LINES {
+            let text = text.trim().chars().take(MOST_LETTERS).collect();
+            self.not_understood.push(TextLine { line, text });
         }
     }
 

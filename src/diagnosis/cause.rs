@@ -1,10 +1,12 @@
 //! What went wrong with one flow or cell, as far as it can be told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::diagnosis::{Evidence, FindingKind};
-use crate::matrix::{Cell, Need, Outcome, Requirement, in_order_of_time, is_weak, service_failed};
+use crate::matrix::{
+    Cell, Need, Outcome, Requirement, bounded, in_order_of_time, is_weak, service_failed,
+};
+use crate::net::Address;
 use crate::verdict::record::{
     Class, EvidenceKind, JudgedFlow, Origin, Sender, ServiceOutcome, Verdict,
 };
@@ -106,7 +108,7 @@ pub(super) enum Weight {
 pub(super) struct Weights<'a> {
     requirements: BTreeMap<&'a str, &'a Requirement>,
     /// Groups with an open member, by pair of hosts.
-    open: BTreeSet<(IpAddr, IpAddr, &'a str)>,
+    open: BTreeSet<(Address, Address, &'a str)>,
 }
 
 impl<'a> Weights<'a> {
@@ -151,6 +153,12 @@ pub(super) fn answer_of(flow: &JudgedFlow) -> String {
         ServiceOutcome::Failed
         | ServiceOutcome::Served
         | ServiceOutcome::Silent
-        | ServiceOutcome::NotExamined => code.chars().take(60).collect(),
+        | ServiceOutcome::NotExamined => {
+            let detail = flow.service.detail.as_deref();
+            let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+            let frame = flow.service.frame;
+            let frame = frame.map(|frame| format!(" in frame {frame}")).unwrap_or_default();
+            format!("{}{}{frame}", bounded(code, 60), bounded(&detail, 400))
+        }
     }
 }

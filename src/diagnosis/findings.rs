@@ -1,15 +1,14 @@
 //! Cells in, findings out: one for each pair of hosts and kind.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::capture::Severity;
 use crate::diagnosis::cause::{Weight, Weights, fails_at_last, failures};
 use crate::diagnosis::wording::{Words, explanation, next_step, title};
 use crate::diagnosis::{Evidence, Finding, FindingKind, FirewallRequest};
-use crate::matrix::{Cell, Outcome, Requirement, count_of, is_weak, list_of};
-use crate::net::Transport;
-use crate::verdict::record::{Class, JudgedFlow};
+use crate::matrix::{Cell, Outcome, Requirement, count_of, is_weak, list_of, service_failed};
+use crate::net::{Address, Transport};
+use crate::verdict::record::{Class, JudgedFlow, ServiceOutcome};
 
 /// Destinations that the finding about other failures names.
 const NAMED_DESTINATIONS: usize = 5;
@@ -27,7 +26,7 @@ pub(super) struct Share<'a> {
 }
 
 /// From, to, kind, and whether it is only good to know.
-type Key = (IpAddr, IpAddr, FindingKind, bool);
+type Key = (Address, Address, FindingKind, bool);
 
 pub(super) fn findings(
     evidence: &Evidence<'_>,
@@ -76,7 +75,17 @@ fn groups<'a>(evidence: &Evidence<'a>) -> BTreeMap<Key, Vec<Share<'a>>> {
         let failures = || failures(evidence, cell);
         let all = || failures().into_values().flatten().collect();
         match cell.outcome {
-            Outcome::Open => {}
+            Outcome::Open => {
+                let flows = evidence.flows_of(&cell.flows);
+                let with = |outcome| move |flow: &&JudgedFlow| flow.service.outcome == outcome;
+                if !flows.iter().any(with(ServiceOutcome::Served)) {
+                    let silent: Vec<_> =
+                        flows.into_iter().filter(with(ServiceOutcome::Silent)).collect();
+                    if !silent.is_empty() {
+                        add(FindingKind::ServiceSilent, silent);
+                    }
+                }
+            }
             Outcome::CannotTell => add(FindingKind::CannotTell, evidence.flows_of(&cell.flows)),
             Outcome::NotExercised => add(FindingKind::NotExercised, Vec::new()),
             Outcome::Mixed => add(FindingKind::Mixed, all()),
@@ -109,6 +118,12 @@ fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) ->
         | FindingKind::Unreachable
         | FindingKind::RefusedByHost
         | FindingKind::ServiceFailed => failed,
+        // The connection was accepted: more than this capture is needed to call it a fault.
+        FindingKind::ServiceSilent => failed.max(Severity::Warning),
+        // Where the path always worked, the service served some of what it was asked for.
+        FindingKind::Mixed if share.flows.iter().all(|flow| service_failed(flow)) => {
+            failed.max(Severity::Warning)
+        }
         // What works at last is no error any more.
         FindingKind::Mixed if fails_at_last(evidence, share.cell) => failed,
         FindingKind::Mixed => failed.max(Severity::Warning),
@@ -126,7 +141,7 @@ fn other_failures(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Option<Find
     let mut covered: Vec<u64> =
         evidence.sheet.cells.iter().flat_map(|cell| &cell.flows).copied().collect();
     covered.sort_unstable();
-    let mut destinations: BTreeMap<(IpAddr, Transport, u16), Vec<&JudgedFlow>> = BTreeMap::new();
+    let mut destinations: BTreeMap<(Address, Transport, u16), Vec<&JudgedFlow>> = BTreeMap::new();
     let (mut unanswered, mut rejected) = (0_usize, 0_usize);
     for flow in &evidence.flows {
         match flow.class {
@@ -147,7 +162,7 @@ fn other_failures(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Option<Find
     let mut most: Vec<_> = destinations.into_iter().collect();
     // Stable: destinations of one count stay in order.
     most.sort_by_key(|(_, flows)| std::cmp::Reverse(flows.len()));
-    let text = |(to, flows): &((IpAddr, Transport, u16), Vec<&JudgedFlow>)| {
+    let text = |(to, flows): &((Address, Transport, u16), Vec<&JudgedFlow>)| {
         let (address, transport, port) = to;
         format!("{} {transport}/{port} ({})", words.host(*address), flows.len())
     };

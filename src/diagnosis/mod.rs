@@ -10,13 +10,11 @@ mod requests;
 mod roles;
 mod wording;
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Severity;
 use crate::matrix::{HostRecord, Matrix, Sheet, UnmatchedHost, several_captures};
-use crate::net::Transport;
+use crate::net::{Address, Transport};
 use crate::verdict::record::JudgedFlow;
 use crate::words::words;
 
@@ -37,6 +35,8 @@ words! {
         RefusedByHost = "refused_by_host",
         /// The path works, the service does not.
         ServiceFailed = "service_failed",
+        /// The path works, and the service never sent a byte back.
+        ServiceSilent = "service_silent",
         /// Some attempts work, some fail.
         Mixed = "mixed",
         /// A name or block that was given a role and that no capture shows.
@@ -81,9 +81,9 @@ pub struct Finding {
 #[serde(deny_unknown_fields)]
 pub struct FirewallRequest {
     /// Who opens the connection.
-    pub source: IpAddr,
+    pub source: Address,
     /// Who is called.
-    pub destination: IpAddr,
+    pub destination: Address,
     /// Transport.
     pub transport: Transport,
     /// Destination ports, as "389" or "49152-65535".
@@ -147,7 +147,7 @@ pub fn diagnose(
 mod tests {
     use super::*;
     use crate::matrix::sample::{address, failing, flow, refused_by, weak};
-    use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, assess};
+    use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, Told, assess};
     use crate::verdict::record::{EvidenceKind, Origin, Sender, ServiceOutcome, Verdict};
 
     const CAS: &str = "10.0.0.5";
@@ -164,10 +164,11 @@ mod tests {
     fn diagnosed_by(
         matrix: &Matrix,
         given: &[GivenRole],
-        names: &[(IpAddr, String)],
+        names: &[(Address, String)],
         flows: &[JudgedFlow],
     ) -> (Vec<Finding>, Vec<FirewallRequest>) {
-        let Assessment { hosts, sheet, unmatched, .. } = assess(matrix, given, names, flows);
+        let Assessment { hosts, sheet, unmatched, .. } =
+            assess(matrix, given, Told { names, ..Told::default() }, flows);
         diagnose(matrix, &sheet, &hosts, flows, &unmatched)
     }
 
@@ -203,6 +204,8 @@ mod tests {
     fn each_failure_has_its_finding_and_only_a_rule_that_mends_is_asked_for() {
         use Verdict::{Established, HalfOpen, NoReply, Prohibited, Refused, Unconfirmed};
         let failed = |id| failing(call(id, 389, Established), ServiceOutcome::Failed);
+        let silent = |id| failing(call(id, 389, Established), ServiceOutcome::Silent);
+        let served = |id| failing(call(id, 389, Established), ServiceOutcome::Served);
         let refused = |id, origin| refused_by(call(id, 389, Refused), origin);
         for (what, flows, expected, asked) in [
             ("open", vec![call(1, 389, Established)], vec![], false),
@@ -248,6 +251,20 @@ mod tests {
             ),
             ("unconfirmed", vec![call(1, 389, Unconfirmed)], vec!["error unconfirmed"], false),
             ("a failing service", vec![failed(1)], vec!["error service_failed"], false),
+            ("a silent service", vec![silent(1)], vec!["warning service_silent"], false),
+            ("a service that speaks once", vec![served(1), silent(2)], vec![], false),
+            (
+                "a service that failed once and works",
+                vec![failed(1), served(2)],
+                vec!["warning mixed"],
+                false,
+            ),
+            (
+                "a service that worked once and fails",
+                vec![served(1), failed(2)],
+                vec!["warning mixed"],
+                false,
+            ),
             ("a lone SYN", vec![weak(call(1, 389, NoReply))], vec!["info cannot_tell"], false),
             ("half open", vec![call(1, 389, HalfOpen)], vec!["info cannot_tell"], false),
             (

@@ -9,7 +9,6 @@
 //! where an alternative is open, nothing is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::diagnosis::cause::{Weight, Weights, failures, is_mendable};
 use crate::diagnosis::{Evidence, FindingKind, FirewallRequest};
@@ -17,14 +16,14 @@ use crate::matrix::{
     Cell, Direction, Need, Outcome, PortRange, Requirement, count_of, in_order_of_time, list_of,
     seen,
 };
-use crate::net::Transport;
+use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// Services and reasons that one request names.
 const NAMED: usize = 4;
 
 /// Source, destination, transport, ports.
-type Key = (IpAddr, IpAddr, Transport, Vec<PortRange>);
+type Key = (Address, Address, Transport, Vec<PortRange>);
 
 /// A request that still grows.
 #[derive(Default)]

@@ -4,13 +4,12 @@
 //! never stands in a command line.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use crate::diagnosis::cause::{Weight, answer_of};
 use crate::diagnosis::findings::Share;
 use crate::diagnosis::{Evidence, FindingKind};
 use crate::matrix::{count_of, list_of, seen, then};
-use crate::net::Transport;
+use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// Services that a sentence names.
@@ -21,17 +20,17 @@ const TOLD: usize = 4;
 /// What sentences need beside their own cells.
 pub(super) struct Words<'e, 'a> {
     evidence: &'e Evidence<'a>,
-    names: BTreeMap<IpAddr, &'a str>,
+    names: BTreeMap<Address, &'a str>,
     /// The first success of each host that a finding is about, by host and caller.
-    answers: BTreeMap<IpAddr, BTreeMap<IpAddr, &'a JudgedFlow>>,
+    answers: BTreeMap<Address, BTreeMap<Address, &'a JudgedFlow>>,
 }
 
 impl<'e, 'a> Words<'e, 'a> {
     pub(super) fn new<K, V>(
         evidence: &'e Evidence<'a>,
-        groups: &BTreeMap<(IpAddr, IpAddr, K, V), Vec<Share<'a>>>,
+        groups: &BTreeMap<(Address, Address, K, V), Vec<Share<'a>>>,
     ) -> Words<'e, 'a> {
-        let mut answers: BTreeMap<IpAddr, BTreeMap<IpAddr, &JudgedFlow>> =
+        let mut answers: BTreeMap<Address, BTreeMap<Address, &JudgedFlow>> =
             groups.keys().map(|(_, to, _, _)| (*to, BTreeMap::new())).collect();
         for flow in &evidence.flows {
             if flow.class == Class::Success
@@ -48,7 +47,7 @@ impl<'e, 'a> Words<'e, 'a> {
     }
 
     /// "CAS01 (10.0.0.5)".
-    pub(super) fn host(&self, address: IpAddr) -> String {
+    pub(super) fn host(&self, address: Address) -> String {
         match self.names.get(&address) {
             Some(name) => format!("{name} ({address})"),
             None => address.to_string(),
@@ -56,7 +55,7 @@ impl<'e, 'a> Words<'e, 'a> {
     }
 
     /// What the called host answered otherwise, as that narrows down what silence means.
-    fn other_answers(&self, from: IpAddr, to: IpAddr) -> Option<String> {
+    fn other_answers(&self, from: Address, to: Address) -> Option<String> {
         let callers = self.answers.get(&to)?;
         let flow = callers.get(&from).or_else(|| callers.values().next())?;
         let host = self.host(to);
@@ -77,7 +76,7 @@ fn looks_like_a_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.chars().all(fits)
         && name.contains(|letter: char| letter.is_ascii_alphabetic())
-        && name.parse::<IpAddr>().is_err()
+        && name.parse::<std::net::IpAddr>().is_err()
 }
 
 /// "tcp/389", or "tcp dynamic" for the dynamic ranges.
@@ -121,6 +120,9 @@ pub(super) fn title(words: &Words<'_, '_>, kind: FindingKind, shares: &[Share<'_
         FindingKind::RefusedByHost => format!("{to} itself refuses {from} on {on}"),
         FindingKind::ServiceFailed => {
             format!("{from} reaches {to}, and the service fails, on {on}")
+        }
+        FindingKind::ServiceSilent => {
+            format!("{from} reaches {to}, and the service says nothing, on {on}")
         }
         FindingKind::Mixed => format!("{from} reaches {to} in some attempts only on {on}"),
         FindingKind::CannotTell => {
@@ -197,6 +199,9 @@ fn told(words: &Words<'_, '_>, kind: FindingKind, share: &Share<'_>) -> String {
     if kind == FindingKind::ServiceFailed {
         text = format!("{text}, the service answered: {}", answer_of(first));
     }
+    if let (FindingKind::ServiceSilent, Some(detail)) = (kind, &first.service.detail) {
+        text = format!("{text}, {detail}");
+    }
     text
 }
 
@@ -228,6 +233,11 @@ fn meaning(kind: FindingKind) -> &'static str {
         }
         FindingKind::ServiceFailed => {
             "The path is open, so this is no matter of ports: the answer of the service tells why"
+        }
+        FindingKind::ServiceSilent => {
+            "The connection is accepted, and no byte comes back: a service that hangs or is \
+             overloaded looks like this; so does a device that accepts calls for the host, and \
+             lets none through"
         }
         FindingKind::Mixed => {
             "A rule that was changed meanwhile looks like this; so do two paths of which one is \
@@ -290,6 +300,9 @@ pub(super) fn next_step(
         FindingKind::ServiceFailed => {
             format!("open the frames named here, and look at the service's own log on {to}")
         }
+        FindingKind::ServiceSilent => format!(
+            "look on {to} whether the request arrives and the service runs; capture there too"
+        ),
         FindingKind::Mixed => format!(
             "{ask}compare the attempts that worked with those that failed: time, capture, and what \
              was changed between them"
@@ -307,7 +320,7 @@ pub(super) fn next_step(
 }
 
 /// How to make the attempts that are missing.
-fn exercise(words: &Words<'_, '_>, shares: &[Share<'_>], from: IpAddr, to: IpAddr) -> String {
+fn exercise(words: &Words<'_, '_>, shares: &[Share<'_>], from: Address, to: Address) -> String {
     let mut ports: Vec<u16> = shares
         .iter()
         .filter(|share| share.cell.transport == Transport::Tcp && !share.requirement.rpc_dynamic)
@@ -317,6 +330,11 @@ fn exercise(words: &Words<'_, '_>, shares: &[Share<'_>], from: IpAddr, to: IpAdd
     ports.sort_unstable();
     ports.dedup();
     let listed: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let to = match to {
+        Address::Ip(_) | Address::Name(_) => to.to_string(),
+        // Whoever has the capture knows the name; we do not.
+        Address::Conversation(_) => "ADDRESS".to_owned(),
+    };
     let mut ways = Vec::new();
     match listed.as_slice() {
         [] => {}

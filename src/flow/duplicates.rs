@@ -1,21 +1,23 @@
 //! Tells a packet that was captured twice from one that was sent twice.
 //!
 //! Captures on several adapters, mirror ports and router interfaces hold copies of packets; so
-//! do teams and virtual switches. A copy has the same sequence numbers, flags, length and IP
-//! identification, comes within milliseconds, and may have another TTL, MAC or VLAN tag. A true
-//! retransmission has a new IP identification and comes hundreds of milliseconds later.
+//! do teams and virtual switches, and both sides of a host that wraps packets in packets. A copy has
+//! the same sequence numbers, flags, length and IP identification, comes within milliseconds, and
+//! may have another TTL, MAC, VLAN tag or tunnel. A true retransmission has a new IP identification
+//! and comes hundreds of milliseconds later.
 
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
 use crate::net::Timestamp;
-use crate::packet::{Body, Flags, Packet};
+use crate::packet::{Body, Encapsulation, Flags, Packet};
 
-/// Copies with the same IP identification come this close, in microseconds.
-const WITH_ID: u32 = 50_000;
-/// Where there is no identification (IPv6, or 0), in microseconds.
-const WITHOUT_ID: u32 = 1_000;
+/// Copies with the same IP identification come this close, in microseconds; and those that are
+/// wrapped in something else, because a host does not send one packet in two ways.
+const PROVEN: u32 = 50_000;
+/// Where there is neither (no identification in IPv6, or 0), in microseconds.
+const LIKELY: u32 = 1_000;
 
 /// Bytes of a datagram that are looked at.
 const MOST_HASHED: usize = 256;
@@ -32,46 +34,62 @@ struct Seen {
     signature: u32,
     /// Microseconds, wrapping after 71 minutes: only short differences are asked for.
     microseconds: u32,
+    /// What it was wrapped in.
+    wrapping: u32,
 }
 
 impl Recent {
     /// Whether the packet is a copy of one of the last; if not, remembers it.
     pub(super) fn is_copy(&mut self, packet: &Packet<'_>) -> bool {
-        let signature = signature(packet);
-        let has_id = packet.ip_id.is_some_and(|id| id != 0);
-        let Some(window) = window(packet, has_id) else {
+        if matches!(packet.body, Body::CutSegment | Body::IcmpError(_)) {
             return false;
-        };
+        }
+        let has_id = packet.ip_id.is_some_and(|id| id != 0);
+        if !has_id && packet.time.is_none() {
+            // There is nothing to go by.
+            return false;
+        }
+        let signature = signature(packet, has_id);
+        let wrapping = wrapping(&packet.encapsulation);
         let microseconds = packet.time.map_or(0, wrapping_microseconds);
+        let alike = if has_id { PROVEN } else { window_without_id(packet) };
         let copy = self.packets.iter().any(|seen| {
+            let window = if seen.wrapping == wrapping { alike } else { PROVEN };
             seen.signature == signature
                 && microseconds.wrapping_sub(seen.microseconds).cast_signed().unsigned_abs()
-                    <= window
+                    < window
         });
+        // Only what is no copy is remembered, so that a true repeat is not compared with the copy
+        // of what it repeats.
         if !copy && let Some(slot) = self.packets.get_mut(usize::from(self.next)) {
-            *slot = Seen { signature, microseconds };
+            *slot = Seen { signature, microseconds, wrapping };
             self.next = (self.next + 1) % 4;
         }
         copy
     }
 }
 
-/// How close a copy must come; `None` where copies cannot be told from repeats.
-fn window(packet: &Packet<'_>, has_id: bool) -> Option<u32> {
-    if has_id {
-        return Some(WITH_ID);
-    }
-    // Without a time or an identification there is nothing to go by.
-    packet.time?;
+/// How close a copy without an identification must come, where it is wrapped in the same.
+fn window_without_id(packet: &Packet<'_>) -> u32 {
     match packet.body {
         // A receiver that misses data sends the same ACK many times in a row.
         Body::Segment(segment)
             if segment.length == 0 && !segment.flags.has(Flags::SYN | Flags::FIN | Flags::RST) =>
         {
-            None
+            0
         }
-        Body::Segment(_) | Body::Datagram { .. } => Some(WITHOUT_ID),
-        Body::CutSegment | Body::IcmpError(_) => None,
+        Body::Segment(_) | Body::Datagram { .. } | Body::LaterFragment { .. } => LIKELY,
+        Body::CutSegment | Body::IcmpError(_) => 0,
+    }
+}
+
+/// A number for what a packet is wrapped in; most are in nothing.
+#[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
+fn wrapping(encapsulation: &Encapsulation) -> u32 {
+    if *encapsulation == Encapsulation::default() {
+        0
+    } else {
+        FixedState::default().hash_one(encapsulation) as u32 | 1
     }
 }
 
@@ -81,7 +99,7 @@ fn wrapping_microseconds(time: Timestamp) -> u32 {
 }
 
 /// A hash of what copies have in common, never 0 (which stands for an empty slot).
-fn signature(packet: &Packet<'_>) -> u32 {
+fn signature(packet: &Packet<'_>, has_id: bool) -> u32 {
     let id = u64::from(packet.ip_id.unwrap_or_default());
     let (first, second) = match packet.body {
         Body::Segment(segment) => (
@@ -90,9 +108,14 @@ fn signature(packet: &Packet<'_>) -> u32 {
         ),
         Body::Datagram { length } => {
             // Only the payload tells datagrams apart; protocols number them near its beginning.
-            let head = packet.payload.get(..MOST_HASHED).unwrap_or(packet.payload);
+            let whole = packet.of_row.map_or(packet.payload, |row| row.note().as_bytes());
+            let head = whole.get(..MOST_HASHED).unwrap_or(whole);
+            // The snap length leaves less of a copy that is wrapped in more.
+            let cut = head.len() < MOST_HASHED && head.len() < length as usize;
+            let head = if has_id && cut { &[] } else { head };
             (FixedState::default().hash_one(head), u64::from(length) << 24 | id)
         }
+        Body::LaterFragment { at, length } => (u64::from(at.0), u64::from(length) << 24 | id),
         Body::CutSegment | Body::IcmpError(_) => (0, id),
     };
     // Multiplicative mixing (Fibonacci hashing): any difference reaches the upper half.

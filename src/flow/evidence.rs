@@ -1,5 +1,8 @@
 //! The packets that decide what became of a flow.
 
+use std::num::NonZeroU32;
+
+use crate::capture::RowContent;
 use crate::net::{FrameNumber, SeqNumber, Timestamp};
 use crate::packet::{Body, Flags, IcmpError, Packet};
 use crate::words::words;
@@ -55,12 +58,14 @@ pub struct Evidence {
     pub ack: Option<SeqNumber>,
     /// TCP window, not scaled.
     pub window: Option<u16>,
-    /// Time to live or hop limit.
+    /// Time to live or hop limit; 0 where it is not told.
     pub ttl: u8,
     /// IPv4 identification.
     pub ip_id: Option<u16>,
     /// What an ICMP error says, and who says it.
     pub icmp: Option<IcmpError>,
+    /// Line of the text that tells of the packet, from 1, where it was read from one.
+    pub line: Option<NonZeroU32>,
 }
 
 impl Evidence {
@@ -78,6 +83,7 @@ impl Evidence {
             ttl: packet.ttl,
             ip_id: packet.ip_id,
             icmp: None,
+            line: None,
         };
         match packet.body {
             Body::Segment(segment) => {
@@ -99,7 +105,7 @@ impl Evidence {
                 evidence.ack = flags.has(Flags::ACK).then_some(segment.ack);
                 evidence.window = Some(segment.window);
             }
-            Body::CutSegment | Body::Datagram { .. } => {}
+            Body::CutSegment | Body::Datagram { .. } | Body::LaterFragment { .. } => {}
             Body::IcmpError(error) => {
                 let addresses = |end| packet.key.endpoint(end).address;
                 evidence.sender = match error.reporter {
@@ -111,6 +117,15 @@ impl Evidence {
                 evidence.kind = EvidenceKind::Icmp;
                 evidence.seq = error.quoted_seq;
                 evidence.icmp = Some(error);
+            }
+        }
+        if let Some(row) = packet.row() {
+            evidence.line = NonZeroU32::new(row.line);
+            // What was put in to follow the flow is not what was seen.
+            if let RowContent::Segment { segment, .. } = row.content {
+                evidence.seq = segment.seq.on_wire();
+                evidence.ack = evidence.ack.and(segment.ack.on_wire());
+                evidence.window = segment.window;
             }
         }
         evidence

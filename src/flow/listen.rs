@@ -1,6 +1,7 @@
 //! Lets the probes hear what a flow's payload says.
 
 use crate::flow::Flow;
+use crate::flow::table::Hearing;
 use crate::net::{End, Transport};
 use crate::packet::{Flags, Packet, Segment};
 use crate::probe::{Dialogue, Heard, Signal, Speaker};
@@ -18,14 +19,17 @@ pub(super) enum Listening {
 }
 
 impl Listening {
-    /// Takes a segment of the flow. `keep_signals` as in [`Heard::new`].
+    /// Takes a segment of the flow.
     pub(super) fn segment(
         &mut self,
         flow: &mut Flow,
         packet: &Packet<'_>,
         segment: Segment,
-        keep_signals: bool,
+        hearing: Hearing,
     ) {
+        if hearing == Hearing::Nothing {
+            return;
+        }
         // What a reset carries says why (RFC 9293 3.5.3), or is an echo of a device that forged
         // it: it is no part of the dialogue.
         if segment.length > 0
@@ -38,14 +42,14 @@ impl Listening {
             let Packet { sender, payload, frame, time, .. } = *packet;
             let heard = &mut flow.heard;
             dialogue.segment(sender, from, seq, payload, segment.length, frame, time, &mut |it| {
-                tell(heard, keep_signals, it);
+                tell(heard, hearing, it);
             });
             if dialogue.is_done() {
                 *self = Listening::Over;
             }
         }
         if segment.flags.has(Flags::RST) || segment.flags.has(Flags::FIN) && flow.is_finished() {
-            self.finish(flow, keep_signals);
+            self.finish(flow, hearing);
         }
     }
 
@@ -55,9 +59,9 @@ impl Listening {
         flow: &mut Flow,
         packet: &Packet<'_>,
         length: u32,
-        keep_signals: bool,
+        hearing: Hearing,
     ) {
-        if length == 0 {
+        if length == 0 || hearing == Hearing::Nothing {
             return;
         }
         if let Some(dialogue) = self.dialogue(flow) {
@@ -65,7 +69,7 @@ impl Listening {
             let Packet { payload, frame, time, .. } = *packet;
             let heard = &mut flow.heard;
             dialogue.datagram(from, payload, length, frame, time, &mut |it| {
-                tell(heard, keep_signals, it);
+                tell(heard, hearing, it);
             });
             if dialogue.is_done() {
                 *self = Listening::Over;
@@ -74,11 +78,11 @@ impl Listening {
     }
 
     /// The flow is over, or the capture is.
-    pub(super) fn finish(&mut self, flow: &mut Flow, keep_signals: bool) {
+    pub(super) fn finish(&mut self, flow: &mut Flow, hearing: Hearing) {
         if let Listening::Open(dialogue) = self {
             let speakers = [speaker(flow, End::Low), speaker(flow, End::High)];
             let heard = &mut flow.heard;
-            dialogue.finish(speakers, &mut |it| tell(heard, keep_signals, it));
+            dialogue.finish(speakers, &mut |it| tell(heard, hearing, it));
             *self = Listening::Over;
         }
     }
@@ -110,6 +114,6 @@ fn speaker(flow: &Flow, end: End) -> Speaker {
     if end == flow.initiator_end { Speaker::Initiator } else { Speaker::Responder }
 }
 
-fn tell(heard: &mut Option<Box<Heard>>, keep_signals: bool, signal: Signal) {
-    heard.get_or_insert_with(|| Box::new(Heard::new(keep_signals))).take(signal);
+fn tell(heard: &mut Option<Box<Heard>>, hearing: Hearing, signal: Signal) {
+    heard.get_or_insert_with(|| Box::new(Heard::new(hearing == Hearing::Signals))).take(signal);
 }

@@ -5,6 +5,12 @@
 //! with another number begins the next flow, and no timer splits an attempt. For UDP it is a pair
 //! of endpoints without a long silence.
 //!
+//! What packets are wrapped in is no part of a flow's key. Requests and answers often come in
+//! different VLANs or virtual networks (a router mirrored on both sides, networks that number each
+//! direction), and a packet captured inside and outside of a tunnel is one packet. The price is that
+//! two tenants with the same addresses *and* ports share flows: TCP attempts are still told apart by
+//! their initial sequence numbers, datagrams are not.
+//!
 //! This module records facts (which SYN, which answer, who reset); what they mean is the matter
 //! of [`crate::verdict`].
 
@@ -22,7 +28,7 @@ mod udp;
 pub use evidence::{Evidence, EvidenceKind, Sender};
 pub use history::History;
 pub use services::{KnownPorts, service_name};
-pub use table::FlowTable;
+pub use table::{FlowTable, Hearing};
 pub use tcp::{Handshake, TcpFacts};
 
 use crate::flow::duplicates::Recent;
@@ -105,8 +111,12 @@ pub struct Flow {
     pub evidence: Vec<Evidence>,
     /// What the first packet was wrapped in.
     pub encapsulation: Encapsulation,
+    /// Frame and time of the initiator's first payload.
+    pub asked: Option<(FrameNumber, Option<Timestamp>)>,
     /// What its payload said, as far as a probe knows its protocol.
     pub heard: Option<Box<Heard>>,
+    /// What the first copy was wrapped in that was wrapped in something else.
+    pub also_in: Option<Encapsulation>,
 }
 
 impl Flow {
@@ -131,7 +141,9 @@ impl Flow {
             history: History::default(),
             evidence: Vec::new(),
             encapsulation: packet.encapsulation,
+            asked: None,
             heard: None,
+            also_in: None,
         }
     }
 
@@ -171,11 +183,28 @@ impl Flow {
         let (sender, _) = self.sides(from_initiator);
         if sender.recent.is_copy(packet) {
             self.duplicates += 1;
+            if self.also_in.is_none() && packet.encapsulation != self.encapsulation {
+                self.also_in = Some(packet.encapsulation);
+            }
             return false;
         }
         sender.packets += 1;
         sender.bytes += u64::from(length);
+        if from_initiator && length > 0 && self.asked.is_none() {
+            self.asked = Some((packet.frame, packet.time));
+        }
         true
+    }
+
+    /// Counts a fragment of a packet whose first fragment belongs to this flow.
+    fn observe_later_fragment(&mut self, packet: &Packet<'_>, at: SeqNumber, length: u32) {
+        if !self.count(packet, length) {
+            return;
+        }
+        let (sender, _) = self.sides(self.is_from_initiator(packet));
+        // Only TCP has these numbers, and only after a segment.
+        let end = at.plus(length);
+        sender.next_seq = sender.next_seq.map(|next| if end.is_after(next) { end } else { next });
     }
 
     fn keep_evidence(&mut self, packet: &Packet<'_>) {
@@ -192,6 +221,7 @@ impl Flow {
         self.tcp.reset_by = self.tcp.reset_by.map(evidence::opposite);
         // These were said of the packets of what is the responder now.
         self.tcp.reset_before_answer = false;
+        self.asked = None;
         self.prohibited = false;
         self.unreachable = false;
         for evidence in &mut self.evidence {

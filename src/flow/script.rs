@@ -101,6 +101,7 @@ pub(crate) fn packet(place: usize, key: FlowKey, sender: End, body: Body) -> Pac
         payload: &[],
         to_group: false,
         encapsulation: Encapsulation::default(),
+        of_row: None,
     }
 }
 

@@ -27,8 +27,18 @@ pub struct FlowTable {
     skipped: SkippedTally,
     /// What listens to each flow.
     listening: Vec<Listening>,
-    /// Whether flows keep every signal of their probes.
-    keep_signals: bool,
+    hearing: Hearing,
+}
+
+/// How well a table hears what the payload says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// Payload is left alone: to measure what the probes cost.
+    Nothing,
+    /// Flows keep what their probes heard, in sum.
+    Sums,
+    /// Flows keep every signal too, without bound: to compare them with what others read.
+    Signals,
 }
 
 impl FlowTable {
@@ -42,15 +52,14 @@ impl FlowTable {
             attempts: HashMap::default(),
             skipped: SkippedTally::default(),
             listening: Vec::new(),
-            keep_signals: false,
+            hearing: Hearing::Sums,
         }
     }
 
-    /// The same table, whose flows keep every signal of their probes, without bound: to compare
-    /// them with what other programs read.
+    /// The same table, hearing more or less.
     #[must_use]
-    pub fn keeping_signals(self) -> FlowTable {
-        FlowTable { keep_signals: true, ..self }
+    pub fn hearing(self, hearing: Hearing) -> FlowTable {
+        FlowTable { hearing, ..self }
     }
 
     /// Takes a packet into account.
@@ -79,7 +88,22 @@ impl FlowTable {
                 if let (Some(flow), Some(listening)) = both
                     && flow.observe_datagram(packet, length)
                 {
-                    listening.datagram(flow, packet, length, self.keep_signals);
+                    listening.datagram(flow, packet, length, self.hearing);
+                }
+            }
+            Body::LaterFragment { at, length } => {
+                let index = self.newest.get(&packet.key).copied();
+                let Some(index) = index else {
+                    return self.skipped.count(Skipped::HeadlessFragment, packet.frame);
+                };
+                if let Some(flow) = self.flows.get_mut(index) {
+                    flow.observe_later_fragment(packet, at, length);
+                }
+                // A datagram's payload is heard as far as its first fragment holds it.
+                if packet.key.transport() == Transport::Tcp {
+                    let (flags, ack) = (Flags(0), SeqNumber(0));
+                    let segment = Segment { seq: at, ack, flags, window: 0, length };
+                    self.listen(index, packet, segment);
                 }
             }
             Body::IcmpError(error) => self.observe_icmp_error(packet, error),
@@ -89,7 +113,7 @@ impl FlowTable {
     /// The flows in the order in which they began, and the packets that belong to none.
     pub fn into_flows(mut self) -> (Vec<Flow>, SkippedTally) {
         for (flow, listening) in self.flows.iter_mut().zip(&mut self.listening) {
-            listening.finish(flow, self.keep_signals);
+            listening.finish(flow, self.hearing);
         }
         (self.flows, self.skipped)
     }
@@ -132,7 +156,7 @@ impl FlowTable {
     fn listen(&mut self, index: usize, packet: &Packet<'_>, segment: Segment) {
         let both = (self.flows.get_mut(index), self.listening.get_mut(index));
         if let (Some(flow), Some(listening)) = both {
-            listening.segment(flow, packet, segment, self.keep_signals);
+            listening.segment(flow, packet, segment, self.hearing);
         }
     }
 
@@ -288,7 +312,7 @@ enum IcmpMeaning {
 
 /// What an ICMP error says of the quoted packet (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
 fn meaning(error: IcmpError) -> IcmpMeaning {
-    match (error.reporter.is_ipv4(), error.icmp_type, error.code) {
+    match (!error.reporter.is_ipv6(), error.icmp_type, error.code) {
         (true, 3, 9 | 10 | 13) | (false, 1, 1 | 5 | 6) => IcmpMeaning::Prohibited,
         // 3/4 asks for smaller packets: path MTU discovery at work.
         (true, 3, 4) => IcmpMeaning::Other,
@@ -302,6 +326,7 @@ mod tests {
     use super::*;
     use crate::flow::script::{flows, packets, play};
     use crate::net::Endpoint;
+    use crate::packet::{Encapsulation, LayerKind};
 
     /// A script with another initial sequence number, some seconds later.
     fn attempt(script: &str, isn: u32, later: usize) -> Vec<Packet<'static>> {
@@ -400,6 +425,64 @@ mod tests {
         assert_eq!(flows[0].history.to_string(), "SSS");
     }
 
+    /// The same packets once more, a little later and inside a tunnel.
+    fn inside_a_tunnel(packets: &[Packet<'static>], microseconds: i128) -> Vec<Packet<'static>> {
+        let mut vxlan = Encapsulation::default();
+        vxlan.push_numbered(LayerKind::Vxlan, 5_001);
+        let later = |time: Timestamp| {
+            let nanoseconds = i128::from(time.as_nanoseconds()) + microseconds * 1_000;
+            Timestamp::from_nanoseconds(nanoseconds)
+        };
+        let copy = |packet: &Packet<'static>| Packet {
+            ttl: packet.ttl - 1,
+            time: packet.time.and_then(later),
+            encapsulation: vxlan,
+            ..*packet
+        };
+        packets.iter().map(copy).collect()
+    }
+
+    #[test]
+    fn a_packet_inside_and_outside_of_a_tunnel_counts_once() {
+        // Also without an identification, as in IPv6, and also a mere ACK.
+        for with_id in [true, false] {
+            let mut outside = packets("SShA");
+            for packet in &mut outside {
+                packet.ip_id = packet.ip_id.filter(|_| with_id);
+            }
+            let inside = inside_a_tunnel(&outside, 20_000);
+            let both: Vec<_> = outside.iter().zip(&inside).flat_map(|(a, b)| [*a, *b]).collect();
+            let flows = flows(&both);
+            assert_eq!(flows.len(), 1);
+            assert_eq!((flows[0].history.to_string(), flows[0].duplicates), ("SShA".into(), 4));
+            assert_eq!(flows[0].encapsulation, Encapsulation::default());
+            assert_eq!(flows[0].also_in, Some(inside[0].encapsulation));
+            // The other way round the tunnel is where it was seen first.
+            let both: Vec<_> = inside.iter().zip(&outside).flat_map(|(a, b)| [*a, *b]).collect();
+            let flows = crate::flow::script::flows(&both);
+            assert_eq!(flows[0].encapsulation, inside[0].encapsulation);
+            assert_eq!(flows[0].also_in, Some(Encapsulation::default()));
+        }
+    }
+
+    #[test]
+    fn a_repeat_in_another_tunnel_is_a_repeat() {
+        let syns = packets("S");
+        let mut again = inside_a_tunnel(&syns, 1_000_000);
+        again[0].ip_id = Some(99);
+        let flows = flows(&[syns[0], again[0]]);
+        assert_eq!((flows[0].tcp.syns, flows[0].duplicates), (2, 0));
+    }
+
+    #[test]
+    fn requests_and_answers_may_be_wrapped_in_different_things() {
+        let mut all = packets("ShA");
+        all[1] = inside_a_tunnel(&all[1..2], 0)[0];
+        let flows = flows(&all);
+        assert_eq!((flows.len(), flows[0].history.to_string()), (1, "ShA".into()));
+        assert_eq!((flows[0].duplicates, flows[0].also_in), (0, None));
+    }
+
     #[test]
     fn many_attempts_on_one_pair_of_ports_are_found_by_their_numbers() {
         let mut all = Vec::new();
@@ -428,6 +511,36 @@ mod tests {
         };
         let (key, sender) = FlowKey::of(Transport::Udp, endpoint(from), endpoint(to));
         crate::flow::script::packet(place, key, sender, Body::Datagram { length: 40 })
+    }
+
+    #[test]
+    fn later_fragments_count_in_the_flow_of_their_first() {
+        let piece = |at, ip_id| Packet {
+            ip_id: Some(ip_id),
+            body: Body::LaterFragment { at: SeqNumber(at), length: 10 },
+            ..datagram(1, 50_000, 53)
+        };
+        // One of them was captured twice.
+        let found = flows(&[datagram(0, 50_000, 53), piece(40, 7), piece(40, 7), piece(50, 7)]);
+        let [flow] = &found[..] else { panic!("{} flows", found.len()) };
+        assert_eq!((flow.initiator.packets, flow.initiator.bytes, flow.duplicates), (3, 60, 1));
+        assert_eq!(flow.history.to_string(), "D");
+        // Without its flow it is none.
+        assert!(flows(&[piece(40, 7)]).is_empty());
+    }
+
+    #[test]
+    fn what_is_acknowledged_may_have_come_in_fragments() {
+        let mut all = attempt("Dd", 1_000, 0);
+        let Body::Segment(data) = all[0].body else { panic!("a segment") };
+        let at = data.seq.plus(data.length);
+        all.truncate(1);
+        all.push(Packet { body: Body::LaterFragment { at, length: 500 }, ..all[0] });
+        let mut answer = attempt("a", 1_000, 2).remove(0);
+        let Body::Segment(segment) = &mut answer.body else { panic!("a segment") };
+        segment.ack = at.plus(500);
+        all.push(answer);
+        assert_eq!(flows(&all)[0].tcp.handshake, Handshake::Confirmed);
     }
 
     #[test]

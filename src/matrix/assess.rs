@@ -5,13 +5,13 @@
 //! from which frames. The result does not depend on the order of the flows, only on their ids.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use crate::matrix::explain::{also, explain, is_weak, service_failed, several_captures};
-use crate::matrix::roles::{Cast, GivenRole, HostRecord, Part, UnmatchedHost};
+use crate::matrix::roles::{Cast, GivenRole, HostRecord, Part, Told, UnmatchedHost};
 use crate::matrix::rows::{Parts, Row, Rows};
 use crate::matrix::sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 use crate::matrix::{Direction, Matrix};
+use crate::net::Address;
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// What the flows prove of a matrix.
@@ -34,16 +34,16 @@ const LISTED_NOT_EXERCISED: u64 = 20_000;
 
 /// Lays flows over a matrix.
 ///
-/// `names` are the names that the captures store for addresses. Fields that are filled from the
+/// `told` is what the captures tell of hosts. Fields that are filled from the
 /// result (`requirement` and the service's name) are not read, so that it can be found again
 /// from the flows of a report.
 pub fn assess(
     matrix: &Matrix,
     given: &[GivenRole],
-    names: &[(IpAddr, String)],
+    told: Told<'_>,
     flows: &[JudgedFlow],
 ) -> Assessment {
-    let cast = Cast::new(matrix, given, names, flows);
+    let cast = Cast::new(matrix, given, told, flows);
     let rows = Rows::new(matrix);
     let mut requirement_of = vec![None; flows.len()];
     let mut exercised: BTreeMap<CellKey, Vec<&JudgedFlow>> = BTreeMap::new();
@@ -79,7 +79,7 @@ pub fn assess(
 }
 
 /// From, to, and place of the row. Their order is that of the sheet.
-type CellKey = (IpAddr, IpAddr, usize);
+type CellKey = (Address, Address, usize);
 
 /// A cell; `None` only for a key that belongs to no row.
 fn cell(
@@ -226,7 +226,7 @@ fn listed(
             }
         }
     } else {
-        let mut talking: Vec<(IpAddr, IpAddr)> =
+        let mut talking: Vec<(Address, Address)> =
             exercised.keys().flat_map(|(from, to, _)| [(*from, *to), (*to, *from)]).collect();
         talking.sort_unstable();
         talking.dedup();
@@ -300,7 +300,7 @@ mod tests {
     }
 
     fn judged(flows: &[JudgedFlow]) -> Assessment {
-        assess(&matrix(), &both(), &[], flows)
+        assess(&matrix(), &both(), Told::default(), flows)
     }
 
     /// The cell of a row from the site server to the domain controller.
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn inferred_pairs_list_what_was_exercised_and_count_the_rest() {
         let flows = [ldap(1, Verdict::Established), flow(2, CAS, DC, "tcp", 88, Verdict::NoReply)];
-        let assessment = assess(&matrix(), &[], &[], &flows);
+        let assessment = assess(&matrix(), &[], Told::default(), &flows);
         let rows: Vec<&str> =
             assessment.sheet.cells.iter().map(|cell| cell.requirement.as_str()).collect();
         assert_eq!(rows, ["kerberos-tcp", "ldap-tcp"]);
@@ -413,7 +413,7 @@ mod tests {
             flow(2, CAS, DC, "tcp", 88, Verdict::NoReply),
             flow(3, "10.0.0.77", DC, "tcp", 88, Verdict::NoReply),
         ];
-        let assessment = assess(&matrix(), &[role("primary", CAS)], &[], &flows);
+        let assessment = assess(&matrix(), &[role("primary", CAS)], Told::default(), &flows);
         assert_eq!(assessment.requirement_of, [Some(5), Some(1), None]);
         let roles: Vec<&str> =
             assessment.hosts.iter().map(|host| host.roles[0].role.as_str()).collect();
@@ -430,7 +430,7 @@ mod tests {
             .map(|((from, to, port), id)| flow(id, from, to, "tcp", port, Verdict::NoReply))
             .collect();
         let given = [role("root-dc", DC), role("child-dc", other)];
-        let assessment = assess(&matrix(), &given, &[], &flows);
+        let assessment = assess(&matrix(), &given, Told::default(), &flows);
         assert_eq!(assessment.sheet.cells, []);
         assert_eq!(assessment.requirement_of, [None; 3]);
     }
@@ -439,7 +439,7 @@ mod tests {
     fn a_host_is_never_judged_against_itself() {
         let given = [role("cas", CAS), role("root-dc", CAS)];
         let flows = [flow(1, CAS, CAS, "tcp", 389, Verdict::Established)];
-        let assessment = assess(&matrix(), &given, &[], &flows);
+        let assessment = assess(&matrix(), &given, Told::default(), &flows);
         assert_eq!(assessment.sheet.cells, []);
         assert_eq!(assessment.sheet.not_exercised_unlisted, 0);
     }
@@ -484,8 +484,10 @@ mod tests {
             (address(CAS), "CAS01.corp.example".to_owned()),
             (address(DC), "rootdc1".to_owned()),
             (address("10.2.0.1"), "cas011".to_owned()),
+            (address("10.2.0.2"), "www.example".to_owned()),
         ];
         let flows = [
+            flow(4, CAS, "10.2.0.1", "tcp", 80, Verdict::Established),
             ldap(1, Verdict::Established),
             flow(2, "10.3.0.7", DC, "tcp", 389, Verdict::Established),
             flow(3, "10.3.0.255", DC, "tcp", 389, Verdict::Established),
@@ -497,13 +499,36 @@ mod tests {
             role("secondary", "10.4.0.0/24"),
             role("secondary", "cas02"),
         ];
-        let assessment = assess(&matrix(), &given, &names, &flows);
-        assert_eq!(assessment.requirement_of, [Some(5), Some(5), None]);
+        let assessment =
+            assess(&matrix(), &given, Told { names: &names, ..Told::default() }, &flows);
+        assert_eq!(assessment.requirement_of, [None, Some(5), Some(5), None]);
         let lost: Vec<&str> = assessment.unmatched.iter().map(|lost| lost.host.as_str()).collect();
         assert_eq!(lost, ["10.4.0.0/24", "cas02"]);
-        let host =
-            assessment.hosts.iter().find(|host| host.address == address("10.2.0.1")).unwrap();
+        let found = |at| assessment.hosts.iter().find(|host| host.address == address(at));
+        let host = found("10.2.0.1").unwrap();
         assert_eq!((host.names.len(), host.roles.len()), (1, 0), "a host with a name only");
+        assert_eq!(found("10.2.0.2"), None, "a name that nobody talks to");
+    }
+
+    #[test]
+    fn a_host_that_dns_names_for_finding_controllers_is_one() {
+        let names = [(address(DC), "DC1.corp.example".to_owned())];
+        let serves = |purpose: &str| [(purpose.to_owned(), "dc1.corp.example".to_owned())];
+        let flows = [flow(1, CAS, DC, "tcp", 135, Verdict::NoReply)];
+        for (purpose, expected) in [
+            ("_ldap._tcp.dc._msdcs.corp.example", "kind of controller"),
+            ("_ldap._tcp.Site._sites.dc._msdcs.corp.example", "kind of controller"),
+            ("_sip._tls.corp.example", "nobody"),
+        ] {
+            let told = Told { names: &names, serves: &serves(purpose) };
+            let assessment = assess(&matrix(), &[], told, &flows);
+            let roles = assessment.hosts.iter().find(|host| host.address == address(DC));
+            let evidence = roles.and_then(|host| host.roles.first()?.evidence.clone());
+            let sentence = format!("DNS names DC1.corp.example for {purpose}; ");
+            let told = evidence.is_some_and(|evidence| evidence.starts_with(&sentence));
+            assert_eq!(told, expected != "nobody", "{purpose}");
+            assert_eq!(assessment.sheet.cells.len(), usize::from(told), "the dropped tcp/135");
+        }
     }
 
     #[test]
@@ -517,8 +542,10 @@ mod tests {
             .collect();
         let mut backwards = flows.clone();
         backwards.reverse();
-        let (there, back) =
-            (assess(&matrix(), &[], &[], &flows), assess(&matrix(), &[], &[], &backwards));
+        let (there, back) = (
+            assess(&matrix(), &[], Told::default(), &flows),
+            assess(&matrix(), &[], Told::default(), &backwards),
+        );
         assert_eq!(there.sheet, back.sheet);
         assert_eq!(there.hosts, back.hosts);
         assert!(!there.sheet.cells.is_empty());
@@ -549,11 +576,11 @@ mod tests {
             })
             .collect();
         let given = [role("site-server", "10.0.0.0/16"), role("domain-controller", DC)];
-        let assessment = assess(&matrix(), &given, &[], &flows);
+        let assessment = assess(&matrix(), &given, Told::default(), &flows);
         // All pairs talked, so all are listed: 2000 pairs of 14 cells.
         assert_eq!(assessment.sheet.cells.len(), 28_000);
         let given = [role("site-server", "10.0.0.0/16"), role("domain-controller", "10.0.0.0/16")];
-        let assessment = assess(&matrix(), &given, &[], &flows);
+        let assessment = assess(&matrix(), &given, Told::default(), &flows);
         assert_eq!(assessment.sheet.cells.len(), 0);
         // 2000 hosts with both roles: every row, for every ordered pair of two.
         assert_eq!(assessment.sheet.not_exercised_unlisted, 12 * 2000 * 1999);

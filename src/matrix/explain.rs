@@ -32,7 +32,7 @@ pub(crate) fn count_of(count: usize, thing: &str) -> String {
 }
 
 /// A text of at most `most` characters.
-fn bounded(text: &str, most: usize) -> String {
+pub(crate) fn bounded(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
@@ -235,7 +235,7 @@ fn answer_of(flow: &JudgedFlow) -> String {
     }
     let code = flow.service.code.as_deref().unwrap_or("an error");
     let detail = match flow.service.detail.as_deref() {
-        Some(detail) if !detail.is_empty() => format!(" ({})", bounded(detail, 120)),
+        Some(detail) if !detail.is_empty() => format!(" ({})", bounded(detail, 400)),
         Some(_) | None => String::new(),
     };
     format!("the service answered {}{detail}{frame}", bounded(code, 60))

@@ -12,12 +12,13 @@ use toml::de::DeValue;
 use crate::matrix::fault::{Error, Fault, quoted, suggestion};
 use crate::matrix::reader::{Reader, get};
 use crate::matrix::{GivenRole, Matrix};
+use crate::net::Address;
 
 /// A host as the user gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum GivenHost {
-    /// One address.
-    Address(IpAddr),
+    /// One address, or a host of a conversation as reports name it.
+    Address(Address),
     /// All addresses of a block.
     Block(IpNet),
     /// A name, short or fully qualified.
@@ -32,13 +33,16 @@ impl GivenHost {
             return Err("a host is missing: give an address, a block or a name".to_owned());
         }
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(GivenHost::Address(address));
+            return Ok(GivenHost::Address(address.into()));
+        }
+        if let Ok(host @ Address::Conversation(_)) = text.parse() {
+            return Ok(GivenHost::Address(host));
         }
         if text.contains('/') {
             let block = text.parse::<IpNet>();
             return match block {
                 Ok(block) if block.prefix_len() == block.max_prefix_len() => {
-                    Ok(GivenHost::Address(block.addr()))
+                    Ok(GivenHost::Address(block.addr().into()))
                 }
                 Ok(block) => Ok(GivenHost::Block(block.trunc())),
                 Err(_) => Err(format!("{shown} is no block of addresses like \"10.2.0.0/24\"")),
@@ -174,6 +178,7 @@ mod tests {
             ("cas01.corp.example.", GivenHost::Name("cas01.corp.example".to_owned())),
             ("bücher_1", GivenHost::Name("bücher_1".to_owned())),
             ("3com", GivenHost::Name("3com".to_owned())),
+            ("IPv4:13 initiator", address("IPv4:13 initiator")),
         ] {
             assert_eq!(GivenHost::parse(text), Ok(host));
         }

@@ -9,6 +9,8 @@
 //! - A controller behind a firewall answers nothing. So it is one, too, if **one caller addressed
 //!   it** on two of the services, at least one a directory service. What the host answered to
 //!   others counts as addressed.
+//! - A host that a name server names for finding domain controllers is one
+//!   (`_ldap._tcp.dc._msdcs.example.com`, [MS-ADTS] 6.3.2.3).
 //! - Attempts of a scanner prove nothing. A caller's attempts do not count towards a host on which
 //!   it tried more than [`SCANNED_PORTS`] other ports, nor if they alone would make more than
 //!   [`SWEPT_HOSTS`] hosts controllers.
@@ -17,11 +19,10 @@
 //! So a file server, called on 445 and 135, is none; neither is a lone LDAP service.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::matrix::explain::list_of;
 use crate::matrix::roles::is_host;
-use crate::net::Transport;
+use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// Other ports that a member may try on its controller. Time, names, remote management, the web
@@ -98,14 +99,16 @@ struct Calls {
     answered: PortSet,
 }
 
-/// The roles of hosts that have none given. `given` tells of a host that has one whether it is a
-/// domain controller.
+/// The roles of hosts that have none given. `named` are hosts that a name server names as domain
+/// controllers, with the sentence that says so; `given` tells of a host that has a role whether it
+/// is a domain controller.
 pub(super) fn infer(
     flows: &[JudgedFlow],
-    given: impl Fn(IpAddr) -> Option<bool>,
-) -> BTreeMap<IpAddr, Inferred> {
+    named: &BTreeMap<Address, String>,
+    given: impl Fn(Address) -> Option<bool>,
+) -> BTreeMap<Address, Inferred> {
     // By host, then by caller.
-    let mut contacts: BTreeMap<IpAddr, BTreeMap<IpAddr, Calls>> = BTreeMap::new();
+    let mut contacts: BTreeMap<Address, BTreeMap<Address, Calls>> = BTreeMap::new();
     for flow in flows {
         let (caller, host) = (flow.initiator.address, flow.responder.address);
         let port = PORTS.iter().position(|(port, _)| *port == flow.responder.port);
@@ -121,14 +124,27 @@ pub(super) fn infer(
             }
         }
     }
-    let controllers = controllers(&contacts, flows, &given);
-    let mut roles: BTreeMap<IpAddr, Inferred> = BTreeMap::new();
+    let mut controllers = controllers(&contacts, flows, &given);
+    for host in named.keys().filter(|host| given(**host).is_none()) {
+        controllers.entry(*host).or_default();
+    }
+    let mut roles: BTreeMap<Address, Inferred> = BTreeMap::new();
     for (host, callers) in &controllers {
-        let Some(calls) = contacts.get(host) else { continue };
+        let named = named.get(host);
+        let Some(calls) = contacts.get(host) else {
+            roles.extend(named.map(|named| (*host, Inferred::Controller(named.clone()))));
+            continue;
+        };
+        // A host that only a name server speaks for was called by whoever called it.
+        let callers: Vec<Address> = match callers.as_slice() {
+            [] => calls.keys().copied().collect(),
+            callers => callers.to_vec(),
+        };
         let addressed = callers.iter().filter_map(|caller| calls.get(caller));
         let addressed = addressed.fold(PortSet::default(), |all, one| all.union(one.addressed));
         let evidence = format!(
-            "addressed on {} by {}; {}",
+            "{}addressed on {} by {}; {}",
+            named.map(|named| format!("{named}; ")).unwrap_or_default(),
             addressed.text(),
             addresses(callers.iter()),
             match answered_by(calls) {
@@ -138,7 +154,7 @@ pub(super) fn infer(
         );
         roles.insert(*host, Inferred::Controller(evidence));
     }
-    let mut members: BTreeMap<IpAddr, (PortSet, Vec<IpAddr>)> = BTreeMap::new();
+    let mut members: BTreeMap<Address, (PortSet, Vec<Address>)> = BTreeMap::new();
     for (host, calls) in &contacts {
         if controllers.contains_key(host) || given(*host) == Some(true) {
             for (caller, calls) in calls {
@@ -161,13 +177,13 @@ pub(super) fn infer(
 
 /// Hosts that are domain controllers, with the callers that show it.
 fn controllers(
-    contacts: &BTreeMap<IpAddr, BTreeMap<IpAddr, Calls>>,
+    contacts: &BTreeMap<Address, BTreeMap<Address, Calls>>,
     flows: &[JudgedFlow],
-    given: &impl Fn(IpAddr) -> Option<bool>,
-) -> BTreeMap<IpAddr, Vec<IpAddr>> {
-    let mut controllers: BTreeMap<IpAddr, Vec<IpAddr>> = BTreeMap::new();
+    given: &impl Fn(Address) -> Option<bool>,
+) -> BTreeMap<Address, Vec<Address>> {
+    let mut controllers: BTreeMap<Address, Vec<Address>> = BTreeMap::new();
     // Hosts that only attempts speak for, by caller.
-    let mut attempts: BTreeMap<IpAddr, BTreeSet<IpAddr>> = BTreeMap::new();
+    let mut attempts: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
     for (host, calls) in contacts.iter().filter(|(host, _)| given(**host).is_none()) {
         let answered = answered_by(calls);
         if answered.of_controller() {
@@ -192,16 +208,16 @@ fn controllers(
     controllers
 }
 
-fn answered_by(calls: &BTreeMap<IpAddr, Calls>) -> PortSet {
+fn answered_by(calls: &BTreeMap<Address, Calls>) -> PortSet {
     calls.values().fold(PortSet::default(), |all, calls| all.union(calls.answered))
 }
 
 /// Which of these attempts (hosts by caller) belong to a port scan: caller and host.
 fn scans(
     flows: &[JudgedFlow],
-    attempts: &BTreeMap<IpAddr, BTreeSet<IpAddr>>,
-) -> BTreeSet<(IpAddr, IpAddr)> {
-    let mut others: BTreeMap<(IpAddr, IpAddr), BTreeSet<(Transport, u16)>> = BTreeMap::new();
+    attempts: &BTreeMap<Address, BTreeSet<Address>>,
+) -> BTreeSet<(Address, Address)> {
+    let mut others: BTreeMap<(Address, Address), BTreeSet<(Transport, u16)>> = BTreeMap::new();
     if attempts.is_empty() {
         return BTreeSet::new();
     }
@@ -217,8 +233,8 @@ fn scans(
     others.into_keys().collect()
 }
 
-fn addresses<'a>(addresses: impl Iterator<Item = &'a IpAddr>) -> String {
-    let addresses: Vec<String> = addresses.map(IpAddr::to_string).collect();
+fn addresses<'a>(addresses: impl Iterator<Item = &'a Address>) -> String {
+    let addresses: Vec<String> = addresses.map(Address::to_string).collect();
     list_of(&addresses, 3)
 }
 
@@ -237,8 +253,8 @@ mod tests {
         ports.map(|((port, verdict), id)| flow(id, CAS, DC, "tcp", *port, *verdict)).collect()
     }
 
-    fn inferred(flows: &[JudgedFlow]) -> BTreeMap<IpAddr, Inferred> {
-        infer(flows, |_| None)
+    fn inferred(flows: &[JudgedFlow]) -> BTreeMap<Address, Inferred> {
+        infer(flows, &BTreeMap::new(), |_| None)
     }
 
     #[test]

@@ -26,11 +26,11 @@ use std::fmt;
 pub(crate) use assess::in_order_of_time;
 pub use assess::{Assessment, assess};
 pub(crate) use explain::{
-    count_of, is_weak, list_of, seen, service_failed, several_captures, then,
+    bounded, count_of, is_weak, list_of, seen, service_failed, several_captures, then,
 };
 pub use fault::{Error, Fault, Position};
 pub use given::{parse_role_argument, parse_roles_file};
-pub use roles::{GivenRole, HostRecord, RoleRecord, RoleSource, UnmatchedHost};
+pub use roles::{GivenRole, HostRecord, RoleRecord, RoleSource, Told, UnmatchedHost};
 pub use sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 
 use crate::flow::KnownPorts;

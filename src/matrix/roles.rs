@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::matrix::Matrix;
 use crate::matrix::given::GivenHost;
 use crate::matrix::infer::{Inferred, infer};
+use crate::net::Address;
 use crate::verdict::record::JudgedFlow;
 use crate::words::words;
 
@@ -60,7 +61,7 @@ pub struct GivenRole {
 #[serde(deny_unknown_fields)]
 pub struct HostRecord {
     /// Its address.
-    pub address: IpAddr,
+    pub address: Address,
     /// Its names, sorted.
     pub names: Vec<String>,
     /// Its roles.
@@ -74,6 +75,15 @@ pub struct UnmatchedHost {
     pub role: String,
     /// The host, as given.
     pub host: String,
+}
+
+/// What the captures tell of hosts, beside their flows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told<'a> {
+    /// Names for addresses.
+    pub names: &'a [(Address, String)],
+    /// Purposes, as name servers know them, and the names of hosts that serve them.
+    pub serves: &'a [(String, String)],
 }
 
 /// The role that a host plays where a row names one.
@@ -90,7 +100,7 @@ pub(super) struct Cast<'m> {
     /// The hosts, by address.
     pub(super) hosts: Vec<HostRecord>,
     /// What each host plays, by place of the row's role in the matrix.
-    parts: BTreeMap<IpAddr, BTreeMap<usize, Part<'m>>>,
+    parts: BTreeMap<Address, BTreeMap<usize, Part<'m>>>,
     /// What was given and matches nothing, in the order given.
     pub(super) unmatched: Vec<UnmatchedHost>,
 }
@@ -100,19 +110,27 @@ impl<'m> Cast<'m> {
     pub(super) fn new(
         matrix: &'m Matrix,
         given: &[GivenRole],
-        names: &[(IpAddr, String)],
+        told: Told<'_>,
         flows: &[JudgedFlow],
     ) -> Cast<'m> {
-        let mut hosts: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
-        for (address, name) in names {
+        let mut hosts: BTreeMap<Address, BTreeSet<&str>> = BTreeMap::new();
+        for (address, name) in told.names {
             hosts.entry(*address).or_default().insert(name);
         }
         let (given, unmatched) = apply(matrix, given, &hosts, flows);
+        // Name servers tell of half the world: a host that nobody talks to is of no interest.
+        let mut silent: BTreeSet<Address> = hosts.keys().copied().collect();
+        for flow in flows {
+            silent.remove(&flow.initiator.address);
+            silent.remove(&flow.responder.address);
+        }
+        hosts.retain(|address, _| !silent.contains(address) || given.contains_key(address));
         let inferred = if matrix.role_index(DOMAIN_CONTROLLER).is_some() {
             let controller = |roles: &BTreeSet<usize>| {
                 roles.iter().any(|role| is_kind_of(matrix, *role, DOMAIN_CONTROLLER))
             };
-            infer(flows, |address| given.get(&address).map(controller))
+            let named = named_controllers(&hosts, told.serves);
+            infer(flows, &named, |address| given.get(&address).map(controller))
         } else {
             BTreeMap::new()
         };
@@ -120,7 +138,7 @@ impl<'m> Cast<'m> {
             given.values().flatten().any(|role| is_kind_of(matrix, *role, SITE_SERVER));
 
         let mut cast = Cast { hosts: Vec::new(), parts: BTreeMap::new(), unmatched };
-        let mut records: BTreeMap<IpAddr, Vec<RoleRecord>> = BTreeMap::new();
+        let mut records: BTreeMap<Address, Vec<RoleRecord>> = BTreeMap::new();
         for (address, roles) in &given {
             let record = |role: &usize| {
                 let role = matrix.roles.get(*role)?.name.clone();
@@ -154,7 +172,7 @@ impl<'m> Cast<'m> {
         for address in records.keys() {
             hosts.entry(*address).or_default();
         }
-        let record = |(address, names): (IpAddr, BTreeSet<&str>)| HostRecord {
+        let record = |(address, names): (Address, BTreeSet<&str>)| HostRecord {
             address,
             names: names.into_iter().map(str::to_owned).collect(),
             roles: records.remove(&address).unwrap_or_default(),
@@ -164,18 +182,45 @@ impl<'m> Cast<'m> {
     }
 
     /// What a host plays, by place of the row's role in the matrix; `None` for most hosts.
-    pub(super) fn parts_of(&self, address: IpAddr) -> Option<&BTreeMap<usize, Part<'m>>> {
+    pub(super) fn parts_of(&self, address: Address) -> Option<&BTreeMap<usize, Part<'m>>> {
         self.parts.get(&address)
     }
 
     /// All hosts that play a role.
-    pub(super) fn players(&self, role: usize) -> impl Iterator<Item = (IpAddr, Part<'m>)> {
+    pub(super) fn players(&self, role: usize) -> impl Iterator<Item = (Address, Part<'m>)> {
         self.parts.iter().filter_map(move |(address, parts)| Some((*address, *parts.get(&role)?)))
     }
 }
 
+/// Hosts that a name server names for finding domain controllers ([MS-ADTS] 6.3.2.3), with the
+/// sentence that says so.
+fn named_controllers(
+    hosts: &BTreeMap<Address, BTreeSet<&str>>,
+    serves: &[(String, String)],
+) -> BTreeMap<Address, String> {
+    let mut purposes: BTreeMap<String, &str> = BTreeMap::new();
+    for (purpose, host) in serves {
+        let asked = purpose.to_ascii_lowercase();
+        if asked.contains("._msdcs.")
+            && [".dc.", ".gc.", ".pdc."].iter().any(|it| asked.contains(it))
+        {
+            purposes.entry(host.to_ascii_lowercase()).or_insert(purpose);
+        }
+    }
+    let mut named = BTreeMap::new();
+    for (address, names) in hosts {
+        let found = names.iter().find_map(|name| {
+            let purpose = purposes.get(&name.to_ascii_lowercase())?;
+            Some(format!("DNS names {name} for {purpose}"))
+        });
+        named.extend(found.map(|sentence| (*address, sentence)));
+    }
+    named
+}
+
 /// Whether an address can be that of a host: not of a group, of everybody or of oneself.
-pub(super) fn is_host(address: IpAddr) -> bool {
+pub(super) fn is_host(address: Address) -> bool {
+    let Some(address) = address.ip() else { return true };
     let broadcast = match address {
         IpAddr::V4(address) => address.is_broadcast(),
         IpAddr::V6(_) => false,
@@ -208,13 +253,18 @@ fn given_parts<'m>(matrix: &'m Matrix, roles: &BTreeSet<usize>) -> BTreeMap<usiz
 fn apply(
     matrix: &Matrix,
     given: &[GivenRole],
-    names: &BTreeMap<IpAddr, BTreeSet<&str>>,
+    names: &BTreeMap<Address, BTreeSet<&str>>,
     flows: &[JudgedFlow],
-) -> (BTreeMap<IpAddr, BTreeSet<usize>>, Vec<UnmatchedHost>) {
-    let mut roles: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
+) -> (BTreeMap<Address, BTreeSet<usize>>, Vec<UnmatchedHost>) {
+    let mut roles: BTreeMap<Address, BTreeSet<usize>> = BTreeMap::new();
     let mut unmatched = Vec::new();
-    let mut seen: Option<BTreeSet<IpAddr>> = None;
-    let mut directory: Option<Directory<'_>> = None;
+    // What the flows show, and by which names it is known: looked for only where it is needed.
+    let mut seen: Option<BTreeSet<Address>> = None;
+    let mut directory: Option<Directory> = None;
+    let all_seen = || {
+        let ends = flows.iter().flat_map(|flow| [flow.initiator.address, flow.responder.address]);
+        ends.collect::<BTreeSet<Address>>()
+    };
     for given in given {
         let Some(role) = matrix.role_index(&given.role) else {
             let lost = given.hosts.iter();
@@ -224,18 +274,12 @@ fn apply(
             continue;
         };
         for host in &given.hosts {
-            let found: Vec<IpAddr> = match GivenHost::parse(host) {
+            let found: Vec<Address> = match GivenHost::parse(host) {
                 Ok(GivenHost::Address(address)) => vec![address],
-                Ok(GivenHost::Block(block)) => {
-                    let seen = seen.get_or_insert_with(|| {
-                        let ends = flows.iter();
-                        ends.flat_map(|flow| [flow.initiator.address, flow.responder.address])
-                            .collect()
-                    });
-                    members(block, seen)
-                }
+                Ok(GivenHost::Block(block)) => members(block, seen.get_or_insert_with(all_seen)),
                 Ok(GivenHost::Name(name)) => {
-                    directory.get_or_insert_with(|| Directory::new(names)).find(&name)
+                    let seen = seen.get_or_insert_with(all_seen);
+                    directory.get_or_insert_with(|| Directory::new(names, seen)).find(&name)
                 }
                 Err(_) => Vec::new(),
             };
@@ -251,39 +295,49 @@ fn apply(
 }
 
 /// Hosts of a block that flows show.
-fn members(block: IpNet, seen: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
-    let directed_broadcast = |address: &IpAddr| matches!(block, IpNet::V4(block) if block.prefix_len() <= 30 && IpAddr::V4(block.broadcast()) == *address);
-    seen.range(block.network()..=block.broadcast())
-        .filter(|address| is_host(**address) && !directed_broadcast(address))
+fn members(block: IpNet, seen: &BTreeSet<Address>) -> Vec<Address> {
+    let directed_broadcast = |address: IpAddr| matches!(block, IpNet::V4(block) if block.prefix_len() <= 30 && IpAddr::V4(block.broadcast()) == address);
+    seen.range(Address::Ip(block.network())..=Address::Ip(block.broadcast()))
+        .filter(|address| is_host(**address) && !address.ip().is_some_and(directed_broadcast))
         .copied()
         .collect()
 }
 
 /// Addresses by name, in lower case.
-struct Directory<'n> {
-    full: BTreeMap<String, BTreeSet<IpAddr>>,
+struct Directory {
+    full: BTreeMap<String, BTreeSet<Address>>,
     /// By first label, with the whole names.
-    short: BTreeMap<String, Vec<(&'n str, IpAddr)>>,
+    short: BTreeMap<String, Vec<(String, Address)>>,
 }
 
-impl<'n> Directory<'n> {
-    fn new(names: &BTreeMap<IpAddr, BTreeSet<&'n str>>) -> Directory<'n> {
+impl Directory {
+    /// The names that captures store, and the hosts that flows show by nothing but their name.
+    fn new(names: &BTreeMap<Address, BTreeSet<&str>>, seen: &BTreeSet<Address>) -> Directory {
         let mut directory = Directory { full: BTreeMap::new(), short: BTreeMap::new() };
         for (address, names) in names {
             for name in names {
-                let name = name.strip_suffix('.').unwrap_or(name);
-                let lower = name.to_lowercase();
-                let label = lower.split('.').next().unwrap_or_default().to_owned();
-                directory.full.entry(lower).or_default().insert(*address);
-                directory.short.entry(label).or_default().push((name, *address));
+                directory.add(name, *address);
+            }
+        }
+        for address in seen {
+            if let Address::Name(name) = address {
+                directory.add(&name.text(), *address);
             }
         }
         directory
     }
 
+    fn add(&mut self, name: &str, address: Address) {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let lower = name.to_lowercase();
+        let label = lower.split('.').next().unwrap_or_default().to_owned();
+        self.full.entry(lower).or_default().insert(address);
+        self.short.entry(label).or_default().push((name.to_owned(), address));
+    }
+
     /// A short name finds whole names that begin with it; a whole name finds short ones only
     /// where it finds no whole one.
-    fn find(&self, name: &str) -> Vec<IpAddr> {
+    fn find(&self, name: &str) -> Vec<Address> {
         let lower = name.to_lowercase();
         let mut found = self.full.get(&lower).cloned().unwrap_or_default();
         let is_short = !lower.contains('.');

@@ -1,14 +1,12 @@
 //! Judged flows for the tests of this module and of those above it.
 
-use std::net::IpAddr;
-
-use crate::net::{Clock, Endpoint, FrameNumber, Time, Timestamp, Transport};
+use crate::net::{Address, Clock, Endpoint, FrameNumber, Time, Timestamp, Transport};
 use crate::verdict::record::{
     Confidence, DisplayFilter, EvidenceKind, EvidenceRecord, JudgedFlow, Origin, PerSide, Sender,
     ServiceOutcome, ServiceRecord, Verdict,
 };
 
-pub(crate) fn address(text: &str) -> IpAddr {
+pub(crate) fn address(text: &str) -> Address {
     text.parse().unwrap()
 }
 

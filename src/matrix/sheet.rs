@@ -1,10 +1,8 @@
 //! The requirement sheet: one cell for each requirement and pair of hosts.
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
-use crate::net::Transport;
+use crate::net::{Address, Transport};
 use crate::words::words;
 
 words! {
@@ -32,7 +30,7 @@ words! {
 #[serde(deny_unknown_fields)]
 pub struct CellEnd {
     /// The host.
-    pub address: IpAddr,
+    pub address: Address,
     /// The role it plays in this requirement: the narrowest that it has.
     pub role: String,
 }

@@ -124,7 +124,7 @@ impl fmt::Display for Layer {
 ///
 /// Every packet carries one, so it is small: 16 bytes hold at least three layers, and five or
 /// more of usual ones. Inner layers that find no room are left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Encapsulation {
     /// Layer after layer: a byte with the kind (its place from 1, times 8) and the count of
     /// bytes of its number, then those. Zero ends the list.

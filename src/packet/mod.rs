@@ -12,22 +12,26 @@
 //! (offload). Lengths are lengths on the wire, whatever the snap length left of them.
 
 mod encapsulation;
+mod fragments;
 mod link;
 mod network;
+mod row;
 mod skipped;
 mod transport;
 mod tunnel;
 
 pub use encapsulation::{Encapsulation, Layer, LayerKind};
+pub use fragments::FragmentTable;
+pub use row::RowBytes;
 pub use skipped::{Skipped, SkippedTally};
 pub use transport::{Flags, Segment};
 
-use std::net::IpAddr;
-
 use etherparse::ether_type;
 
-use crate::capture::Frame;
-use crate::net::{End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp};
+use crate::capture::{Frame, LinkType};
+use crate::net::{Address, End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp};
+use crate::packet::link::Stripped;
+use crate::packet::network::Ip;
 use crate::packet::transport::Content;
 
 /// A packet of a flow, or an ICMP error about one.
@@ -41,7 +45,7 @@ pub struct Packet<'a> {
     pub key: FlowKey,
     /// Who sent it; for an ICMP error who sent the quoted packet.
     pub sender: End,
-    /// Time to live or hop limit.
+    /// Time to live or hop limit; 0 where a row of text does not tell it.
     pub ttl: u8,
     /// IPv4 identification; `None` in IPv6.
     pub ip_id: Option<u16>,
@@ -53,6 +57,8 @@ pub struct Packet<'a> {
     pub to_group: bool,
     /// What it was wrapped in.
     pub encapsulation: Encapsulation,
+    /// The row of text that it was read from; see [`Packet::row`].
+    pub of_row: Option<RowBytes<'a>>,
 }
 
 /// What a packet is.
@@ -67,6 +73,14 @@ pub enum Body {
         /// Payload bytes on the wire.
         length: u32,
     },
+    /// A later fragment of a segment or datagram: payload without a header.
+    LaterFragment {
+        /// Where it stands: of a segment its sequence number, of a datagram the bytes of payload
+        /// before it.
+        at: SeqNumber,
+        /// Payload bytes on the wire.
+        length: u32,
+    },
     /// An ICMP error that quotes a packet of the flow.
     IcmpError(IcmpError),
 }
@@ -75,7 +89,7 @@ pub enum Body {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpError {
     /// Who sent the error.
-    pub reporter: IpAddr,
+    pub reporter: Address,
     /// ICMP type; `reporter` tells of which IP version.
     pub icmp_type: u8,
     /// ICMP code.
@@ -89,7 +103,35 @@ pub struct IcmpError {
 const DEPTH: usize = 16;
 
 /// Decodes a frame: the innermost packet counts, what it is wrapped in is kept by name.
+///
+/// Pieces of IP packets are [`Skipped::Fragment`]: each means something only beside the others, so
+/// a [`FragmentTable`] decodes them, in the order of the capture.
 pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
+    if frame.link_type == LinkType::ROW {
+        return row::decode(frame);
+    }
+    decode_with(frame, None)
+}
+
+/// What stands above an IP header.
+enum Above<'a> {
+    /// Another packet.
+    Wrapped(Stripped<'a>),
+    /// A transport's.
+    Content(Content<'a>),
+}
+
+fn above<'a>(ip: &Ip<'a>, encapsulation: &mut Encapsulation) -> Result<Above<'a>, Skipped> {
+    match tunnel::above_ip(ip, encapsulation)? {
+        Some(inner) => Ok(Above::Wrapped(inner)),
+        None => transport::content(ip).map(Above::Content),
+    }
+}
+
+fn decode_with<'a>(
+    frame: Frame<'a>,
+    mut fragments: Option<&mut FragmentTable>,
+) -> Result<Packet<'a>, Skipped> {
     let mut wrapped = link::strip(frame.link_type, frame.bytes)?;
     // Bytes that the snap length cut off the end of the frame.
     let mut cut = (frame.original_length as usize).saturating_sub(frame.bytes.len());
@@ -103,16 +145,25 @@ pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
                 continue;
             }
         };
-        if let Some(inner) = tunnel::above_ip(&ip, &mut encapsulation)? {
-            wrapped = inner;
-            cut = ip.cut();
-            continue;
-        }
-        let Content { transport, source_port, destination_port, body, payload, quoted } =
-            transport::content(&ip)?;
+        let above = match (ip.fragment, fragments.as_deref_mut()) {
+            (None, _) => above(&ip, &mut encapsulation)?,
+            (Some(_), None) => return Err(Skipped::Fragment),
+            (Some(fragment), Some(table)) => {
+                table.above(&ip, fragment, &frame, &mut encapsulation)?
+            }
+        };
+        let content = match above {
+            Above::Content(content) => content,
+            Above::Wrapped(inner) => {
+                wrapped = inner;
+                cut = ip.cut();
+                continue;
+            }
+        };
+        let Content { transport, source_port, destination_port, body, payload, quoted } = content;
         let (key, sender) = quoted.unwrap_or_else(|| {
-            let source = Endpoint { address: ip.source, port: source_port };
-            let destination = Endpoint { address: ip.destination, port: destination_port };
+            let source = Endpoint { address: ip.source.into(), port: source_port };
+            let destination = Endpoint { address: ip.destination.into(), port: destination_port };
             FlowKey::of(transport, source, destination)
         });
         return Ok(Packet {
@@ -126,6 +177,7 @@ pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
             payload,
             to_group: wrapped.to_group || network::is_group(ip.destination),
             encapsulation,
+            of_row: None,
         });
     }
     Err(Skipped::Tunnel("too deep"))
@@ -134,7 +186,6 @@ pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::LinkType;
     use crate::net::Transport;
     use etherparse::{IpFragOffset, Ipv4Header, PacketBuilder};
 
@@ -232,15 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_fragment_has_the_ports_and_later_ones_are_counted() {
+    fn fragments_are_left_to_the_table_of_them() {
         let mut first = syn(&[0; 100]);
         first[6] = 0x20; // more fragments
-        let packet = decode(frame(LinkType::RAW, &first)).unwrap();
-        assert!(segment(&packet).flags.is_syn());
+        assert_eq!(decode(frame(LinkType::RAW, &first)).unwrap_err(), Skipped::Fragment);
         let mut header = Ipv4Header::new(40, 64, etherparse::ip_number::TCP, A, B).unwrap();
         header.fragment_offset = IpFragOffset::try_new(10).unwrap();
         let later = [header.to_bytes().to_vec(), vec![0; 40]].concat();
-        assert_eq!(decode(frame(LinkType::RAW, &later)).unwrap_err(), Skipped::LaterFragment);
+        assert_eq!(decode(frame(LinkType::RAW, &later)).unwrap_err(), Skipped::Fragment);
     }
 
     #[test]
@@ -318,17 +368,18 @@ mod tests {
             [hop_by_hop, destination, vec![udp, 0, 0, offset << 3 | 1, 0, 0, 0, 9]].concat()
         };
         bytes[5] += 24;
-        for (offset, whole) in [(0, Ok(53)), (2, Err(Skipped::LaterFragment))] {
+        for (offset, whole) in [(0, Some(53)), (2, None)] {
             let mut bytes = bytes.clone();
             bytes.splice(40..40, headers(offset));
             let original_length = u32::try_from(bytes.len()).unwrap();
             let port_at = |end| {
                 let cut = Frame { original_length, ..frame(LinkType::RAW, &bytes[..end]) };
-                decode(cut).map(|packet| packet.key.endpoint(packet.sender.opposite()).port)
+                let packet = decode(cut).ok().or_else(|| FragmentTable::default().decode(cut));
+                packet.map(|packet| packet.key.endpoint(packet.sender.opposite()).port)
             };
             for end in 0..bytes.len() {
                 let found = port_at(end);
-                assert!(found.is_err() || found == whole, "cut at {end}: {found:?}");
+                assert!(found.is_none() || found == whole, "cut at {end}: {found:?}");
             }
             assert_eq!(port_at(bytes.len()), whole);
         }

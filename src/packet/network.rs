@@ -6,7 +6,7 @@ use etherparse::{IpNumber, LaxIpv4Slice, LaxIpv6Slice, LenSource, ip_number};
 
 use crate::packet::skipped::Skipped;
 
-/// An IP packet that is whole, or the first fragment of one.
+/// An IP packet, or a fragment of one.
 #[derive(Clone, Copy)]
 pub(super) struct Ip<'a> {
     pub(super) source: IpAddr,
@@ -18,6 +18,22 @@ pub(super) struct Ip<'a> {
     pub(super) payload: &'a [u8],
     /// Length of that on the wire.
     pub(super) length: usize,
+    /// Which piece of a packet this is; `None` for a whole packet. Only the first piece has what
+    /// stands above IP.
+    pub(super) fragment: Option<Fragment>,
+}
+
+/// A piece of a packet that was too long for a link on the way.
+#[derive(Clone, Copy)]
+pub(super) struct Fragment {
+    /// What the pieces of a packet have in common, besides the addresses.
+    pub(super) id: u32,
+    /// The same of IPv4, where it belongs to the identification (RFC 791 3.2); 0 in IPv6.
+    pub(super) protocol: u8,
+    /// Where the piece stands in what was cut up, in bytes.
+    pub(super) offset: usize,
+    /// Bytes of what was cut up that stand before the transport header: headers of extensions.
+    pub(super) lead: usize,
 }
 
 /// Reads an IPv4 header. `cut` is what the snap length took off the end of the frame.
@@ -27,15 +43,12 @@ pub(super) struct Ip<'a> {
 pub(super) fn ipv4(bytes: &[u8], cut: usize) -> Result<Ip<'_>, Skipped> {
     let (slice, _) = LaxIpv4Slice::from_slice(bytes).map_err(|_| Skipped::Broken("IPv4"))?;
     let header = slice.header();
-    if header.fragments_offset().value() != 0 {
-        return Err(Skipped::LaterFragment);
-    }
     let payload = slice.payload();
     let extension = slice.extensions().auth.as_ref().map_or(0, |auth| auth.slice().len());
-    let declared = usize::from(header.total_len())
-        .saturating_sub(header.slice().len())
-        .saturating_sub(extension);
-    Ok(Ip {
+    let behind_header = usize::from(header.total_len()).saturating_sub(header.slice().len());
+    let declared = behind_header.saturating_sub(extension);
+    let offset = usize::from(header.fragments_offset().value()) * 8;
+    let ip = Ip {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
         ttl: header.ttl(),
@@ -43,7 +56,15 @@ pub(super) fn ipv4(bytes: &[u8], cut: usize) -> Result<Ip<'_>, Skipped> {
         protocol: payload.ip_number,
         payload: payload.payload,
         length: wire_length(payload.len_source, payload.incomplete, payload.payload, declared, cut),
-    })
+        fragment: (offset != 0 || header.more_fragments()).then(|| Fragment {
+            id: header.identification().into(),
+            protocol: header.protocol().0,
+            offset,
+            lead: extension,
+        }),
+    };
+    let start = header.slice().len();
+    Ok(if offset == 0 { ip } else { ip.with_all_behind(start, bytes, behind_header, cut) })
 }
 
 /// Reads an IPv6 header and its extensions. `cut` is what the snap length took off the end of the
@@ -51,13 +72,12 @@ pub(super) fn ipv4(bytes: &[u8], cut: usize) -> Result<Ip<'_>, Skipped> {
 pub(super) fn ipv6(bytes: &[u8], cut: usize) -> Result<Ip<'_>, Skipped> {
     let (slice, _) = LaxIpv6Slice::from_slice(bytes).map_err(|_| Skipped::Broken("IPv6"))?;
     let extensions = slice.extensions().slice();
-    if is_later_fragment(slice.header().next_header(), extensions) {
-        return Err(Skipped::LaterFragment);
-    }
     let header = slice.header();
     let payload = slice.payload();
-    let declared = usize::from(header.payload_length()).saturating_sub(extensions.len());
-    Ok(Ip {
+    let behind_header = usize::from(header.payload_length());
+    let declared = behind_header.saturating_sub(extensions.len());
+    let found = fragment_header(header.next_header(), extensions);
+    let ip = Ip {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
         ttl: header.hop_limit(),
@@ -65,21 +85,42 @@ pub(super) fn ipv6(bytes: &[u8], cut: usize) -> Result<Ip<'_>, Skipped> {
         protocol: payload.ip_number,
         payload: payload.payload,
         length: wire_length(payload.len_source, payload.incomplete, payload.payload, declared, cut),
+        fragment: found.map(|(fragment, _, _)| fragment),
+    };
+    Ok(match found {
+        // What follows is a piece of something, and no header of an extension.
+        Some((Fragment { offset: 1.., .. }, protocol, end)) => {
+            let behind = behind_header.saturating_sub(end);
+            Ip { protocol, ..ip }.with_all_behind(40 + end, bytes, behind, cut)
+        }
+        _ => ip,
     })
 }
 
-/// Whether the extension headers, as far as they were captured, say that this is a fragment after
-/// the first (RFC 8200 4.5).
+/// The fragment header (RFC 8200 4.5), if the extension headers have one as far as they were
+/// captured: what it says, the protocol that it names, and where it ends.
 ///
 /// Walked here, because etherparse's own iterator (0.21) reads past the end of the frame where the
 /// lax parser found a header cut off.
-fn is_later_fragment(first: IpNumber, headers: &[u8]) -> bool {
+fn fragment_header(first: IpNumber, headers: &[u8]) -> Option<(Fragment, IpNumber, usize)> {
     let (mut kind, mut rest) = (first, headers);
     loop {
         let (next, bytes) = match (kind, rest) {
-            (ip_number::IPV6_FRAGMENTATION_HEADER, [next, _, high, low, ..]) => {
-                if u16::from_be_bytes([*high, *low]) >> 3 != 0 {
-                    return true;
+            (
+                ip_number::IPV6_FRAGMENTATION_HEADER,
+                [next, _, high, low, i0, i1, i2, i3, behind @ ..],
+            ) => {
+                let field = u16::from_be_bytes([*high, *low]);
+                // Neither an offset nor more to come: a whole packet in one piece (RFC 6946).
+                if field & !0b110 != 0 {
+                    let fragment = Fragment {
+                        id: u32::from_be_bytes([*i0, *i1, *i2, *i3]),
+                        protocol: 0,
+                        offset: usize::from(field & !0b111),
+                        lead: behind.len(),
+                    };
+                    let end = headers.len() - behind.len();
+                    return Some((fragment, IpNumber(*next), end));
                 }
                 (*next, 8)
             }
@@ -96,10 +137,9 @@ fn is_later_fragment(first: IpNumber, headers: &[u8]) -> bool {
                 | ip_number::SHIM6,
                 [next, length, ..],
             ) => (*next, (usize::from(*length) + 1) * 8),
-            _ => return false,
+            _ => return None,
         };
-        let Some(behind) = rest.get(bytes..) else { return false };
-        (kind, rest) = (IpNumber(next), behind);
+        (kind, rest) = (IpNumber(next), rest.get(bytes..)?);
     }
 }
 
@@ -129,7 +169,18 @@ pub(super) fn either(bytes: &[u8], cut: usize) -> Result<Ip<'_>, Skipped> {
     }
 }
 
-impl Ip<'_> {
+impl<'a> Ip<'a> {
+    /// The same with everything from `start` on as its payload, of which the header declares
+    /// `declared` bytes: a later fragment, whose first bytes are no header of anything.
+    fn with_all_behind(self, start: usize, bytes: &'a [u8], declared: usize, cut: usize) -> Ip<'a> {
+        let rest = bytes.get(start..).unwrap_or_default();
+        match declared {
+            // As in `wire_length`, though no card sends such fragments.
+            0 => Ip { payload: rest, length: rest.len().saturating_add(cut), ..self },
+            _ => Ip { payload: rest.get(..declared).unwrap_or(rest), length: declared, ..self },
+        }
+    }
+
     /// Bytes of the payload that were on the wire and are not in the capture.
     pub(super) fn cut(&self) -> usize {
         self.length.saturating_sub(self.payload.len())

@@ -14,8 +14,18 @@ pub enum Skipped {
     Arp,
     /// An ICMP message that is no error about a TCP or UDP packet.
     Icmp,
-    /// A fragment after the first: it has no ports.
+    /// A piece of an IP packet, which only a [`FragmentTable`](crate::packet::FragmentTable) can
+    /// make something of.
+    Fragment,
+    /// A fragment after the first, of a packet that was counted whole with its first: in a tunnel,
+    /// or of 802.11.
     LaterFragment,
+    /// A fragment that came before the one with the ports, and whose bytes were counted with it.
+    EarlyFragment,
+    /// A fragment of a packet of which the part with the ports was not captured.
+    HeadlessFragment,
+    /// A fragment whose packet was forgotten, because too many others were in pieces.
+    FragmentGivenUp,
     /// A protocol above IP other than TCP, UDP and ICMP.
     IpProtocol(u8),
     /// A protocol above the link other than IP and ARP.
@@ -38,6 +48,8 @@ pub enum Skipped {
     Broken(&'static str),
     /// The snap length cut off the ports.
     PortsCut,
+    /// A row of text that tells a protocol, and neither its ports nor enough to find them.
+    RowWithoutPorts,
     /// An ICMP error about a flow of which no packet was captured before it.
     QuotedOnly,
     /// Outside the time asked for.
@@ -49,7 +61,17 @@ impl fmt::Display for Skipped {
         match self {
             Skipped::Arp => out.write_str("ARP"),
             Skipped::Icmp => out.write_str("ICMP that is no error about TCP or UDP"),
-            Skipped::LaterFragment => out.write_str("later fragments of IP packets"),
+            Skipped::Fragment => out.write_str("fragments of IP packets"),
+            Skipped::LaterFragment => out.write_str("later fragments, counted with their first"),
+            Skipped::EarlyFragment => {
+                out.write_str("fragments captured before their first, counted with it")
+            }
+            Skipped::HeadlessFragment => {
+                out.write_str("fragments of packets whose first was not captured")
+            }
+            Skipped::FragmentGivenUp => {
+                out.write_str("fragments given up, because too many packets were in pieces")
+            }
             Skipped::IpProtocol(number) => match ip_protocol_name(*number) {
                 Some(name) => write!(out, "{name} (IP protocol {number})"),
                 None => write!(out, "IP protocol {number}"),
@@ -67,6 +89,7 @@ impl fmt::Display for Skipped {
             Skipped::NoTraffic(link_type) => write!(out, "no traffic: {link_type}"),
             Skipped::Broken(layer) => write!(out, "broken or cut off: {layer} header"),
             Skipped::PortsCut => out.write_str("ports cut off by the snap length"),
+            Skipped::RowWithoutPorts => out.write_str("rows that tell no ports"),
             Skipped::QuotedOnly => out.write_str("ICMP errors about flows not captured"),
             Skipped::OutsideTime => out.write_str("outside --since and --until"),
         }
@@ -117,7 +140,8 @@ impl SkippedTally {
         self.add(skipped, 1, frame);
     }
 
-    fn add(&mut self, skipped: Skipped, count: u64, frame: FrameNumber) {
+    /// Counts several frames.
+    pub(super) fn add(&mut self, skipped: Skipped, count: u64, frame: FrameNumber) {
         let entry = self.counts.entry(skipped).or_insert((0, frame));
         entry.0 += count;
         entry.1 = entry.1.min(frame);

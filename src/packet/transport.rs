@@ -67,6 +67,13 @@ pub(super) struct Content<'a> {
     pub(super) quoted: Option<(FlowKey, End)>,
 }
 
+impl Content<'_> {
+    /// The same without payload, which may then come from elsewhere.
+    pub(super) fn without_payload<'b>(self) -> Content<'b> {
+        Content { payload: &[], ..self }
+    }
+}
+
 /// Reads what stands above an IP header.
 pub(super) fn content<'a>(ip: &Ip<'a>) -> Result<Content<'a>, Skipped> {
     let broken = Skipped::Broken("ICMP");
@@ -187,6 +194,9 @@ fn icmp_error<'a>(
     }
     let broken = Skipped::Broken("ICMP quote");
     let inner = network::either(quote, 0).map_err(|_| broken)?;
+    if inner.fragment.is_some_and(|fragment| fragment.offset != 0) {
+        return Err(broken);
+    }
     let transport = match inner.protocol {
         ip_number::TCP => Transport::Tcp,
         ip_number::UDP => Transport::Udp,
@@ -199,13 +209,18 @@ fn icmp_error<'a>(
         }
         _ => None,
     };
-    let source = Endpoint { address: inner.source, port: source_port };
-    let destination = Endpoint { address: inner.destination, port: destination_port };
+    let source = Endpoint { address: inner.source.into(), port: source_port };
+    let destination = Endpoint { address: inner.destination.into(), port: destination_port };
     Ok(Content {
         transport,
         source_port,
         destination_port,
-        body: Body::IcmpError(IcmpError { reporter: ip.source, icmp_type, code, quoted_seq }),
+        body: Body::IcmpError(IcmpError {
+            reporter: ip.source.into(),
+            icmp_type,
+            code,
+            quoted_seq,
+        }),
         payload: &[],
         quoted: Some(FlowKey::of(transport, source, destination)),
     })

@@ -26,12 +26,26 @@ words! {
     CodeSet {
         /// DNS response code (RFC 1035 4.1.1, RFC 6895).
         DnsRcode = "dns",
+        /// Kerberos error (RFC 4120 7.5.9).
+        Kerberos = "kerberos",
+        /// LDAP result (RFC 4511 appendix A).
+        Ldap = "ldap",
+        /// Why Active Directory refuses a bind: a Win32 error in the remark of the LDAP result.
+        LdapData = "ldap-data",
+        /// Result of the NetBIOS name service (RFC 1002 4.2).
+        Netbios = "netbios",
+        /// Kiss code of NTP: its four letters as a number (RFC 5905 7.4).
+        NtpKiss = "ntp",
+        /// Type of a DHCP answer (RFC 2132 9.6).
+        Dhcp = "dhcp",
+        /// TFTP error (RFC 1350).
+        Tftp = "tftp",
         /// NT status ([MS-ERREF] 2.3).
         NtStatus = "ntstatus",
         /// Class and code of an SMB 1 error ([MS-CIFS] 2.2.2.4).
         SmbDos = "smb",
         /// Error of a NetBIOS session request (RFC 1002 4.3.4).
-        NetbiosSession = "netbios",
+        NetbiosSession = "netbios-session",
         /// HTTP status (RFC 9110 15).
         HttpStatus = "http",
         /// TLS alert (RFC 8446 6).
@@ -61,6 +75,13 @@ impl CodeSet {
     fn text(self) -> &'static str {
         match self {
             CodeSet::DnsRcode => include_str!("codes/dns.tsv"),
+            CodeSet::Kerberos => include_str!("codes/kerberos.tsv"),
+            CodeSet::Ldap => include_str!("codes/ldap.tsv"),
+            CodeSet::LdapData => include_str!("codes/ldap-data.tsv"),
+            CodeSet::Netbios => include_str!("codes/netbios.tsv"),
+            CodeSet::NtpKiss => include_str!("codes/ntp.tsv"),
+            CodeSet::Dhcp => include_str!("codes/dhcp.tsv"),
+            CodeSet::Tftp => include_str!("codes/tftp.tsv"),
             CodeSet::NtStatus => include_str!("codes/ntstatus.tsv"),
             CodeSet::SmbDos => include_str!("codes/smb_dos.tsv"),
             CodeSet::NetbiosSession => include_str!("codes/nbss.tsv"),
@@ -74,6 +95,13 @@ impl CodeSet {
     fn of_unknown(self, number: u32) -> (Standing, String) {
         match self {
             CodeSet::DnsRcode => (Standing::Failed, format!("RCODE {number}")),
+            CodeSet::Kerberos => (Standing::Failed, format!("Kerberos error {number}")),
+            CodeSet::Ldap => (Standing::Failed, format!("LDAP result {number}")),
+            CodeSet::LdapData => (Standing::Failed, format!("data {number:x}")),
+            CodeSet::Netbios => (Standing::Failed, format!("NetBIOS result {number}")),
+            CodeSet::NtpKiss => (Standing::Failed, letters(number)),
+            CodeSet::Dhcp => (Standing::Step, format!("DHCP message type {number}")),
+            CodeSet::Tftp => (Standing::Failed, format!("TFTP error {number}")),
             CodeSet::NtStatus => {
                 // The two highest bits are the severity: 3 is an error.
                 let standing = if number >> 30 == 3 { Standing::Failed } else { Standing::Step };
@@ -103,6 +131,15 @@ impl CodeSet {
             CodeSet::ALL.iter().map(|set| set.text().lines().filter_map(row).collect()).collect()
         });
         tables.get(self as usize).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// The letters that a number spells, or the number.
+fn letters(number: u32) -> String {
+    let spelled = number.to_be_bytes();
+    match std::str::from_utf8(&spelled) {
+        Ok(text) if spelled.iter().all(u8::is_ascii_alphanumeric) => text.to_owned(),
+        _ => format!("kiss code 0x{number:08x}"),
     }
 }
 

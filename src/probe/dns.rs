@@ -1,4 +1,6 @@
-//! DNS: questions, response codes, names and addresses (RFC 1035), services (RFC 2782).
+//! DNS: questions, response codes, names and addresses (RFC 1035), services (RFC 2782), dynamic
+//! updates (RFC 2136, RFC 3645); and its relatives on the link, LLMNR (RFC 4795) and mDNS (RFC
+//! 6762).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -15,7 +17,27 @@ pub(super) const PROBE: Probe = Probe {
     begin: |transport| Box::new(Dns { over_tcp: transport == Transport::Tcp }),
 };
 
+pub(super) const LLMNR: Probe = Probe {
+    name: "LLMNR",
+    ports: &[(Transport::Udp, 5355), (Transport::Tcp, 5355)],
+    recognise: recognise_on_link,
+    ..PROBE
+};
+
+pub(super) const MDNS: Probe =
+    Probe { name: "mDNS", ports: &[(Transport::Udp, 5353)], recognise: recognise_on_link, ..PROBE };
+
 const HEADER: usize = 12;
+
+/// Questions that are passed over in one message. Only mDNS asks more than one.
+const MOST_QUESTIONS: usize = 64;
+
+/// RFC 2136 1.3: the operation that changes a zone.
+const UPDATE: u16 = 5;
+
+/// Kinds of records: keys, and signatures (RFC 2930, RFC 8945).
+const TKEY: u16 = 249;
+const TSIG: u16 = 250;
 
 /// Labels of one name, pointers included. A name has at most 127.
 const MOST_LABELS: usize = 128;
@@ -25,6 +47,7 @@ const MOST_RECORDS: usize = 256;
 
 const RESPONSE: u16 = 0x8000;
 const TRUNCATED: u16 = 0x0200;
+const REFUSED: u32 = 5;
 
 #[derive(Debug)]
 struct Dns {
@@ -52,6 +75,20 @@ impl Talk for Dns {
     }
 }
 
+/// Far from their ports, LLMNR and mDNS are taken for DNS.
+fn recognise_on_link(opening: &Opening<'_>) -> Recognition {
+    if !opening.port_fits {
+        return Recognition::No;
+    }
+    let bytes = match opening.transport {
+        Transport::Udp => Some(opening.bytes),
+        Transport::Tcp => opening.bytes.get(2..),
+    };
+    let Some(reader) = bytes.and_then(Reader::new) else { return Recognition::No };
+    let fits = reader.questions <= MOST_QUESTIONS && reader.records <= MOST_RECORDS;
+    if fits { Recognition::Yes } else { Recognition::No }
+}
+
 fn recognise(opening: &Opening<'_>) -> Recognition {
     let bytes = match opening.transport {
         Transport::Udp => opening.bytes,
@@ -66,11 +103,12 @@ fn recognise(opening: &Opening<'_>) -> Recognition {
     };
     let from_responder = opening.from == Speaker::Responder;
     let plain = reader.questions == 1 && reader.flags & 0x7840 == 0 && reader.is_question_plain();
-    let fits = match opening.port_fits {
+    let fits = if opening.port_fits {
         // Dynamic updates and the like have other counts; the port vouches for them.
-        true => reader.questions <= 1 && reader.records <= MOST_RECORDS,
+        reader.questions <= 1 && reader.records <= MOST_RECORDS
+    } else {
         // Bytes of another protocol rarely spell a name and its class.
-        false => plain && from_responder == reader.is_response(),
+        plain && from_responder == reader.is_response()
     };
     if fits { Recognition::Yes } else { Recognition::No }
 }
@@ -113,32 +151,9 @@ impl<'a> Reader<'a> {
         Some(u16::from_be_bytes(*self.bytes.get(at..)?.first_chunk()?))
     }
 
-    /// The name at a place, and the place after it (RFC 1035 4.1.4).
-    fn name(&self, mut at: usize) -> Option<(String, usize)> {
-        let mut name = String::new();
-        let mut after = None;
-        for _ in 0..MOST_LABELS {
-            let length = *self.bytes.get(at)?;
-            match length >> 6 {
-                0 if length == 0 => {
-                    return Some((text(name), after.unwrap_or(at + 1)));
-                }
-                0 => {
-                    let label = self.bytes.get(at + 1..at + 1 + usize::from(length))?;
-                    if !name.is_empty() {
-                        name.push('.');
-                    }
-                    name.push_str(&String::from_utf8_lossy(label));
-                    at += 1 + usize::from(length);
-                }
-                3 => {
-                    after = after.or(Some(at + 2));
-                    at = usize::from(self.u16(at)? & 0x3fff);
-                }
-                _ => return None,
-            }
-        }
-        None
+    /// The name at a place, and the place after it.
+    fn name(&self, at: usize) -> Option<(String, usize)> {
+        name_at(self.bytes, at)
     }
 
     /// Name and type of the question, and the place after it.
@@ -158,28 +173,84 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn operation(&self) -> u16 {
+        self.flags >> 11 & 0xf
+    }
+
+    /// The place of the first record. `None` where the questions do not end.
+    fn after_questions(&self) -> Option<usize> {
+        let mut at = HEADER;
+        for _ in 0..self.questions {
+            (_, at) = self.name(at)?;
+            at += 4;
+        }
+        Some(at)
+    }
+
     fn tell(&self, signals: &mut Vec<Meaning>) {
+        if self.questions > MOST_QUESTIONS {
+            return;
+        }
         let question = if self.questions > 0 { self.question() } else { None };
-        let (subject, after) = match question {
-            Some((name, kind, after)) => (format!("{} {name}", kind_name(kind)), after),
-            None => ("no question".to_owned(), HEADER),
+        let records = self.after_questions();
+        let subject = match (self.operation(), question) {
+            (UPDATE, Some((zone, ..))) => format!("update {zone}"),
+            (_, Some((name, kind, _))) => format!("{} {name}", kind_name(kind)),
+            // What mDNS answers, or tells unasked, repeats no question.
+            (_, None) => match records.and_then(|at| self.record(at)) {
+                Some((record, _)) => format!("{} {}", kind_name(record.kind), record.owner),
+                None => "no question".to_owned(),
+            },
         };
         if !self.is_response() {
             return signals.push(Meaning::Asked { subject });
         }
         let code = Code { set: CodeSet::DnsRcode, number: u32::from(self.flags & 0xf) };
-        let truncated = self.flags & TRUNCATED != 0;
-        let (standing, detail) = match code.standing() {
-            Standing::Served if truncated => {
+        let key_error = records.and_then(|at| self.key_error(at));
+        let (standing, detail) = match (code.standing(), key_error) {
+            (_, Some(Some(error))) => {
+                let meaning = error.meaning().map(|meaning| format!(": {meaning}"));
+                let detail = format!("{error}{}", meaning.unwrap_or_default());
+                (Standing::Failed, Some(detail))
+            }
+            // Windows asks for an update without a signature first, and signs it when refused
+            // ([MS-DNSP] does not tell; RFC 3645 shows the dialogue).
+            (Standing::Failed, None) if self.operation() == UPDATE && code.number == REFUSED => {
+                let detail = "refused without a signature: a signed update is to follow";
+                (Standing::Step, Some(detail.to_owned()))
+            }
+            (Standing::Served, _) if self.flags & TRUNCATED != 0 => {
                 let detail = "the answer does not fit: the question is to be asked over TCP";
                 (Standing::Step, Some(detail.to_owned()))
             }
-            standing => (standing, None),
+            (standing, _) => (standing, None),
         };
         signals.push(Meaning::Answered { subject, standing, code: Some(code), detail });
-        if self.questions <= 1 {
-            self.tell_records(after, signals);
+        if let Some(at) = records.filter(|_| self.operation() != UPDATE) {
+            self.tell_records(at, signals);
         }
+    }
+
+    /// The error in a key or signature: `None` without either, `Some(None)` where all is well.
+    #[expect(clippy::option_option, reason = "no signature and no error are two things")]
+    fn key_error(&self, mut at: usize) -> Option<Option<Code>> {
+        for _ in 0..self.records.min(MOST_RECORDS) {
+            let (record, after) = self.record(at)?;
+            at = after;
+            let place = match record.kind {
+                // Algorithm, two times, mode (RFC 2930 2).
+                TKEY => self.name(record.at)?.1 + 10,
+                // Algorithm, time, its tolerance, the signature, a message id (RFC 8945 4.2).
+                TSIG => {
+                    let place = self.name(record.at)?.1 + 8;
+                    place + 4 + usize::from(self.u16(place)?)
+                }
+                _ => continue,
+            };
+            let number = u32::from(self.u16(place)?);
+            return Some((number != 0).then_some(Code { set: CodeSet::DnsRcode, number }));
+        }
+        None
     }
 
     fn tell_records(&self, mut at: usize, signals: &mut Vec<Meaning>) {
@@ -223,6 +294,35 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The name at a place of a message, and the place after it (RFC 1035 4.1.4).
+pub(super) fn name_at(bytes: &[u8], mut at: usize) -> Option<(String, usize)> {
+    let mut name = String::new();
+    let mut after = None;
+    for _ in 0..MOST_LABELS {
+        let length = *bytes.get(at)?;
+        match length >> 6 {
+            0 if length == 0 => {
+                return Some((text(name), after.unwrap_or(at + 1)));
+            }
+            0 => {
+                let label = bytes.get(at + 1..at + 1 + usize::from(length))?;
+                if !name.is_empty() {
+                    name.push('.');
+                }
+                name.push_str(&String::from_utf8_lossy(label));
+                at += 1 + usize::from(length);
+            }
+            3 => {
+                after = after.or(Some(at + 2));
+                let pointer = u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?);
+                at = usize::from(pointer & 0x3fff);
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// The address that a name of `in-addr.arpa` or `ip6.arpa` stands for (RFC 1035 3.5, RFC 3596
 /// 2.5).
 fn reverse(name: &str) -> Option<IpAddr> {
@@ -251,8 +351,8 @@ fn kind_name(kind: u16) -> String {
         33 => "SRV",
         64 => "SVCB",
         65 => "HTTPS",
-        249 => "TKEY",
-        250 => "TSIG",
+        TKEY => "TKEY",
+        TSIG => "TSIG",
         251 => "IXFR",
         252 => "AXFR",
         255 => "ANY",
@@ -334,6 +434,53 @@ mod tests {
                 "{flags:x}"
             );
         }
+    }
+
+    #[test]
+    fn an_update_is_refused_until_it_is_signed() {
+        let refused = told(&message(0xa885, "example.com", 6, &[]));
+        let Meaning::Answered { subject, standing, .. } = &refused[0] else { panic!() };
+        assert_eq!((subject.as_str(), *standing), ("update example.com", Standing::Step));
+        // RFC 8945 4.2: algorithm, time, tolerance, signature, message id, error, other data.
+        let signature = |error: u16| {
+            let mut data = spelled("gss-tsig");
+            data.extend([0, 0, 0x53, 0x84, 0, 0, 1, 44, 0, 2, 9, 9, 0, 7]);
+            data.extend(error.to_be_bytes());
+            data.extend([0, 0]);
+            data
+        };
+        for (flags, error, expected) in [
+            (0xa889, 18, Standing::Failed), // BADTIME: the clocks differ
+            (0xa885, 0, Standing::Failed),
+            (0xa880, 0, Standing::Served),
+        ] {
+            let records = [("key", TSIG, signature(error))];
+            let told = told(&message(flags, "example.com", 6, &records));
+            let Meaning::Answered { standing, detail, .. } = &told[0] else { panic!() };
+            assert_eq!(*standing, expected, "{flags:x}");
+            let expected =
+                (error == 18).then_some("BADTIME: the clocks of the two hosts are too far apart");
+            assert_eq!(detail.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_told_without_a_question_is_named_by_its_first_record() {
+        let mut bytes = message(0x8400, "", 1, &[("printer.local", 1, vec![10, 0, 0, 9])]);
+        // No question: the header's count, and the empty name with its type and class.
+        bytes[5] = 0;
+        bytes.drain(HEADER..HEADER + 5);
+        let told = told(&bytes);
+        assert!(
+            matches!(&told[0], Meaning::Answered { subject, .. } if subject == "A printer.local")
+        );
+        assert_eq!(
+            told[1],
+            Meaning::Named {
+                address: "10.0.0.9".parse().unwrap(),
+                name: "printer.local".to_owned()
+            }
+        );
     }
 
     #[test]

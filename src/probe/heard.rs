@@ -29,6 +29,17 @@ pub struct Answer {
     pub time: Option<Timestamp>,
 }
 
+/// What a clock showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockReading {
+    /// Its time, in UTC.
+    pub says: Timestamp,
+    /// When that was captured, by the clock of the capturing machine.
+    pub captured: Option<Timestamp>,
+    /// Frame that shows it.
+    pub frame: FrameNumber,
+}
+
 /// What the application above a flow asked and answered.
 #[derive(Clone, Debug, Default)]
 pub struct Heard {
@@ -48,10 +59,12 @@ pub struct Heard {
     pub announced: Vec<(Announcement, FrameNumber)>,
     /// Names that were given to addresses, each once.
     pub names: Vec<(std::net::IpAddr, String)>,
-    /// Names that the two ends gave themselves, each once.
-    pub introduced: Vec<(Speaker, String)>,
     /// Purposes and the hosts that serve them, each once.
     pub serves: Vec<(String, String)>,
+    /// What the two sides call themselves, each once.
+    pub introduced: Vec<(Speaker, String)>,
+    /// What the responder's clock showed first.
+    pub clock: Option<ClockReading>,
     /// Every signal, where somebody wants them.
     pub signals: Option<Vec<Signal>>,
 }
@@ -103,10 +116,15 @@ impl Heard {
                     keep(&mut self.names, (address, name));
                 }
             }
-            Meaning::Introduced { who, name } => {
-                let both = (who, name);
+            Meaning::Introduced { name } => {
+                let both = (from, name);
                 if !self.introduced.contains(&both) {
                     keep(&mut self.introduced, both);
+                }
+            }
+            Meaning::Clock { says } => {
+                if self.clock.is_none() && from == Speaker::Responder {
+                    self.clock = Some(ClockReading { says, captured: time, frame });
                 }
             }
             Meaning::Serves { purpose, host } => {

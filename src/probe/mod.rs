@@ -15,28 +15,46 @@ use std::net::IpAddr;
 
 use crate::net::{FrameNumber, Timestamp, Transport};
 
+mod asn1;
 mod assembler;
 mod code;
+mod dhcp;
 mod dialogue;
 mod dns;
 mod heard;
 mod http;
+mod kerberos;
+mod kpasswd;
+mod ldap;
 mod msrpc;
+mod nbns;
+mod netlogon;
 mod ntlm;
+mod ntp;
 mod read;
 mod service_broker;
 mod smb;
 mod sql_browser;
 mod tds;
+mod tftp;
 mod tls;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
-pub use heard::{Answer, Heard};
+pub use heard::{Answer, ClockReading, Heard};
 
 /// Every protocol that we read, in the order in which they are tried.
 const PROBES: &[&Probe] = &[
     &dns::PROBE,
+    &dns::LLMNR,
+    &dns::MDNS,
+    &nbns::PROBE,
+    &kerberos::PROBE,
+    &kpasswd::PROBE,
+    &ldap::PROBE,
+    &ntp::PROBE,
+    &dhcp::PROBE,
+    &tftp::PROBE,
     &smb::PROBE,
     &http::PROBE,
     &tls::PROBE,
@@ -206,12 +224,15 @@ pub enum Meaning {
         /// A name that the message gives it.
         name: String,
     },
-    /// A name of one of the two ends, by its own word.
+    /// What the speaker calls itself (netlogon answers, NetBIOS node status).
     Introduced {
-        /// Which end.
-        who: Speaker,
         /// Its name.
         name: String,
+    },
+    /// What the speaker's clock showed when it spoke.
+    Clock {
+        /// Its time, in UTC.
+        says: Timestamp,
     },
     /// A host that serves a purpose (DNS SRV records: `_ldap._tcp.dc._msdcs.example.com`).
     Serves {

@@ -3,8 +3,8 @@
 //!
 //! Nothing of the proofs of a password is read.
 
+use crate::probe::Meaning;
 use crate::probe::read::{find, latin, part, u16_le, u32_le, utf16_le};
-use crate::probe::{Meaning, Speaker};
 
 const SIGNATURE: &[u8] = b"NTLMSSP\0";
 
@@ -39,17 +39,15 @@ impl Ntlm {
         read(token.get(find(token, SIGNATURE)?..)?)
     }
 
-    /// Tells the name of the end that gives its name.
+    /// Tells the name of the end that says this.
     pub(crate) fn introduce(&self, signals: &mut Vec<Meaning>) {
-        let (who, name) = match self {
+        let name = match self {
             Ntlm::Negotiate => return,
-            Ntlm::Challenge { computer } => (Speaker::Responder, computer.clone()),
-            Ntlm::Authenticate { workstation, .. } => {
-                (Speaker::Initiator, Some(workstation.clone()))
-            }
+            Ntlm::Challenge { computer } => computer.clone().unwrap_or_default(),
+            Ntlm::Authenticate { workstation, .. } => workstation.clone(),
         };
-        if let Some(name) = name.filter(|name| !name.is_empty()) {
-            signals.push(Meaning::Introduced { who, name });
+        if !name.is_empty() {
+            signals.push(Meaning::Introduced { name });
         }
     }
 }
@@ -157,7 +155,7 @@ pub(crate) mod tests {
         let mut told = Vec::new();
         Ntlm::find(&challenge("DC1", "")).unwrap().introduce(&mut told);
         let name = "DC1".to_owned();
-        assert_eq!(told, [Meaning::Introduced { who: Speaker::Responder, name }]);
+        assert_eq!(told, [Meaning::Introduced { name }]);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Browser {
         answered((!told.is_empty()).then(|| text(told.join(", "))));
         for instance in found {
             let Instance { host, name, port } = instance;
-            signals.push(Meaning::Introduced { who: Speaker::Responder, name: host });
+            signals.push(Meaning::Introduced { name: host });
             signals.extend(port.map(|port| announced(name, port)));
         }
     }
@@ -187,7 +187,7 @@ mod tests {
                     code: None,
                     detail: Some("CM on port 49720".to_owned()),
                 },
-                Meaning::Introduced { who: Speaker::Responder, name: "SQL1".to_owned() },
+                Meaning::Introduced { name: "SQL1".to_owned() },
                 announced("CM".to_owned(), 49720),
             ]
         );

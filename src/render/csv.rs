@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::io::Write;
-use std::net::IpAddr;
 
 use csv::{Terminator, Writer, WriterBuilder};
 
 use crate::matrix::Cell;
+use crate::net::Address;
 use crate::render::{View, text};
 use crate::report::Report;
 use crate::verdict::record::JudgedFlow;
@@ -97,7 +97,7 @@ pub(super) fn table(report: &Report, view: View, out: &mut dyn Write) -> io::Res
         }
         View::Analysis => {
             row.writer.write_record(CELL_COLUMNS)?;
-            let names: BTreeMap<IpAddr, String> =
+            let names: BTreeMap<Address, String> =
                 report.hosts.iter().map(|host| (host.address, host.names.join("; "))).collect();
             for cell in &report.matrix.cells {
                 cell_row(&mut row, cell, &names)?;
@@ -151,7 +151,7 @@ fn flow_row(row: &mut Row<'_>, flow: &JudgedFlow, path: Option<&str>) -> io::Res
     row.end()
 }
 
-fn cell_row(row: &mut Row<'_>, cell: &Cell, names: &BTreeMap<IpAddr, String>) -> io::Result<()> {
+fn cell_row(row: &mut Row<'_>, cell: &Cell, names: &BTreeMap<Address, String>) -> io::Result<()> {
     row.text(&cell.requirement)?;
     row.text(&cell.service)?;
     row.text(cell.transport.as_str())?;

@@ -4,9 +4,9 @@
 
 use std::io;
 use std::io::Write;
-use std::net::IpAddr;
 
 use crate::matrix::{Cell, RoleSource};
+use crate::net::{Address, Endpoint};
 use crate::render::View;
 use crate::render::phrase;
 use crate::render::seen;
@@ -237,7 +237,7 @@ fn hosts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         row(
             out,
             &[
-                host.address.to_string(),
+                prose(&host.address.to_string()),
                 prose(&host.names.join(", ")),
                 prose(&roles.join(", ")),
                 prose(&known.join("; ")),
@@ -342,10 +342,13 @@ fn flows(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// An endpoint as code: the brackets of IPv6 and `:port` would read as a link or an emoji.
-fn endpoint(address: IpAddr, port: u16) -> String {
+fn endpoint(address: Address, port: u16) -> String {
     match address {
-        IpAddr::V4(address) => format!("`{address}:{port}`"),
-        IpAddr::V6(address) => format!("`[{address}]:{port}`"),
+        Address::Ip(_) => format!("`{}`", Endpoint { address, port }),
+        // The text of a capture could hold what ends code.
+        Address::Conversation(_) | Address::Name(_) => {
+            prose(&Endpoint { address, port }.to_string())
+        }
     }
 }
 

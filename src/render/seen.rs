@@ -117,11 +117,12 @@ pub(super) fn of_flow(report: &Report, flow: &JudgedFlow) -> String {
         parts.push(service(flow));
     } else if flow.class == Class::Success {
         parts.push(frames_of_success(flow));
+        parts.extend(heard(flow));
     } else {
         for (kind, from) in kinds(&flow.evidence) {
             parts.push(of_kind(flow, kind, from));
         }
-        if let Some(ending) = ending(flow.verdict) {
+        if let Some(ending) = ending(flow) {
             parts.push(ending.to_owned());
         }
     }
@@ -149,6 +150,18 @@ fn frames_of_success(flow: &JudgedFlow) -> String {
     format!("{word} {}", named(&frames))
 }
 
+/// What is known of the service of a flow whose path works.
+fn heard(flow: &JudgedFlow) -> Option<String> {
+    let service = &flow.service;
+    match service.outcome {
+        ServiceOutcome::Served => Some(format!("served in frame {}", service.frame?)),
+        ServiceOutcome::Silent => service.detail.clone(),
+        ServiceOutcome::Failed
+        | ServiceOutcome::ResetBeforeAnswer
+        | ServiceOutcome::NotExamined => None,
+    }
+}
+
 fn service(flow: &JudgedFlow) -> String {
     let service = &flow.service;
     let mut text = match service.outcome {
@@ -166,6 +179,19 @@ fn service(flow: &JudgedFlow) -> String {
         text = format!("{text} in frame {frame}");
     }
     text
+}
+
+/// What the service did, whatever it was: "service served: A dc1.example.com, NOERROR, frame 7".
+pub(super) fn service_of(flow: &JudgedFlow) -> String {
+    let service = &flow.service;
+    let frame = service.frame.map(|frame| format!("frame {frame}"));
+    let told: Vec<String> =
+        [service.detail.clone(), service.code.clone(), frame].into_iter().flatten().collect();
+    let outcome = phrase::words(service.outcome.as_str());
+    match told.is_empty() {
+        true => format!("service {outcome}"),
+        false => format!("service {outcome}: {}", told.join(", ")),
+    }
 }
 
 /// The kinds of packets and their senders, by first appearance.
@@ -228,12 +254,15 @@ fn named(frames: &[FrameNumber]) -> String {
 }
 
 /// What did not come, or cannot be known.
-fn ending(verdict: Verdict) -> Option<&'static str> {
-    match verdict {
+fn ending(flow: &JudgedFlow) -> Option<&'static str> {
+    match flow.verdict {
         Verdict::NoReply => Some("no answer"),
         Verdict::Unconfirmed => Some("never confirmed"),
         Verdict::Challenged => Some("answered for another connection"),
         Verdict::HalfOpen => Some("no confirmation yet"),
+        Verdict::CaptureEnded if flow.first_seen.is_none() => {
+            Some("no answer, but no times to tell how long it was waited for")
+        }
         Verdict::CaptureEnded => Some("the capture ends too early"),
         Verdict::OneWay => Some("one way only"),
         Verdict::HeadersCut => Some("headers cut off by the snap length"),

@@ -4,11 +4,10 @@
 //! put in the order in which an administrator asks for them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::diagnosis::FirewallRequest;
 use crate::matrix::{Cell, HostRecord, Outcome};
-use crate::net::Transport;
+use crate::net::{Address, Transport};
 use crate::packet::Skipped;
 use crate::render::phrase;
 use crate::report::Report;
@@ -33,9 +32,9 @@ pub(super) enum Part {
 #[derive(Debug)]
 pub(super) struct Pair<'a> {
     /// Who opens.
-    pub(super) from: IpAddr,
+    pub(super) from: Address,
     /// Who is called.
-    pub(super) to: IpAddr,
+    pub(super) to: Address,
     /// The cells, in the order of the sheet.
     pub(super) cells: Vec<&'a Cell>,
 }
@@ -94,8 +93,8 @@ pub(super) struct Rule<'a> {
 #[derive(Debug)]
 pub(super) struct Triage<'a> {
     parts: BTreeMap<Part, Vec<Pair<'a>>>,
-    hosts: BTreeMap<IpAddr, &'a HostRecord>,
-    roles: BTreeMap<IpAddr, BTreeSet<&'a str>>,
+    hosts: BTreeMap<Address, &'a HostRecord>,
+    roles: BTreeMap<Address, BTreeSet<&'a str>>,
 }
 
 impl<'a> Triage<'a> {
@@ -118,8 +117,8 @@ impl<'a> Triage<'a> {
                 cell.ports.as_str(),
             )) || cell.flows.iter().any(|flow| asked_flows.contains(flow))
         };
-        let mut pairs: BTreeMap<(Part, IpAddr, IpAddr), Vec<&Cell>> = BTreeMap::new();
-        let mut roles: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
+        let mut pairs: BTreeMap<(Part, Address, Address), Vec<&Cell>> = BTreeMap::new();
+        let mut roles: BTreeMap<Address, BTreeSet<&str>> = BTreeMap::new();
         for cell in &report.matrix.cells {
             let part = part_of(cell, requested(cell));
             pairs.entry((part, cell.from.address, cell.to.address)).or_default().push(cell);
@@ -155,7 +154,7 @@ impl<'a> Triage<'a> {
     }
 
     /// A host as people know it: "CAS01 10.0.0.5". Not made safe.
-    pub(super) fn name(&self, address: IpAddr) -> String {
+    pub(super) fn name(&self, address: Address) -> String {
         match self.hosts.get(&address).and_then(|host| host.names.first()) {
             Some(name) => format!("{} {address}", cut_name(name)),
             None => address.to_string(),
@@ -164,7 +163,7 @@ impl<'a> Triage<'a> {
 
     /// A host with the roles it plays in the sheet: "CAS01 10.0.0.5 (site-server)". Not made
     /// safe.
-    pub(super) fn title(&self, address: IpAddr) -> String {
+    pub(super) fn title(&self, address: Address) -> String {
         let name = self.name(address);
         match self.roles.get(&address) {
             Some(roles) if !roles.is_empty() => {
@@ -221,7 +220,7 @@ impl<'a> Triage<'a> {
     }
 
     fn between(&self) -> String {
-        let pairs: BTreeSet<(IpAddr, IpAddr)> = [Part::Failed, Part::NotForFirewall]
+        let pairs: BTreeSet<(Address, Address)> = [Part::Failed, Part::NotForFirewall]
             .iter()
             .flat_map(|part| self.pairs(*part))
             .map(|pair| (pair.from, pair.to))
@@ -297,7 +296,7 @@ fn no_flow(report: &Report, frames: u64) -> String {
 
 /// Failed flows that no requirement covers, by initiator, responder and port.
 pub(super) fn uncovered(report: &Report) -> Vec<Uncovered<'_>> {
-    type Key = (IpAddr, IpAddr, Transport, u16, Verdict);
+    type Key = (Address, Address, Transport, u16, Verdict);
     let mut groups: BTreeMap<Key, Uncovered<'_>> = BTreeMap::new();
     for flow in &report.flows {
         let failed = flow.class == Class::Timeout || flow.class == Class::Reject;

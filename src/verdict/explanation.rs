@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, Sender};
 use crate::net::{FrameNumber, Transport};
-use crate::packet::IcmpError;
+use crate::packet::{Encapsulation, IcmpError};
 use crate::verdict::record::{Origin, Verdict};
 use crate::verdict::{Circumstances, Frames, icmp};
 
@@ -19,6 +19,12 @@ pub(super) fn of(
     circumstances: &Circumstances,
 ) -> String {
     let seen = capitalized(&Seen::of(flow, circumstances).sentence(verdict));
+    let seen = match flow.also_in {
+        Some(other) => {
+            format!("{seen}; packets of it were also captured {}", elsewhere(flow, other))
+        }
+        None => seen,
+    };
     let meaning = match (verdict, origin) {
         (Verdict::Refused, Some(Origin::Middlebox)) => Some(made_up(flow)),
         _ => meaning(flow, verdict, origin).map(str::to_owned),
@@ -26,6 +32,18 @@ pub(super) fn of(
     match meaning {
         Some(meaning) => format!("{seen}. {meaning}."),
         None => format!("{seen}."),
+    }
+}
+
+/// Where copies were captured: inside something else than the packets that count, or outside of it.
+fn elsewhere(flow: &Flow, other: Encapsulation) -> String {
+    let listed = |encapsulation: Encapsulation| {
+        let layers: Vec<String> = encapsulation.layers().map(|layer| layer.to_string()).collect();
+        layers.join(", ")
+    };
+    match listed(other) {
+        layers if layers.is_empty() => format!("outside of {}", listed(flow.encapsulation)),
+        layers => format!("inside {layers}"),
     }
 }
 
@@ -125,6 +143,12 @@ impl<'a> Seen<'a> {
                 "SYN in {}, and the initiator reset it in {} before any answer",
                 Frames(&self.syns),
                 Frames(&self.own_resets)
+            ),
+            Verdict::CaptureEnded if self.flow.first_seen.is_none() => format!(
+                "{}, and no answer to it; without times nobody can say how long it was waited \
+                 for{}",
+                self.asked(),
+                self.beside_the_silence()
             ),
             Verdict::CaptureEnded => {
                 let end = match self.age() {
@@ -304,11 +328,16 @@ impl<'a> Seen<'a> {
     /// milliseconds below one second.
     fn age(&self) -> Option<String> {
         let end = self.circumstances.capture_end?;
-        let milliseconds = end.since(self.flow.first_seen?).max(0) / 1_000_000;
-        Some(match milliseconds {
-            0..1_000 => format!("{milliseconds} ms"),
-            _ => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
-        })
+        Some(seconds(end.since(self.flow.first_seen?)))
+    }
+}
+
+/// Nanoseconds as seconds with one digit, or milliseconds below one second.
+pub(super) fn seconds(nanoseconds: i64) -> String {
+    let milliseconds = nanoseconds.max(0) / 1_000_000;
+    match milliseconds {
+        0..1_000 => format!("{milliseconds} ms"),
+        _ => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
     }
 }
 

@@ -4,14 +4,14 @@ use crate::packet::IcmpError;
 
 /// "ICMP 3/13 (communication administratively prohibited) from 10.0.0.1".
 pub(super) fn note(error: IcmpError) -> String {
-    let version = if error.reporter.is_ipv4() { "ICMP" } else { "ICMPv6" };
+    let version = if error.reporter.is_ipv6() { "ICMPv6" } else { "ICMP" };
     let name = name(error).map(|name| format!(" ({name})")).unwrap_or_default();
     format!("{version} {}/{}{name} from {}", error.icmp_type, error.code, error.reporter)
 }
 
 /// Names of RFC 792, RFC 1812 5.2.7.1 and RFC 4443.
 fn name(error: IcmpError) -> Option<&'static str> {
-    Some(match (error.reporter.is_ipv4(), error.icmp_type, error.code) {
+    Some(match (!error.reporter.is_ipv6(), error.icmp_type, error.code) {
         (true, 3, 0) => "network unreachable",
         (true, 3, 1) => "host unreachable",
         (true, 3, 2) => "protocol unreachable",

@@ -1,17 +1,18 @@
 //! Flows in, verdicts out: what a flow did, as facts and as a sentence.
 
+mod elsewhere;
 mod explanation;
 mod icmp;
 mod origin;
 pub mod record;
+mod service;
 
 use std::fmt;
 
-use crate::flow::{Flow, Handshake, KnownPorts};
+use crate::flow::{Evidence, Flow, Handshake, KnownPorts};
 use crate::net::{Clock, Time, Timestamp, Transport};
 use crate::verdict::record::{
-    Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender,
-    ServiceOutcome, ServiceRecord, Verdict,
+    Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender, Verdict,
 };
 
 /// What judging needs to know beside the flow.
@@ -207,9 +208,9 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
                 seq: evidence.seq,
                 ack: evidence.ack,
                 window: evidence.window,
-                ttl: Some(evidence.ttl),
+                ttl: (evidence.ttl != 0).then_some(evidence.ttl),
                 ip_id: evidence.ip_id,
-                note: evidence.icmp.map(icmp::note),
+                note: note_of(evidence),
             })
             .collect(),
         first_frame: flow.first_frame,
@@ -220,7 +221,7 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         bytes: PerSide { initiator: flow.initiator.bytes, responder: flow.responder.bytes },
         duplicates: flow.duplicates,
         closing: closing_of(flow, verdict),
-        service: service_of(flow, verdict),
+        service: service::service_of(flow, verdict, circumstances),
         rpc: None,
         encapsulation: flow.encapsulation.layers().map(|layer| layer.to_string()).collect(),
         requirement: None,
@@ -228,52 +229,53 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
     }
 }
 
-/// What the handshake alone tells of the service.
-fn service_of(flow: &Flow, verdict: Verdict) -> ServiceRecord {
-    let reset = verdict == Verdict::Established && flow.tcp.reset_before_answer;
-    let frame = flow
-        .evidence
-        .iter()
-        .find(|evidence| {
-            evidence.kind == record::EvidenceKind::Rst && evidence.sender == Sender::Responder
-        })
-        .filter(|_| reset)
-        .map(|evidence| evidence.frame);
-    ServiceRecord {
-        name: crate::flow::service_name(flow.responder_endpoint().port).map(str::to_owned),
-        outcome: if reset {
-            ServiceOutcome::ResetBeforeAnswer
-        } else {
-            ServiceOutcome::NotExamined
-        },
-        code: None,
-        detail: None,
-        frame,
+/// What else there is to say of a packet: what an ICMP error says, and where a text tells of it.
+fn note_of(evidence: &Evidence) -> Option<String> {
+    let line = evidence.line.map(|line| format!("line {line}"));
+    match (evidence.icmp.map(icmp::note), line) {
+        (Some(said), Some(line)) => Some(format!("{said}, {line}")),
+        (said, line) => said.or(line),
     }
+}
+
+/// Joins the flows of one capture, judged, where an answer comes from elsewhere than the request
+/// went to: TFTP, network boot, DHCP. `judged` stand in the order of `flows`.
+pub fn join_answers(judged: &mut [JudgedFlow], flows: &[Flow], circumstances: &Circumstances) {
+    let service = |index: usize| {
+        flows.get(index).map(|flow| service::service_of(flow, Verdict::Answered, circumstances))
+    };
+    elsewhere::join_answers(judged, circumstances.udp_reply_wait, &service);
 }
 
 /// Filters for the conversation. A reused pair of ports shows all its flows; the frame numbers
 /// tell them apart.
+///
+/// A host whose address is not known is left out, and so is a port that is not: what is left
+/// shows the flow and perhaps others.
 fn display_filter(flow: &Flow) -> DisplayFilter {
-    let (a, b) = (flow.initiator_endpoint(), flow.responder_endpoint());
-    let (wireshark_ip, netmon_ip) =
-        if a.address.is_ipv4() { ("ip", "IPv4") } else { ("ipv6", "IPv6") };
+    let ends = [flow.initiator_endpoint(), flow.responder_endpoint()];
     let transport = flow.transport();
     let netmon_transport = match transport {
         Transport::Tcp => "TCP",
         Transport::Udp => "UDP",
     };
+    let (mut wireshark, mut netmon) = (Vec::new(), Vec::new());
+    for address in ends.iter().filter_map(|end| end.address.ip()) {
+        let (wireshark_ip, netmon_ip) =
+            if address.is_ipv4() { ("ip", "IPv4") } else { ("ipv6", "IPv6") };
+        wireshark.push(format!("{wireshark_ip}.addr == {address}"));
+        netmon.push(format!("{netmon_ip}.Address == {address}"));
+    }
+    for port in ends.iter().map(|end| end.port).filter(|port| *port != 0) {
+        wireshark.push(format!("{transport}.port == {port}"));
+        netmon.push(format!("{netmon_transport}.Port == {port}"));
+    }
+    let or = |terms: Vec<String>, between: &str, all: &str| {
+        if terms.is_empty() { all.to_owned() } else { terms.join(between) }
+    };
     DisplayFilter {
-        wireshark: format!(
-            "{wireshark_ip}.addr == {} && {wireshark_ip}.addr == {} && \
-             {transport}.port == {} && {transport}.port == {}",
-            a.address, b.address, a.port, b.port
-        ),
-        netmon: format!(
-            "{netmon_ip}.Address == {} AND {netmon_ip}.Address == {} AND \
-             {netmon_transport}.Port == {} AND {netmon_transport}.Port == {}",
-            a.address, b.address, a.port, b.port
-        ),
+        wireshark: or(wireshark, " && ", transport.as_str()),
+        netmon: or(netmon, " AND ", netmon_transport),
     }
 }
 
@@ -308,6 +310,7 @@ impl fmt::Display for Frames<'_> {
 mod tests {
     use super::*;
     use crate::flow::script::{play, second};
+    use crate::verdict::record::ServiceOutcome;
 
     /// A capture that ends long after the packets of a script.
     fn long_after() -> Circumstances {
@@ -414,6 +417,9 @@ mod tests {
             ("ShADr", ServiceOutcome::ResetBeforeAnswer),
             ("ShAr", ServiceOutcome::ResetBeforeAnswer),
             ("ShADdr", ServiceOutcome::NotExamined),
+            ("ShAD", ServiceOutcome::Silent),
+            ("ShADAAAAF", ServiceOutcome::Silent),
+            ("ShADF", ServiceOutcome::NotExamined), // it left after a second
             ("ShAFr", ServiceOutcome::NotExamined), // the initiator left without a byte
             ("ShAR", ServiceOutcome::NotExamined),
         ] {

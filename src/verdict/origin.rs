@@ -51,6 +51,13 @@ pub(super) fn of_refusal(flow: &Flow) -> (Origin, Vec<String>) {
     if !against_host.is_empty() {
         return (Origin::Unknown, against_host);
     }
+    if reset.seq.is_none() {
+        let untold = format!(
+            "the sequence number that the reset in frame {} had on the wire is not told",
+            reset.frame
+        );
+        return (Origin::Unknown, vec![untold]);
+    }
     let fits = format!(
         "the reset in frame {} has sequence number 0 and acknowledges the SYN, as a closed port \
          answers (RFC 9293, 3.10.7.1)",

@@ -8,7 +8,7 @@ use std::io::{self, Cursor};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use portmortem::capture::{CaptureReader, FrameBatch, Reading, open_source};
-use portmortem::flow::{FlowTable, KnownPorts};
+use portmortem::flow::{FlowTable, Hearing, KnownPorts};
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::net::Clock;
 use portmortem::packet::decode;
@@ -61,8 +61,8 @@ fn read(mut reader: Box<dyn CaptureReader>, mut each: impl FnMut(&FrameBatch)) {
     black_box(reader.finish());
 }
 
-fn track(reader: Box<dyn CaptureReader>) -> FlowTable {
-    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
+fn track(reader: Box<dyn CaptureReader>, hearing: Hearing) -> FlowTable {
+    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000).hearing(hearing);
     read(reader, |batch| {
         for packet in batch.frames().filter_map(|frame| decode(frame).ok()) {
             table.observe(&packet);
@@ -117,11 +117,19 @@ fn d_decode(bencher: Bencher<'_, '_>, kind: &str) {
     });
 }
 
-/// Frames, packets and flows.
+/// Frames, packets and flows, without a look at the payload.
 #[divan::bench(args = KINDS)]
 fn e_track(bencher: Bencher<'_, '_>, kind: &str) {
     measure(bencher, kind, false, |reader| {
-        black_box(track(reader).into_flows());
+        black_box(track(reader, Hearing::Nothing).into_flows());
+    });
+}
+
+/// The same with all probes on.
+#[divan::bench(args = KINDS)]
+fn e_track_and_hear(bencher: Bencher<'_, '_>, kind: &str) {
+    measure(bencher, kind, false, |reader| {
+        black_box(track(reader, Hearing::Sums).into_flows());
     });
 }
 
@@ -133,7 +141,7 @@ fn judged(reader: Box<dyn CaptureReader>) -> Vec<JudgedFlow> {
         udp_reply_wait: 2_000_000_000,
         known_ports: KnownPorts::default(),
     };
-    let (flows, _) = track(reader).into_flows();
+    let (flows, _) = track(reader, Hearing::Sums).into_flows();
     flows.iter().map(|flow| judge(flow, 0, &circumstances)).collect()
 }
 

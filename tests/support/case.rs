@@ -59,6 +59,23 @@ pub struct Flow {
     pub origin: Option<String>,
     pub closing: Option<String>,
     pub encapsulation: Option<Vec<String>>,
+    /// Of the initiator and of the responder.
+    pub packets: Option<[u64; 2]>,
+    /// Payload bytes, of the initiator and of the responder.
+    pub bytes: Option<[u64; 2]>,
+    pub duplicates: Option<u64>,
+    /// A part of the explanation.
+    pub told: Option<String>,
+    pub service: Option<Service>,
+}
+
+/// What the application above a flow answered; what is left out is not looked at.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    pub outcome: String,
+    pub code: Option<String>,
+    pub frame: Option<u64>,
 }
 
 /// What becomes of a requirement between two hosts.

@@ -71,6 +71,13 @@ pub fn dns_answer(id: u16, name: &str, address: [u8; 4]) -> Vec<u8> {
     message
 }
 
+/// An answer without records, with this response code.
+pub fn dns_failure(id: u16, name: &str, code: u16) -> Vec<u8> {
+    let mut message = dns_header(id, 0x8180 | code, 0);
+    message.extend(dns_question(name));
+    message
+}
+
 fn dns_header(id: u16, flags: u16, answers: u16) -> Vec<u8> {
     [id, flags, 1, answers, 0, 0].into_iter().flat_map(u16::to_be_bytes).collect()
 }
@@ -120,6 +127,18 @@ pub fn ldap_answer(id: u8) -> Vec<u8> {
     [entry, done].map(|answer| der(0x30, &[der(0x02, &[id]), answer].concat())).concat()
 }
 
+/// A simple bind: RFC 4511, 4.2.
+pub fn ldap_bind(id: u8, name: &str) -> Vec<u8> {
+    let bind = [der(0x02, &[3]), der(0x04, name.as_bytes()), der(0x80, b"not shown")].concat();
+    der(0x30, &[der(0x02, &[id]), der(0x60, &bind)].concat())
+}
+
+/// The answer to it: a result code, and the diagnostic message of Active Directory.
+pub fn ldap_bound(id: u8, code: u8, message: &str) -> Vec<u8> {
+    let result = [der(0x0a, &[code]), der(0x04, b""), der(0x04, message.as_bytes())].concat();
+    der(0x30, &[der(0x02, &[id]), der(0x61, &result)].concat())
+}
+
 /// A request for a ticket without proof of the password, as Windows asks first: RFC 4120, 5.4.1.
 pub fn kerberos_request() -> Vec<u8> {
     let body = [
@@ -141,12 +160,17 @@ pub fn kerberos_request() -> Vec<u8> {
 /// What a healthy domain controller answers first: error 25, "prove the password" (RFC 4120,
 /// 7.5.9). The service works.
 pub fn kerberos_preauth_required() -> Vec<u8> {
+    kerberos_error(25, b"20121113093000Z")
+}
+
+/// Another error of the key distribution centre, by its clock: RFC 4120, 5.9.1.
+pub fn kerberos_error(code: u8, at: &[u8]) -> Vec<u8> {
     let error = [
         der(0xa0, &der(0x02, &[5])),
         der(0xa1, &der(0x02, &[30])),
-        der(0xa4, &der(0x18, b"20121113093000Z")),
+        der(0xa4, &der(0x18, at)),
         der(0xa5, &der(0x02, &[0])),
-        der(0xa6, &der(0x02, &[25])),
+        der(0xa6, &der(0x02, &[code])),
         der(0xa9, &der(0x1b, REALM)),
         der(0xaa, &kerberos_name(2, &["krbtgt", "CHILD.CORP.EXAMPLE"])),
     ]
@@ -211,6 +235,48 @@ pub fn smb_echo(message: u8) -> Vec<u8> {
 /// The answer to it.
 pub fn smb_echoed(message: u8) -> Vec<u8> {
     smb_numbered(13, 1, message, &[4, 0, 0, 0])
+}
+
+/// A session setup with a token that says nothing: [MS-SMB2] 2.2.5.
+pub fn smb_session_setup(message: u8) -> Vec<u8> {
+    let mut body = vec![25, 0, 0, 1]; // size, flags, signing enabled
+    body.extend([0; 8]); // capabilities, channel
+    body.extend([88, 0, 4, 0]); // the token's place and length
+    body.extend([0; 8]); // no earlier session
+    body.extend([0x60, 0x02, 0x06, 0x00]);
+    smb_numbered(1, 0, message, &body)
+}
+
+/// The answer to it: an NTSTATUS, and no token.
+pub fn smb_session_refused(message: u8, status: u32) -> Vec<u8> {
+    let mut packet = smb_numbered(1, 1, message, &[9, 0, 0, 0, 0, 0, 0, 0, 0]);
+    packet[4 + 8..4 + 12].copy_from_slice(&status.to_le_bytes());
+    packet
+}
+
+/// A request of a ConfigMgr client for its management points.
+pub fn http_get(path: &str, host: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: SMS CCM 5.0\r\n\r\n").into_bytes()
+}
+
+/// An answer with this status, and its number as body.
+pub fn http_status(status: u16, reason: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status} {reason}\r\nContent-Length: 3\r\n\r\n{status}").into_bytes()
+}
+
+/// A hello of TLS 1.0 with one cipher suite and no extension: RFC 2246, 7.4.1.2.
+pub fn tls_hello() -> Vec<u8> {
+    let mut hello = vec![3, 1];
+    hello.extend([0x5a; 32]); // random
+    hello.extend([0, 0, 2, 0, 0x0a, 1, 0]); // no session, one suite, no compression
+    let mut handshake = vec![1, 0, 0, u8::try_from(hello.len()).unwrap()];
+    handshake.extend(hello);
+    [&[22, 3, 1, 0, u8::try_from(handshake.len()).unwrap()], &handshake[..]].concat()
+}
+
+/// A fatal alert: RFC 5246, 7.2.
+pub fn tls_alert(description: u8) -> Vec<u8> {
+    vec![21, 3, 1, 0, 2, 2, description]
 }
 
 fn smb(command: u8, flags: u8, body: &[u8]) -> Vec<u8> {

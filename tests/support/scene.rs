@@ -321,6 +321,47 @@ impl Scene {
         self.raw(bytes)
     }
 
+    /// Cuts the last frame, of IPv4 and in no VLAN, up behind so many bytes above its IP header,
+    /// multiples of eight. The pieces stand in `order`.
+    pub fn cut_up(&mut self, behind: &[usize], order: &[usize]) {
+        let whole = self.frames.pop().unwrap();
+        self.now = whole.time;
+        let (headers, rest) = whole.bytes.split_at(14 + 20);
+        let begins = [&[0], behind].concat();
+        let ends = [behind, &[rest.len()]].concat();
+        for &place in order {
+            let (begin, end) = (begins[place], ends[place]);
+            let (mac, ip) = headers.split_at(14);
+            let mut ip = Ipv4Header::from_slice(ip).unwrap().0;
+            ip.dont_fragment = false;
+            ip.more_fragments = end < rest.len();
+            ip.fragment_offset = u16::try_from(begin / 8).unwrap().try_into().unwrap();
+            ip.set_payload_len(end - begin).unwrap();
+            ip.header_checksum = ip.calc_header_checksum();
+            self.raw([mac, &ip.to_bytes(), &rest[begin..end]].concat());
+        }
+    }
+
+    /// The frame `number` once more, inside VXLAN `network` between two hosts, after `microseconds`
+    /// and one router.
+    pub fn inside_vxlan(
+        &mut self,
+        number: usize,
+        network: u8,
+        (from, to): (Host, Host),
+        microseconds: i64,
+    ) -> usize {
+        let frame = &self.frames[number - 1];
+        let mut inner = frame.bytes.clone();
+        self.now = frame.time + microseconds * 1_000;
+        let mut ip = Ipv4Header::from_slice(&inner[14..]).unwrap().0;
+        ip.time_to_live -= 1;
+        ip.header_checksum = ip.calc_header_checksum();
+        inner[14..34].copy_from_slice(&ip.to_bytes());
+        let vxlan = [&[8, 0, 0, 0, 0, 0, network, 0][..], &inner].concat();
+        self.udp((from, 61_000), (to, 4789), &vxlan)
+    }
+
     /// A frame of any bytes.
     pub fn raw(&mut self, bytes: Vec<u8>) -> usize {
         self.frames.push(Frame { time: self.now, bytes, comment: None });

@@ -8,7 +8,7 @@ use portmortem::capture::{CaptureSummary, Error, FrameBatch, Reading, Severity, 
 use portmortem::flow::{Flow, FlowTable, KnownPorts};
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix, Outcome};
 use portmortem::net::Transport;
-use portmortem::packet::{SkippedTally, decode};
+use portmortem::packet::{FragmentTable, Skipped, SkippedTally, decode};
 use portmortem::render::{Format, Style, View, render};
 use portmortem::report::{CaptureRecord, Options, Report, Waits};
 use portmortem::verdict::record::{
@@ -45,12 +45,18 @@ pub fn read(bytes: &[u8], piece: usize, known_ports: &KnownPorts) -> Result<Read
     let mut reader = open_source(source, "hostile", Reading { piece, digest: true })?;
     let mut table = FlowTable::new(known_ports.clone(), UDP_IDLE);
     let mut skipped = SkippedTally::default();
+    let mut fragments = FragmentTable::default();
     let mut spare = FrameBatch::default();
     while let Some(batch) = reader.next_batch(spare) {
         assert!(!batch.is_empty(), "a batch without frames");
         for frame in batch.frames() {
             match decode(frame) {
                 Ok(packet) => table.observe(&packet),
+                Err(Skipped::Fragment) => {
+                    if let Some(packet) = fragments.decode(frame) {
+                        table.observe(&packet);
+                    }
+                }
                 Err(reason) => skipped.count(reason, frame.number),
             }
         }
@@ -59,6 +65,7 @@ pub fn read(bytes: &[u8], piece: usize, known_ports: &KnownPorts) -> Result<Read
     let summary = reader.finish();
     let (flows, unassigned) = table.into_flows();
     skipped += unassigned;
+    skipped += fragments.into_skipped();
     let circumstances = circumstances(&summary, known_ports);
     let flows = (1..).zip(&flows).map(|(id, flow)| judged(id, flow, &circumstances)).collect();
     Ok(Read { flows, summary, skipped })

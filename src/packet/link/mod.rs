@@ -84,6 +84,8 @@ fn rare(link_type: LinkType, bytes: &[u8]) -> Result<Stripped<'_>, Skipped> {
     const PPP_WITH_DIR: LinkType = LinkType::pcap(204);
     const C_HDLC_WITH_DIR: LinkType = LinkType::pcap(205);
     const FRELAY_WITH_DIR: LinkType = LinkType::pcap(206);
+    const IPNET: LinkType = LinkType::pcap(226);
+    const IP_OVER_FC: LinkType = LinkType::pcap(122);
     const NFLOG: LinkType = LinkType::pcap(239);
     match link_type {
         TOKEN_RING => ring::token_ring(bytes),
@@ -102,6 +104,10 @@ fn rare(link_type: LinkType, bytes: &[u8]) -> Result<Stripped<'_>, Skipped> {
         C_HDLC_WITH_DIR => serial::cisco_hdlc(bytes.get(1..).unwrap_or_default()),
         FRELAY_WITH_DIR => serial::frame_relay(bytes.get(1..).unwrap_or_default()),
         NFLOG => linux::nflog(bytes),
+        // 24 bytes: version, family, lengths, interfaces and zones.
+        IPNET => raw_ip(bytes.get(24..).unwrap_or_default()),
+        // The addresses, of eight bytes each (RFC 2625 3.1), and LLC.
+        IP_OVER_FC => llc(bytes.get(16..).unwrap_or_default()),
         other => Err(Skipped::LinkType(other)),
     }
 }
@@ -216,6 +222,8 @@ mod tests {
             (LinkType::LOOP, &[0, 0, 0, 2]),
             (LinkType::LINUX_SLL, &sll),
             (LinkType::LINUX_SLL2, &sll2),
+            (LinkType::pcap(226), &[1; 24]),
+            (LinkType::pcap(122), &[[1; 16].as_slice(), &snap[14..]].concat()),
         ] {
             assert_eq!(ether_type_of(link_type, header), Ok((0x800, 2)), "{link_type}");
         }

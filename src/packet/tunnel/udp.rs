@@ -184,6 +184,7 @@ mod tests {
             protocol: ip_number::UDP,
             payload: &payload,
             length: payload.len(),
+            fragment: None,
         };
         let mut layers = Encapsulation::default();
         let opened = open(&ip, &mut layers)

@@ -2,7 +2,7 @@
 //! 4.3).
 
 use crate::probe::read::latin;
-use crate::probe::{Code, CodeSet, Meaning, Speaker, Standing};
+use crate::probe::{Code, CodeSet, Meaning, Standing};
 
 /// Bytes of a header: kind, flags, length.
 pub(super) const HEADER: usize = 4;
@@ -48,7 +48,7 @@ pub(super) fn ask(body: &[u8], called: &mut String, signals: &mut Vec<Meaning>) 
     *called = name(body).unwrap_or_default();
     signals.push(Meaning::Asked { subject: subject(called) });
     if let Some(name) = body.get(NAME..).and_then(name).filter(|name| !name.is_empty()) {
-        signals.push(Meaning::Introduced { who: Speaker::Initiator, name });
+        signals.push(Meaning::Introduced { name });
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
             told,
             [
                 Meaning::Asked { subject: "NetBIOS session *SMBSERVER".to_owned() },
-                Meaning::Introduced { who: Speaker::Initiator, name },
+                Meaning::Introduced { name },
             ]
         );
     }

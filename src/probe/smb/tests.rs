@@ -91,7 +91,7 @@ fn signing_on_is_a_step_until_the_account_is_known() {
     let answer = told(&mut smb, Speaker::Responder, &two(1, true, MORE, 1, 0, &body));
     assert_eq!(answers(&answer), [("session setup", Standing::Step, Some(MORE))]);
     let name = "dc1.example.com".to_owned();
-    assert_eq!(answer[0], Meaning::Introduced { who: Speaker::Responder, name });
+    assert_eq!(answer[0], Meaning::Introduced { name });
     let token = authenticate("EXAMPLE", "cm01$", "CM01");
     assert!(Ntlm::find(&token).is_some());
     told(&mut smb, Speaker::Initiator, &setup(2, &token));

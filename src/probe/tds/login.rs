@@ -2,7 +2,7 @@
 
 use crate::probe::ntlm::Ntlm;
 use crate::probe::read::{latin, part, u8_at, u16_be, u16_le, utf16_le};
-use crate::probe::{Meaning, Speaker, text};
+use crate::probe::{Meaning, text};
 
 const VERSION: u8 = 0;
 const ENCRYPTION: u8 = 1;
@@ -89,7 +89,7 @@ pub(super) fn read(body: &[u8], signals: &mut Vec<Meaning>) -> Option<String> {
     };
     let (host, user, database) = (word(36)?, word(40).unwrap_or_default(), word(68));
     if !host.is_empty() {
-        signals.push(Meaning::Introduced { who: Speaker::Initiator, name: host });
+        signals.push(Meaning::Introduced { name: host });
     }
     if let Some(ntlm) = Ntlm::find(body) {
         ntlm.introduce(signals);

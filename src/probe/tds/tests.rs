@@ -96,7 +96,7 @@ fn a_refused_login_tells_its_error_and_never_the_password() {
     assert_eq!(
         asked,
         [
-            Meaning::Introduced { who: Speaker::Initiator, name: "CM01".to_owned() },
+            Meaning::Introduced { name: "CM01".to_owned() },
             Meaning::Asked { subject: subject.to_owned() },
         ]
     );

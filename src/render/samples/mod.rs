@@ -6,14 +6,12 @@ mod trouble;
 pub(super) use stories::{busy, good, seed, strangers};
 pub(super) use trouble::{hostile, large};
 
-use std::net::IpAddr;
-
 use crate::capture::Severity;
 use crate::diagnosis::FirewallRequest;
 use crate::matrix::{
     Cell, CellCounts, CellEnd, HostRecord, Outcome, RoleRecord, RoleSource, Sheet,
 };
-use crate::net::{Endpoint, FrameNumber, SeqNumber, Time, Transport};
+use crate::net::{Address, Endpoint, FrameNumber, SeqNumber, Time, Transport};
 use crate::report::{
     CaptureRecord, CommentRecord, Generator, Options, ProblemRecord, Report, SCHEMA, SkippedRecord,
     Totals, Waits,
@@ -28,7 +26,7 @@ pub(super) fn all() -> Vec<Report> {
     vec![empty(), seed(), good(), busy(), strangers(), hostile(), large(20, 50)]
 }
 
-fn ip(text: &str) -> IpAddr {
+fn ip(text: &str) -> Address {
     text.parse().unwrap()
 }
 
@@ -80,8 +78,11 @@ pub(super) fn capture(path: &str, frames: u64) -> CaptureRecord {
         skipped: Vec::new(),
         problems: Vec::new(),
         names: Vec::new(),
+        serves: Vec::new(),
         comments: Vec::new(),
         comments_left_out: 0,
+        not_understood: Vec::new(),
+        lines_not_understood: 0,
     }
 }
 

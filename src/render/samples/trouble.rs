@@ -54,7 +54,9 @@ pub(in crate::render) fn hostile() -> Report {
 pub(in crate::render) fn large(cells: u32, flows: u32) -> Report {
     let mut report = empty();
     report.captures.push(capture("large.pcapng", 40_000_000));
-    let address = |number: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a00_0000 + number));
+    let address = |number: u32| {
+        crate::net::Address::from(std::net::Ipv4Addr::from_bits(0x0a00_0000 + number))
+    };
     for number in 0..flows {
         let verdict = if number % 2 == 0 { Verdict::NoReply } else { Verdict::Established };
         let frame = u64::from(number) * 3 + 1;

@@ -203,7 +203,24 @@ fn details(capture: &CaptureRecord, page: &mut Page<'_>) -> io::Result<()> {
         page.more(4, more, "problems (use --format json for all)")?;
     }
     skipped(capture, page)?;
+    if page.verbose() {
+        not_understood(capture, page)?;
+    }
     comments(capture, page)
+}
+
+/// Lines of a text that could not be read.
+fn not_understood(capture: &CaptureRecord, page: &mut Page<'_>) -> io::Result<()> {
+    for line in &capture.not_understood {
+        let text = format!("line {} not understood: {}", line.line, page.short(&line.text, 400));
+        page.paragraph(4, 6, None, &text)?;
+    }
+    let listed = phrase::count(capture.not_understood.len());
+    let more = capture.lines_not_understood.saturating_sub(listed);
+    if more > 0 {
+        page.more(4, more, "lines not understood")?;
+    }
+    Ok(())
 }
 
 fn skipped(capture: &CaptureRecord, page: &mut Page<'_>) -> io::Result<()> {

@@ -279,7 +279,7 @@ fn in_full_of(report: &Report, flow: &JudgedFlow, page: &mut Page<'_>) -> io::Re
         format!("confidence {}", flow.confidence),
     ];
     if flow.service.outcome != ServiceOutcome::NotExamined {
-        facts.push(format!("service {}", phrase::words(flow.service.outcome.as_str())));
+        facts.push(page.safe(&seen::service_of(flow)));
     }
     if flow.duplicates > 0 {
         facts.push(format!("duplicates {}", flow.duplicates));

@@ -6,6 +6,7 @@
 pub mod netmon;
 pub mod pcap;
 pub mod pcapng;
+pub mod snoop;
 
 /// Byte order of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! The scenes of `testdata`, and how each is stored.
 //!
-//! To add a case: play it in [`seed`] or [`small`], add a line to [`RECIPES`], run
+//! To add a case: play it in [`seed`], [`services`] or [`small`], add a line to [`RECIPES`], run
 //! `PORTMORTEM_WRITE_TESTDATA=1 cargo test --test fixtures`, look at the captures in Wireshark,
 //! and write the folder's `case.toml` by hand.
 
 pub mod seed;
+pub mod services;
 pub mod small;
 
 use crate::support::files::netmon;
@@ -36,7 +37,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 17] = [
+pub const RECIPES: [Recipe; 20] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -51,6 +52,9 @@ pub const RECIPES: [Recipe; 17] = [
     Recipe { case: "midstream", play: small::midstream, store: in_three },
     Recipe { case: "ipv6", play: small::ipv6, store: in_three },
     Recipe { case: "vlan-qinq", play: small::vlan_qinq, store: in_three },
+    Recipe { case: "services-fail", play: services::services_fail, store: in_three },
+    Recipe { case: "fragments", play: small::fragments, store: in_three },
+    Recipe { case: "both-sides-of-a-tunnel", play: small::both_sides_of_a_tunnel, store: in_three },
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
     Recipe { case: "comments-and-names", play: small::comments_and_names, store: with_remarks },

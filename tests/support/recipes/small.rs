@@ -133,6 +133,54 @@ pub fn one_rpc_flow(scene: &mut Scene) {
     scene.close(&mut mapper);
 }
 
+/// What is too long for a link comes in pieces: the request to Kerberos in two, its answer in three
+/// that overtake each other. And a SYN is cut up as only a scanner does, its flags in the second
+/// piece; it is answered all the same.
+pub fn fragments(scene: &mut Scene) {
+    let (site, dc) = (site_server(), controller());
+    scene.udp((site, 53_381), (dc, 88), &long(payload::kerberos_request(), 2_000));
+    scene.cut_up(&[1_480], &[0, 1]);
+    scene.udp((dc, 88), (site, 53_381), &long(payload::kerberos_preauth_required(), 4_000));
+    scene.cut_up(&[1_480, 2_960], &[2, 0, 1]);
+    let mut ldap = Tcp::new(site, 50_081, dc, 389);
+    scene.syn(&mut ldap);
+    scene.cut_up(&[8, 16], &[0, 1, 2]);
+    scene.syn_ack(&ldap);
+    scene.ack(&ldap, Side::Initiator);
+    // Of this answer the beginning was not captured.
+    scene.udp((dc, 53), (site, 53_382), &[0; 2_000]);
+    scene.cut_up(&[1_480], &[1]);
+}
+
+fn long(mut payload: Vec<u8>, length: usize) -> Vec<u8> {
+    payload.resize(length, 0);
+    payload
+}
+
+/// A host of the overlay network was captured on both of its interfaces: SYNs that nobody answers
+/// stand there twice each, bare and in VXLAN, and are no more than three.
+pub fn both_sides_of_a_tunnel(scene: &mut Scene) {
+    let (site, dc) = (site_server(), controller());
+    let ends = (Host::new("192.0.2.1"), Host::new("192.0.2.2"));
+    let mut catalog = Tcp::new(site, 50_091, dc, 3268);
+    for silence in [0, 3_000, 6_000] {
+        scene.wait(silence);
+        let syn = scene.syn(&mut catalog);
+        scene.inside_vxlan(syn, 9, ends, 120);
+    }
+    let mut ldap = Tcp::new(site, 50_092, dc, 389);
+    let syn = scene.syn(&mut ldap);
+    scene.inside_vxlan(syn, 9, ends, 120);
+    // The answer comes out of the tunnel, so it is seen there first.
+    let answer = scene.syn_ack(&ldap);
+    let bare = scene.frames[answer - 1].clone();
+    scene.inside_vxlan(answer, 9, (ends.1, ends.0), 0);
+    scene.frames.remove(answer - 1);
+    scene.raw(bare.bytes);
+    let ack = scene.ack(&ldap, Side::Initiator);
+    scene.inside_vxlan(ack, 9, ends, 120);
+}
+
 /// Names for both hosts, a remark that helps, and one that would like to do harm.
 pub fn comments_and_names(scene: &mut Scene) {
     let (site, dc) = (site_server(), controller());

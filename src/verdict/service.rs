@@ -1,0 +1,97 @@
+//! What the application above a flow answered, out of what its probe heard.
+
+use crate::flow::{Flow, service_name};
+use crate::net::Timestamp;
+use crate::probe::{Answer, Heard};
+use crate::verdict::Circumstances;
+use crate::verdict::explanation::seconds;
+use crate::verdict::record::{Class, EvidenceKind, Sender, ServiceOutcome, ServiceRecord, Verdict};
+
+/// What the application answered. A flow whose path does not work has no answer to examine.
+pub(super) fn service_of(
+    flow: &Flow,
+    verdict: Verdict,
+    circumstances: &Circumstances,
+) -> ServiceRecord {
+    let heard = flow.heard.as_deref();
+    let name = service_name(flow.responder_endpoint().port)
+        .or(heard.and_then(|heard| heard.protocol))
+        .map(str::to_owned);
+    let record = |outcome| ServiceRecord {
+        name: name.clone(),
+        outcome,
+        code: None,
+        detail: None,
+        frame: None,
+    };
+    if verdict.class() != Class::Success {
+        return record(ServiceOutcome::NotExamined);
+    }
+    if verdict == Verdict::Established && flow.tcp.reset_before_answer {
+        return ServiceRecord {
+            frame: reset_frame(flow),
+            detail: heard
+                .and_then(|heard| heard.asked.as_ref())
+                .map(|asked| format!("{} asked for {}", asked.protocol, asked.subject)),
+            ..record(ServiceOutcome::ResetBeforeAnswer)
+        };
+    }
+    if let Some((outcome, answer)) = heard.and_then(answer_of) {
+        return ServiceRecord {
+            code: answer.code.map(|code| code.name().into_owned()),
+            detail: Some(detail_of(answer, outcome)),
+            frame: Some(answer.frame),
+            ..record(outcome)
+        };
+    }
+    if verdict == Verdict::Established
+        && flow.responder.bytes == 0
+        && let Some((frame, asked)) = flow.asked
+        && let Some(waited) = silence(flow, asked, circumstances)
+        && waited >= circumstances.syn_wait
+    {
+        return ServiceRecord {
+            detail: Some(format!("nothing came back in {}", seconds(waited))),
+            frame: Some(frame),
+            ..record(ServiceOutcome::Silent)
+        };
+    }
+    record(ServiceOutcome::NotExamined)
+}
+
+/// The answer that decides: a failure that nothing made good, else the newest one. An answer that
+/// is a normal step shows that the service is there.
+fn answer_of(heard: &Heard) -> Option<(ServiceOutcome, &Answer)> {
+    let failed = heard.failures.first().map(|answer| (ServiceOutcome::Failed, answer));
+    let served = heard.served.as_ref().or(heard.step.as_ref());
+    failed.or(served.map(|answer| (ServiceOutcome::Served, answer)))
+}
+
+/// "AS-REQ krbtgt/EXAMPLE.COM: the clocks of the two hosts are too far apart".
+fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> String {
+    let meaning = match (answer.code.and_then(crate::probe::Code::meaning), &answer.detail) {
+        (Some(meaning), Some(detail)) => Some(format!("{meaning} ({detail})")),
+        (Some(meaning), None) => Some(meaning.to_owned()),
+        (None, Some(detail)) => Some(detail.clone()),
+        (None, None) => None,
+    };
+    match meaning {
+        Some(meaning) if outcome == ServiceOutcome::Failed || answer.detail.is_some() => {
+            format!("{}: {meaning}", answer.subject)
+        }
+        Some(_) | None => answer.subject.clone(),
+    }
+}
+
+fn reset_frame(flow: &Flow) -> Option<crate::net::FrameNumber> {
+    let reset = |kind, sender| kind == EvidenceKind::Rst && sender == Sender::Responder;
+    let mut evidence = flow.evidence.iter();
+    evidence.find(|it| reset(it.kind, it.sender)).map(|it| it.frame)
+}
+
+/// Nanoseconds for which the initiator waited: until it left, or the capture ended.
+fn silence(flow: &Flow, asked: Option<Timestamp>, circumstances: &Circumstances) -> Option<i64> {
+    let over = flow.tcp.reset_by.is_some() || flow.initiator.has_sent(crate::packet::Flags::FIN);
+    let until = if over { flow.last_seen } else { circumstances.capture_end };
+    Some(until?.since(asked?))
+}

@@ -1,0 +1,71 @@
+//! Ports that open, and services that do not work.
+//!
+//! Nothing here is a matter of firewalls: each connection comes about, and what is said on it tells
+//! the cause.
+
+use crate::support::payload;
+use crate::support::scene::{Host, Scene, Tcp};
+
+fn site_server() -> Host {
+    Host::new("10.0.0.5")
+}
+
+fn controller() -> Host {
+    Host::new("10.1.0.10").hops(2)
+}
+
+fn web() -> Host {
+    Host::new("10.0.0.20")
+}
+
+/// A connection on which one thing is asked and answered.
+fn ask(scene: &mut Scene, to: Host, ports: (u16, u16), request: &[u8], answer: &[u8]) {
+    let mut tcp = Tcp::new(site_server(), ports.0, to, ports.1);
+    scene.handshake(&mut tcp);
+    scene.exchange(&mut tcp, request, answer);
+    scene.close(&mut tcp);
+    scene.wait(500);
+}
+
+/// One failure a service, two that work, and one that says nothing.
+pub fn services_fail(scene: &mut Scene) {
+    let dns = ((site_server(), 53_211), (controller(), 53));
+    scene.udp(dns.0, dns.1, &payload::dns_query(7, "dc10.child.corp.example"));
+    scene.udp(dns.1, dns.0, &payload::dns_failure(7, "dc10.child.corp.example", 5));
+
+    let kerberos = ((site_server(), 53_212), (controller(), 88));
+    scene.udp(kerberos.0, kerberos.1, &payload::kerberos_request());
+    scene.udp(kerberos.1, kerberos.0, &payload::kerberos_preauth_required());
+
+    let framed = |message: &[u8]| payload::with_length::<4>(message);
+    // The controller's clock is ten minutes ahead.
+    let skew = framed(&payload::kerberos_error(37, b"20121113094000Z"));
+    ask(scene, controller(), (52_001, 88), &framed(&payload::kerberos_request()), &skew);
+
+    let wrong = "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data 52e";
+    let bind = payload::ldap_bind(1, "CN=CAS01,DC=corp,DC=example");
+    ask(scene, controller(), (52_002, 389), &bind, &payload::ldap_bound(1, 49, wrong));
+
+    let mut smb = Tcp::new(site_server(), 52_003, controller(), 445);
+    scene.handshake(&mut smb);
+    scene.exchange(&mut smb, &payload::smb_negotiate(), &payload::smb_negotiated());
+    let refused = payload::smb_session_refused(1, 0xc000_006d);
+    scene.exchange(&mut smb, &payload::smb_session_setup(1), &refused);
+    scene.close(&mut smb);
+
+    ask(scene, controller(), (52_004, 135), &payload::rpc_bind(), &payload::rpc_bind_ack());
+
+    let path = "/SMS_MP/.sms_aut?mplist";
+    let unavailable = payload::http_status(503, "Service Unavailable");
+    let get = payload::http_get(path, "mp.corp.example");
+    ask(scene, web(), (52_005, 80), &get, &unavailable);
+    ask(scene, web(), (52_006, 443), &payload::tls_hello(), &payload::tls_alert(70));
+
+    let mut silent = Tcp::new(site_server(), 52_007, controller(), 3268);
+    scene.handshake(&mut silent);
+    scene.data(&mut silent, crate::support::scene::Side::Initiator, &payload::ldap_search(1));
+    scene.wait(1);
+    scene.ack(&silent, crate::support::scene::Side::Responder);
+    scene.wait(12_000);
+    scene.arp(site_server(), web());
+}
