@@ -67,7 +67,7 @@ struct Fields {
     host: Option<String>,
     length: Option<u64>,
     chunked: bool,
-    xml: bool,
+    content_type: Vec<u8>,
     software: String,
     via: Option<String>,
     /// A proof or a challenge came: the NTLM message in it, and whether there was any token.
@@ -88,7 +88,7 @@ impl Head {
                 body: fields.body(Expected::Everything),
                 challenges_on: fields.token,
                 ntlm: fields.ntlm,
-                xml: fields.xml,
+                xml: find(&fields.content_type, b"xml").is_some(),
                 software: fields.software,
                 via: fields.via,
             }));
@@ -131,7 +131,7 @@ impl Fields {
         } else if is("transfer-encoding") {
             self.chunked |= value.to_ascii_lowercase().ends_with(b"chunked");
         } else if is("content-type") {
-            self.xml = find(&value.to_ascii_lowercase(), b"xml").is_some();
+            self.content_type = value.to_ascii_lowercase();
         } else if is("server") {
             self.software = latin(value);
         } else if is("via") {
