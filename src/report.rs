@@ -85,6 +85,10 @@ pub struct Options {
     pub waits: Waits,
     /// What was left out.
     pub filters: Filters,
+    /// Whether the captures are pieces of one (`--join`).
+    pub join: bool,
+    /// Bytes that one input may inflate to (`--max-inflated`); `None` for the usual bounds.
+    pub max_inflated: Option<u64>,
 }
 
 /// What was left out of the analysis.
@@ -137,9 +141,9 @@ pub struct CommentRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaptureRecord {
-    /// Path as given, or as found below a folder that was given.
+    /// Path as given, or as found below a folder or in an archive that was given.
     pub path: String,
-    /// SHA-256 of the file, in hexadecimal.
+    /// SHA-256 of the file, in hexadecimal; of a member of an archive, as it comes out of it.
     pub sha256: Option<String>,
     /// Format; `None` where it is not one that we read.
     pub format: Option<String>,
@@ -173,6 +177,14 @@ pub struct CaptureRecord {
     pub not_understood: Vec<LineRecord>,
     /// How many there are.
     pub lines_not_understood: u64,
+    /// Files of a folder or archive that are no captures, where the record is about that.
+    pub left_out: Vec<String>,
+    /// Index of the capture that this one is a copy of. It was analysed once, and nothing of a copy
+    /// is in any count.
+    pub same_as: Option<usize>,
+    /// Index of the joined capture that this file is a piece of (`--join`). Its frames are
+    /// counted there.
+    pub part_of: Option<usize>,
 }
 
 /// A line of a text.
@@ -272,6 +284,21 @@ impl Report {
             firewall_requests,
             flows,
         }
+    }
+
+    /// The captures that are no copies and no pieces of others.
+    pub fn counted(&self) -> impl Iterator<Item = &CaptureRecord> {
+        self.captures.iter().filter(|capture| capture.counts())
+    }
+
+    /// Frames in all captures, each counted once.
+    pub fn frames(&self) -> u64 {
+        self.counted().map(|capture| capture.frames).sum()
+    }
+
+    /// Whether a frame's number alone does not tell its capture.
+    pub fn has_several(&self) -> bool {
+        self.counted().nth(1).is_some()
     }
 
     /// Whether something that was asked for could not be read, or only in part.
@@ -378,6 +405,49 @@ impl CaptureRecord {
                 .map(|line| LineRecord { line: line.line, text: line.text })
                 .collect(),
             lines_not_understood: summary.lines_not_understood,
+            left_out: Vec::new(),
+            same_as: None,
+            part_of: None,
         }
+    }
+
+    /// Whether its frames are in no other record.
+    pub fn counts(&self) -> bool {
+        self.same_as.is_none() && self.part_of.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::sample;
+    use crate::net::{ConversationHost, Network, Part};
+    use crate::verdict::record::Verdict;
+
+    fn initiators(captures: &[usize]) -> Vec<String> {
+        let host = ConversationHost::new(Network::V4, 13, Part::Initiator);
+        let mut flows: Vec<JudgedFlow> = captures
+            .iter()
+            .map(|capture| {
+                let mut flow =
+                    sample::flow(1, "10.0.0.5", "10.1.0.10", "tcp", 135, Verdict::NoReply);
+                flow.capture = *capture;
+                flow.initiator.address = Address::Conversation(host);
+                flow
+            })
+            .collect();
+        tell_conversations_apart(&mut flows);
+        // Of a report that is built again from its flows.
+        tell_conversations_apart(&mut flows);
+        flows.iter().map(|flow| flow.initiator.address.to_string()).collect()
+    }
+
+    #[test]
+    fn the_same_conversation_number_in_two_captures_is_two_hosts() {
+        assert_eq!(initiators(&[2, 2]), ["IPv4:13 initiator", "IPv4:13 initiator"]);
+        assert_eq!(
+            initiators(&[0, 2]),
+            ["IPv4:13 initiator of capture 1", "IPv4:13 initiator of capture 3"]
+        );
     }
 }

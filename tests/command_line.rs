@@ -353,3 +353,23 @@ fn packagers_get_completions_and_a_manual_page() {
         assert!(page.stdout.contains(part), "{part} is not in the manual page");
     }
 }
+
+// ---- Rows of text.
+
+#[test]
+fn lines_that_could_not_be_read_are_counted_and_shown_when_asked_for() {
+    let article = testdata().join("article").join("capture.txt");
+    let article = article.to_str().unwrap();
+    let cut = "not understood: TCP:Flags=......S., SrcPort=51099, DstPort=DCE endpo";
+    let short = call(&[article]);
+    assert!(short.stdout.contains("1 text looks like a row of Network Monitor"));
+    assert!(!short.stdout.contains(cut));
+    assert!(call(&[article, "--verbose"]).stdout.contains(cut));
+    let report = call(&[article, "--format", "json"]).json();
+    let capture = &report["captures"][0];
+    assert_eq!(capture["lines_not_understood"], 1);
+    assert_eq!(capture["zone"], "unknown");
+    // Where to find the SYN of the first row: behind a heading, a sentence and blank lines.
+    assert_eq!(report["flows"][0]["evidence"][0]["note"], "line 5");
+    assert_eq!(report["flows"][0]["evidence"][0]["time"], Value::Null);
+}

@@ -1,5 +1,5 @@
 //! The format of a capture has no say in the result: the same traffic in pcap, pcapng, Network
-//! Monitor and snoop files gives one and the same report.
+//! Monitor and snoop files and event traces gives one and the same report.
 //!
 //! What is allowed to differ, and is taken out before comparing:
 //!
@@ -25,12 +25,15 @@ use std::path::Path;
 use serde_json::Value;
 use support::case;
 use support::files::Order;
+use support::files::etl::{self, By, Compression};
 use support::files::netmon::{self, Version};
+use support::files::netmon_text;
 use support::files::pcap;
 use support::files::pcapng;
 use support::files::snoop;
 use support::program::run;
 use support::recipes::RECIPES;
+use support::scene::Host;
 
 /// The report on a capture, without what its format may change.
 fn report(capture: &Path, roles: &[String]) -> Value {
@@ -126,6 +129,41 @@ fn byte_order_and_resolution_of_a_file_change_nothing() {
     }
 }
 
+#[test]
+fn event_traces_give_the_same_report() {
+    let folder = tempfile::tempdir().unwrap();
+    // The site server of most cases; where it is none, all is received.
+    let on = Host::new("10.0.0.5");
+    for recipe in RECIPES.iter().filter(|recipe| {
+        ["seed", "all-open", "icmp-prohibited", "ipv6", "vlan-qinq"].contains(&recipe.case)
+    }) {
+        let scene = recipe.scene();
+        let usual = folder.path().join("usual.pcap");
+        fs::write(&usual, pcap::write(&scene, pcap::Form::USUAL)).unwrap();
+        let mut expected = report(&usual, &[]);
+        without_comments(&mut expected);
+        for by in [By::Netsh, By::Pktmon] {
+            for compression in
+                [Compression::None, Compression::Xpress, Compression::Lznt1, Compression::Huffman]
+            {
+                let path = folder.path().join("trace.etl");
+                let form = etl::Form::new(by, compression, on);
+                fs::write(&path, etl::write(&scene, form)).unwrap();
+                let mut found = report(&path, &[]);
+                without_comments(&mut found);
+                assert_eq!(found, expected, "{}: {by:?}, {compression:?}", recipe.case);
+            }
+        }
+    }
+}
+
+/// Takes the remarks away from a report: event traces name their interfaces in them.
+fn without_comments(report: &mut Value) {
+    for capture in report["captures"].as_array_mut().unwrap() {
+        capture["comments"] = Value::Null;
+    }
+}
+
 /// Takes the zone away from a report, as an old Network Monitor capture does.
 fn without_zone(value: &mut Value) {
     match value {
@@ -175,4 +213,40 @@ fn a_capture_of_milliseconds_gives_the_same_verdicts() {
     let expected = verdicts(&report(&usual, &[]));
     assert_eq!(expected.len(), 15);
     assert_eq!(verdicts(&report(&path, &[])), expected);
+}
+
+#[test]
+fn rows_copied_out_of_network_monitor_give_the_same_flows() {
+    let folder = tempfile::tempdir().unwrap();
+    let flows = |path: &Path| -> Vec<String> {
+        let arguments = ["flows", "--format", "ndjson", "--no-progress", path.to_str().unwrap()];
+        let told = |flow: &Value| {
+            let end = |side: &str| format!("{}:{}", flow[side]["address"], flow[side]["port"]);
+            // A text holds no IP identification and no time to live, which the origin of a
+            // refusal can rest on, and no byte of a payload.
+            let rest = ["verdict", "confidence", "history", "first_frame", "last_frame", "bytes"];
+            let rest = rest.map(|key| flow[key].to_string());
+            format!("{} > {} {}", end("initiator"), end("responder"), rest.join(" "))
+        };
+        run(arguments).ndjson().iter().map(told).collect()
+    };
+    let mut compared = 0;
+    for recipe in &RECIPES {
+        // Text tells of an ICMP error, and not of the packet that it quotes.
+        if ["icmp-prohibited", "ipv6", "torn", "damaged"].contains(&recipe.case) {
+            continue;
+        }
+        let scene = recipe.scene();
+        let capture = folder.path().join("capture.pcap");
+        fs::write(&capture, pcap::write(&scene, pcap::Form::USUAL)).unwrap();
+        let expected = flows(&capture);
+        assert!(!expected.is_empty());
+        for form in [netmon_text::Form::Pasted, netmon_text::Form::Mailed] {
+            let text = folder.path().join("rows.txt");
+            fs::write(&text, netmon_text::write(&scene, form)).unwrap();
+            assert_eq!(flows(&text), expected, "{} {form:?}", recipe.case);
+            compared += 1;
+        }
+    }
+    assert!(compared >= 20);
 }

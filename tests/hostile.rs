@@ -16,7 +16,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
-use portmortem::capture::{Frame, LinkType};
+use portmortem::capture::{Frame, FrameNote, LinkType};
 use portmortem::flow::{FlowTable, KnownPorts};
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::net::{
@@ -309,7 +309,7 @@ const DECODED: [LinkType; 8] = [
 /// Whatever comes out of `decode` points into the frame and has a length that fits.
 fn check_decoding(link_type: LinkType, bytes: &[u8], original_length: u32) {
     let number = FrameNumber(7);
-    let frame = Frame { number, time: None, link_type, bytes, original_length };
+    let frame = Frame { number, time: None, link_type, bytes, original_length, note: None };
     match decode(frame) {
         Ok(packet) => {
             assert_eq!(packet.frame, number);
@@ -424,6 +424,7 @@ proptest! {
                 link_type: LinkType::RAW,
                 bytes: &bytes,
                 original_length: u32::try_from(bytes.len()).unwrap(),
+                note: None,
             };
             let decoded = match decode(frame) {
                 Err(Skipped::Fragment) => table.decode(frame),
@@ -463,6 +464,7 @@ fn endpoint(text: &str) -> Endpoint {
 
 /// What is drawn for a packet.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn on its own")]
 struct Drawn {
     pair: usize,
     back: bool,
@@ -471,6 +473,7 @@ struct Drawn {
     ip_id: u16,
     step: Option<i64>,
     to_group: bool,
+    dropped: bool,
 }
 
 fn body() -> impl Strategy<Value = Body> {
@@ -527,8 +530,9 @@ fn drawn() -> impl Strategy<Value = Drawn> {
         ],
     );
     let udp = prop::bool::weighted(0.2);
-    (pair, any::<bool>(), udp, body(), 0_u16..4, step, prop::bool::weighted(0.1)).prop_map(
-        |(pair, back, udp, body, ip_id, step, to_group)| Drawn {
+    let rarely = || prop::bool::weighted(0.1);
+    (pair, any::<bool>(), udp, body(), 0_u16..4, step, rarely(), rarely()).prop_map(
+        |(pair, back, udp, body, ip_id, step, to_group, dropped)| Drawn {
             pair,
             back,
             udp,
@@ -536,6 +540,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
             ip_id,
             step,
             to_group,
+            dropped,
         },
     )
 }
@@ -570,6 +575,7 @@ fn packets(all: &[Drawn]) -> (Vec<Packet<'static>>, Option<Timestamp>) {
             to_group: drawn.to_group,
             encapsulation: Encapsulation::default(),
             of_row: None,
+            note: drawn.dropped.then(|| FrameNote::dropped(0)),
         });
     }
     (packets, last)
@@ -599,6 +605,7 @@ proptest! {
             syn_wait: 3_000_000_000,
             udp_reply_wait: 2_000_000_000,
             known_ports,
+            notes: vec!["dropped by the capturing machine: for a test".to_owned()],
         };
         let mut counted = 0;
         for (id, flow) in (1..).zip(&flows) {

@@ -26,9 +26,10 @@ const STACK: [&str; 15] = [
 ];
 
 /// A library, and the beginnings of the paths in `src` that may name it.
-const LIBRARIES: [(&str, &[&str]); 7] = [
+const LIBRARIES: [(&str, &[&str]); 8] = [
     ("etherparse", &["packet"]),
     ("pcap_parser", &["capture"]),
+    ("quick_xml", &["capture/wireshark/xml"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -122,48 +122,36 @@ fn server_name(signal: &Signal) -> Option<String> {
 
 /// The kind of a TFTP request: RFC 1350 5.
 fn tftp_request(signal: &Signal) -> Option<String> {
-    match &signal.meaning {
-        Meaning::Asked { subject } if signal.protocol == "TFTP" => {
-            Some(if subject.starts_with("read") { "1" } else { "2" }.to_owned())
-        }
-        _ => None,
-    }
+    let Meaning::Asked { subject } = &signal.meaning else { return None };
+    let kind = if subject.starts_with("read") { "1" } else { "2" };
+    (signal.protocol == "TFTP").then(|| kind.to_owned())
 }
 
 /// The type of a Kerberos message: RFC 4120 5.10.
 fn kerberos_type(signal: &Signal) -> Option<String> {
-    let of_as = |subject: &str| subject.starts_with("AS-REQ");
-    let number = match &signal.meaning {
-        _ if signal.protocol != "Kerberos" => return None,
-        Meaning::Asked { subject } => {
-            if of_as(subject) {
-                10
-            } else {
-                12
-            }
-        }
-        Meaning::Answered { code: Some(_), .. } => 30,
-        Meaning::Answered { subject, .. } => {
-            if of_as(subject) {
-                11
-            } else {
-                13
-            }
-        }
-        _ => return None,
+    let (subject, is_answer, is_error) =
+        if let Meaning::Answered { subject, code, .. } = &signal.meaning {
+            (subject, true, code.is_some())
+        } else if let Meaning::Asked { subject } = &signal.meaning {
+            (subject, false, false)
+        } else {
+            return None;
+        };
+    let kind = match (subject.starts_with("AS-REQ"), is_answer) {
+        _ if is_error => "30",
+        (true, false) => "10",
+        (true, true) => "11",
+        (false, false) => "12",
+        (false, true) => "13",
     };
-    Some(number.to_string())
+    (signal.protocol == "Kerberos").then(|| kind.to_owned())
 }
 
 /// The stratum of an NTP answer.
 fn stratum(signal: &Signal) -> Option<String> {
-    match &signal.meaning {
-        Meaning::Answered { detail: Some(detail), .. } if signal.protocol == "NTP" => {
-            let digits = detail.strip_prefix("stratum ")?;
-            digits.split(|letter: char| !letter.is_ascii_digit()).next().map(str::to_owned)
-        }
-        _ => None,
-    }
+    let Meaning::Answered { detail: Some(detail), .. } = &signal.meaning else { return None };
+    let digits = detail.strip_prefix("stratum ").filter(|_| signal.protocol == "NTP")?;
+    digits.split(|letter: char| !letter.is_ascii_digit()).next().map(str::to_owned)
 }
 
 /// Why tshark shows nothing: which SASL mechanism signs is only told by a bind before the capture
@@ -413,12 +401,8 @@ const EXPLAINED: &[(&str, &str, u64, &str)] = &[
 
 /// The number of a code of this set.
 fn number(signal: &Signal, set: CodeSet) -> Option<String> {
-    match &signal.meaning {
-        Meaning::Answered { code: Some(code), .. } if code.set == set => {
-            Some(code.number.to_string())
-        }
-        _ => None,
-    }
+    let Meaning::Answered { code: Some(code), .. } = &signal.meaning else { return None };
+    (code.set == set).then(|| code.number.to_string())
 }
 
 /// Frame and value, each as often as it occurs.

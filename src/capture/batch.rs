@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::capture::note::FrameNote;
 use crate::net::{FrameNumber, Timestamp};
 
 /// What stands at the beginning of a frame.
@@ -61,6 +62,16 @@ impl LinkType {
     /// are a few, of Solaris' own) the lower ones are kept.
     pub const fn snoop(data_link: u32) -> LinkType {
         LinkType(LinkType::SNOOP | data_link & 0xffff)
+    }
+
+    /// The number that stands for it in this program, and nowhere else.
+    pub(super) const fn code(self) -> u32 {
+        self.0
+    }
+
+    /// The link type that [`LinkType::code`] gave this number.
+    pub(super) const fn of_code(code: u32) -> LinkType {
+        LinkType(code)
     }
 
     /// The Network Monitor media code, where this is one.
@@ -155,6 +166,8 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
     /// Its length on the wire, at least that of `bytes` where the capture is sound.
     pub original_length: u32,
+    /// What the format knows of it beside its bytes.
+    pub note: Option<FrameNote>,
 }
 
 /// Frames that follow each other in a capture, with their bytes in one buffer.
@@ -178,6 +191,7 @@ struct Entry {
     captured: u32,
     original: u32,
     link_type: LinkType,
+    note: Option<FrameNote>,
 }
 
 impl FrameBatch {
@@ -193,6 +207,11 @@ impl FrameBatch {
         self.entries.clear();
         self.numbers.clear();
         self.first = first;
+    }
+
+    /// Numbers the frames as if so many others came before them.
+    pub(super) fn number_on(&mut self, frames: u64) {
+        self.first = FrameNumber(self.first.0.saturating_add(frames));
     }
 
     /// The number that the next marked frame will have.
@@ -212,7 +231,14 @@ impl FrameBatch {
         time: Option<Timestamp>,
         link_type: LinkType,
     ) {
-        self.entries.push(Entry { time, start, captured, original, link_type });
+        self.entries.push(Entry { time, start, captured, original, link_type, note: None });
+    }
+
+    /// Gives the frame that was marked last a note.
+    pub(super) fn note(&mut self, note: FrameNote) {
+        if let Some(last) = self.entries.last_mut() {
+            last.note = Some(note);
+        }
     }
 
     /// As [`FrameBatch::mark`], for a frame with a number of its own. In one batch either all
@@ -252,6 +278,7 @@ impl FrameBatch {
                 link_type: entry.link_type,
                 bytes: rest.get(..entry.captured as usize).unwrap_or(rest),
                 original_length: entry.original,
+                note: entry.note,
             }
         })
     }

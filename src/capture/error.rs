@@ -15,7 +15,8 @@ pub enum Error {
     Empty,
     /// Nothing that we know of begins like this.
     #[error(
-        "not a capture that portmortem reads; it reads pcap, pcapng, Network Monitor .cap and snoop"
+        "not a capture that portmortem reads; it reads pcap, pcapng, Network Monitor .cap, Windows \
+         .etl, snoop, and text saved by Wireshark and Network Monitor"
     )]
     Unknown,
     /// We know what it is, and cannot read it.
@@ -26,6 +27,40 @@ pub enum Error {
         /// What to do about it.
         advice: &'static str,
     },
+    /// More layers than anybody packs by accident.
+    #[error(
+        "files are packed in files more often than portmortem unpacks; unpack it and give what is \
+         in it"
+    )]
+    TooDeep,
+    /// An archive where one capture was asked for.
+    #[error("this is an archive, which may hold several captures")]
+    Archive,
+    /// An archive without files.
+    #[error("the archive holds no files")]
+    EmptyArchive,
+    /// An archive that does not go on as it should.
+    #[error(
+        "the {what} cannot be read to its end: {why}; what follows in it is missing from the report"
+    )]
+    ArchiveDamaged {
+        /// What it is.
+        what: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// A member of an archive, or all of it, that needs a password.
+    #[error("it is encrypted, so nobody can tell what it is; unpack it and give what is in it")]
+    Encrypted,
+    /// A member of an archive whose contents we cannot get at.
+    #[error("cannot be unpacked: {why}; unpack it with another program and give what is in it")]
+    MemberNotRead {
+        /// What keeps us from it.
+        why: &'static str,
+    },
+    /// A bound on what may be inflated was reached: its own words.
+    #[error("what follows in the archive was not read: {0}")]
+    BoundReached(String),
     /// What this program wrote itself.
     #[error(
         "this is a report of portmortem, not a capture; give the captures that it was made from"
@@ -83,9 +118,15 @@ impl Error {
     /// the file, and nothing to speak of when it was found in a folder.
     pub fn is_no_capture(&self) -> bool {
         match self {
-            Error::Unknown | Error::Empty | Error::Report => true,
+            Error::Unknown | Error::Empty | Error::Report | Error::EmptyArchive => true,
             Error::Unreadable(_)
             | Error::NotReadYet { .. }
+            | Error::TooDeep
+            | Error::Archive
+            | Error::ArchiveDamaged { .. }
+            | Error::Encrypted
+            | Error::MemberNotRead { .. }
+            | Error::BoundReached(_)
             | Error::Version { .. }
             | Error::CutOff { .. }
             | Error::Damaged { .. } => false,

@@ -3,7 +3,6 @@
 //! Only what is a capture, or may hold one, is named: a report, a log or a picture beside the
 //! captures of a folder is no capture and nobody's trouble.
 
-use crate::capture::byte_order::ByteOrder;
 use crate::capture::error::Error;
 
 const DECOMPRESS: &str = "decompress it and give the capture itself";
@@ -13,16 +12,10 @@ const GIVE_THE_CAPTURE: &str = "give the capture that it was made from";
 
 /// What begins with known bytes: where, which, what it is, what to do.
 const BEGINNINGS: &[(usize, &[u8], &str, &str)] = &[
-    (0, b"\x28\xb5\x2f\xfd", "a zstd file", DECOMPRESS),
-    (0, b"\xfd7zXZ\0", "an xz file", DECOMPRESS),
-    (0, b"BZh", "a bzip2 file", DECOMPRESS),
-    (0, b"\x04\x22\x4d\x18", "an lz4 file", DECOMPRESS),
-    (0, b"PK\x03\x04", "a zip archive", UNPACK),
-    (0, b"PK\x05\x06", "an empty zip archive", UNPACK),
+    (0, b"\x1f\x9d", "a file of compress (.Z)", DECOMPRESS),
+    (0, b"\x02\x21\x4c\x18", "a file of lz4 before version 1.4", DECOMPRESS),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (0, b"Rar!\x1a\x07", "a rar archive", UNPACK),
-    (0, b"MSCF\0\0\0\0", "a cabinet archive (as netsh trace makes)", UNPACK),
-    (257, b"ustar", "a tar archive", UNPACK),
     (0, b"TRSNIFF data    \x1a", "a Sniffer capture", CONVERT),
     (0, b"XCP\0", "a NetXray or Sniffer capture", CONVERT),
     (0, b"\x05VNF", "a Visual Networks capture", CONVERT),
@@ -32,43 +25,15 @@ const BEGINNINGS: &[(usize, &[u8], &str, &str)] = &[
     (0, b"0xa1b2c3d4", "a text dump of a capture", GIVE_THE_CAPTURE),
 ];
 
-/// Names the file that begins with `head`, or `None` where it is none that we know. `size` is
-/// that of the whole file.
-pub(super) fn recognise(head: &[u8], size: Option<u64>) -> Option<Error> {
+/// Names the file that begins with `head`, or `None` where it is none that we know.
+pub(super) fn recognise(head: &[u8]) -> Option<Error> {
     let found = BEGINNINGS.iter().find(|(offset, magic, _, _)| {
         head.get(*offset..).is_some_and(|bytes| bytes.starts_with(magic))
     });
     if let Some(&(_, _, what, advice)) = found {
         return Some(Error::NotReadYet { what, advice });
     }
-    if is_event_trace(head, size) {
-        return Some(Error::NotReadYet {
-            what: "a Windows event trace (.etl, from netsh trace or pktmon)",
-            advice: "convert it: pktmon etl2pcap IN.etl on Windows 10 and later, or etl2pcapng",
-        });
-    }
     recognise_text(head)
-}
-
-/// Whether this is an event trace. It has no magic: the header of its first buffer, and of the
-/// first record in that, must be as they always are.
-fn is_event_trace(head: &[u8], size: Option<u64>) -> bool {
-    let order = ByteOrder::Little;
-    let check = || {
-        let stride = order.u32(head, 0)?;
-        let buffer_type = order.u16(head, 0x36)?;
-        let [_, _, kind, marker] = *head.get(0x48..)?.first_chunk()?;
-        let buffer_size = order.u32(head, 0x48 + 0x20)?;
-        Some(
-            (0x100..=0x400_0000).contains(&stride)
-                && size.is_none_or(|size| u64::from(stride) <= size)
-                && buffer_type == 4
-                && matches!(kind, 1 | 2)
-                && marker == 0xc0
-                && buffer_size >= stride,
-        )
-    };
-    check().unwrap_or(false)
 }
 
 /// Names text that was made from a capture. The words looked for do not occur together in a log
@@ -81,29 +46,24 @@ fn recognise_text(head: &[u8]) -> Option<Error> {
     if has("\"portmortem.report/") {
         return Some(Error::Report);
     }
-    if has("<pdml") {
-        return named("a packet list in XML (PDML)", GIVE_THE_CAPTURE);
-    }
-    if has("<psml") {
-        return named("a packet list in XML (PSML)", GIVE_THE_CAPTURE);
-    }
-    if has("\"layers\"") && (has("\"_source\"") || has("\"_index\"") || has("\"frame\"")) {
-        return named("a packet list in JSON", GIVE_THE_CAPTURE);
-    }
-    if has("Flags=") && has("SrcPort=") && has("DstPort=") {
-        return named("text copied from Network Monitor", GIVE_THE_CAPTURE);
-    }
-    if has("PktGroupId") && has("Appearance") {
+    if columns_without_titles(&text) {
         return named(
-            "text made by pktmon",
-            "give the capture: pktmon etl2pcap IN.etl makes one from the .etl",
+            "a table without titles, as tshark's -T fields prints it",
+            "export it again with -E header=y, or give the capture that it was made from",
         );
     }
-    let list = ["No.", "Time", "Source", "Destination", "Protocol", "Length"];
-    if list.iter().all(|title| has(title)) {
-        return named("a packet list saved as text by Wireshark", GIVE_THE_CAPTURE);
-    }
     None
+}
+
+/// Whether the first line is a row of columns with the addresses of two hosts.
+fn columns_without_titles(text: &[u8]) -> bool {
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let Ok(line) = std::str::from_utf8(line) else { return false };
+    let is_address = |cell: &&str| cell.trim_matches('"').parse::<std::net::IpAddr>().is_ok();
+    [',', ';', '\t'].into_iter().any(|separator| {
+        let cells = line.split(separator);
+        cells.clone().count() > 3 && cells.filter(is_address).count() >= 2
+    })
 }
 
 #[cfg(test)]
@@ -111,34 +71,31 @@ mod tests {
     use super::*;
 
     fn named(head: &[u8]) -> Option<String> {
-        recognise(head, None).map(|error| error.to_string())
+        recognise(head).map(|error| error.to_string())
     }
 
     #[test]
-    fn compressed_and_packed_files_are_named_with_what_to_do() {
+    fn packed_files_are_named_with_what_to_do() {
         assert_eq!(
-            named(b"\x28\xb5\x2f\xfd").unwrap(),
-            "this is a zstd file, which portmortem does not read yet; decompress it and give \
-             the capture itself"
+            named(b"7z\xbc\xaf\x27\x1c").unwrap(),
+            "this is a 7z archive, which portmortem does not read yet; unpack it and give the folder"
         );
-        let mut tar = vec![0; 257];
-        tar.extend(b"ustar\x0000");
-        assert!(named(&tar).unwrap().contains("a tar archive"));
     }
 
     #[test]
-    fn text_made_from_a_capture_is_named_in_any_encoding() {
-        let row = "TCP:Flags=......S., SrcPort=52702, DstPort=LDAP(389), PayloadLen=0";
-        assert!(named(row.as_bytes()).unwrap().contains("Network Monitor"));
-        let utf16: Vec<u8> = row.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert!(named(&utf16).unwrap().contains("Network Monitor"));
+    fn a_table_without_titles_is_named_with_what_to_do() {
+        let row = b"1\t10.0.0.5\t10.1.0.10\t50021\t445\n";
+        assert!(named(row).unwrap().contains("-E header=y"));
+        let utf16: Vec<u8> = row.iter().flat_map(|byte| [*byte, 0]).collect();
+        assert!(named(&utf16).unwrap().contains("-E header=y"));
+        assert_eq!(named(b"10.0.0.5 called 10.1.0.10, or so they say"), None);
     }
 
     #[test]
     fn a_report_is_known_and_no_capture() {
         let report = b"{\n  \"schema\": \"portmortem.report/1\",";
-        assert!(recognise(report, None).unwrap().is_no_capture());
-        let sniffer = recognise(b"XCP\0", None).unwrap();
+        assert!(recognise(report).unwrap().is_no_capture());
+        let sniffer = recognise(b"XCP\0").unwrap();
         assert!(!sniffer.is_no_capture());
     }
 
@@ -148,18 +105,5 @@ mod tests {
             assert_eq!(named(text.as_bytes()), None, "{text}");
         }
         assert_eq!(named(&[0; 4096]), None);
-    }
-
-    #[test]
-    fn an_event_trace_is_told_by_its_first_buffer() {
-        let mut buffer = vec![0; 0x1000];
-        buffer[..4].copy_from_slice(&0x1000_u32.to_le_bytes());
-        buffer[0x36] = 4;
-        buffer[0x4a] = 2;
-        buffer[0x4b] = 0xc0;
-        buffer[0x68..0x6c].copy_from_slice(&0x1000_u32.to_le_bytes());
-        assert!(named(&buffer).unwrap().contains("event trace"));
-        buffer[0x4b] = 0xc1;
-        assert_eq!(named(&buffer), None);
     }
 }

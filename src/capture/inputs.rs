@@ -4,12 +4,13 @@
 //! on every machine. What cannot be found is an entry of the list like any other, so that it is
 //! reported in its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::capture::Error;
+use crate::capture::{Bounds, Contents, Error, Reading};
 
 /// Something to read, or the reason why there is nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,54 @@ pub enum Input {
         /// Why; lower case, no full stop, without the path.
         message: String,
     },
+}
+
+impl Input {
+    /// The contents of an input; otherwise why there are none.
+    pub fn contents(&self, reading: Reading, bounds: Bounds) -> Result<Contents, String> {
+        match self {
+            Input::StandardInput => {
+                let pipe: Box<dyn Read + Send> = Box::new(std::io::stdin());
+                Ok(Contents::of_pipe(pipe, "-", reading, bounds))
+            }
+            Input::Named { path, shown_as } | Input::Found { path, shown_as, .. } => {
+                Contents::of_file(path, shown_as, reading, bounds)
+                    .map_err(|error: Error| error.to_string())
+            }
+            Input::Missing { message, .. } => Err(message.clone()),
+        }
+    }
+
+    /// Whether it can be read a second time, as a pipe cannot.
+    pub fn opens_again(&self) -> bool {
+        match self {
+            Input::Named { path, .. } | Input::Found { path, .. } => path.is_file(),
+            Input::StandardInput | Input::Missing { .. } => false,
+        }
+    }
+
+    /// How the reports call it.
+    pub fn shown_as(&self) -> &str {
+        match self {
+            Input::StandardInput => "-",
+            Input::Named { shown_as, .. }
+            | Input::Found { shown_as, .. }
+            | Input::Missing { shown_as, .. } => shown_as,
+        }
+    }
+
+    /// Digests of captures among the contents of the input, by their numbers.
+    pub fn digests(&self, numbers: &BTreeSet<usize>, bounds: Bounds) -> BTreeMap<usize, String> {
+        let reading = Reading { digest: true, ..Reading::default() };
+        let Ok(contents) = self.contents(reading, bounds) else { return BTreeMap::new() };
+        let most = numbers.last().map_or(0, |last| last.saturating_add(1));
+        contents
+            .take(most)
+            .enumerate()
+            .filter(|(number, _)| numbers.contains(number))
+            .filter_map(|(number, content)| Some((number, content.opened.ok()?.finish().sha256?)))
+            .collect()
+    }
 }
 
 /// The inputs that `arguments` mean. `recursive` says whether folders in folders are walked.

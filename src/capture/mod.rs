@@ -3,6 +3,8 @@
 //! [`open`] tells the format by content and gives a [`CaptureReader`], which hands out the
 //! frames in batches and ends with a [`CaptureSummary`]. A reader never fails midway: damage
 //! becomes a [`Problem`] of the summary, with its offset, and everything before it is given.
+//! [`Contents`] does the same for whatever an input holds: one capture, or an archive of many,
+//! compressed or not.
 //!
 //! To add a format: write `src/capture/<name>.rs` with a reader and an `open` function, and add
 //! a line to `FORMATS`. Nothing else learns of it, because readers give [`FrameBatch`]es.
@@ -12,26 +14,40 @@ use std::io;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use crate::capture::archive::Members;
+use crate::capture::bounds::{Budget, Counted};
+
+mod archive;
 mod batch;
+mod bounds;
 mod byte_order;
+mod contents;
 mod error;
+mod etl;
 mod foreign;
 mod inflate;
 mod inputs;
+mod joined;
 mod netmon;
 mod netmon_text;
+mod note;
 mod pcap;
 mod pcapng;
 mod pieces;
 mod row;
 mod snoop;
 mod summary;
+mod tap;
 mod text;
 mod wireshark;
 
 pub use batch::{Frame, FrameBatch, LinkType};
+pub use bounds::Bounds;
+pub use contents::{Content, Contents, is_packed};
 pub use error::Error;
 pub use inputs::{Input, expand};
+pub use joined::{Joined, JoinedPart, Part};
+pub use note::FrameNote;
 pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
 pub use summary::{CaptureSummary, Comment, Problem, Severity, TextLine};
 
@@ -71,10 +87,10 @@ const FORMATS: &[Format] = &[
     Format { begins: pcap::begins, open: pcap::open },
     Format { begins: pcapng::begins, open: pcapng::open },
     Format { begins: netmon::begins, open: netmon::open },
+    Format { begins: etl::begins, open: etl::open },
     Format { begins: snoop::begins, open: snoop::open },
-    Format { begins: inflate::begins, open: inflate::open },
-    Format { begins: wireshark::begins, open: wireshark::open },
     Format { begins: netmon_text::begins, open: netmon_text::open },
+    Format { begins: wireshark::begins, open: wireshark::open },
 ];
 
 /// A file whose first bytes were read.
@@ -89,6 +105,16 @@ struct Opened {
     reading: Reading,
     /// Compressed files around it.
     layers: u8,
+    /// Whether it stands in an archive.
+    is_member: bool,
+    /// What the input that it is a part of may inflate to.
+    budget: Budget,
+}
+
+/// What was opened.
+enum Found {
+    Capture(Box<dyn CaptureReader>),
+    Archive(Members),
 }
 
 /// How a capture is read. None of it changes the frames.
@@ -106,65 +132,129 @@ impl Default for Reading {
     }
 }
 
-/// Opens a capture. `shown_as` is the path that the reports show.
+/// Opens a capture, which may be compressed. `shown_as` is the path that the reports show.
 pub fn open(
     path: &Path,
     shown_as: &str,
     reading: Reading,
 ) -> Result<Box<dyn CaptureReader>, Error> {
-    let file = File::open(path).map_err(Error::Unreadable)?;
-    if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        open_source(Box::new(file), shown_as, reading)
-    } else {
-        // A named pipe, as a shell's `<(...)`: seeking fails, or worse, pretends to work.
-        open_pipe(Box::new(file), shown_as, reading)
-    }
+    capture(begin(Opened::path(path, shown_as, reading, Bounds::default())?)?)
 }
 
-/// Opens a capture that is not a file of its own: bytes in memory, a member of an archive.
+/// Opens a capture that is not a file of its own: bytes in memory.
 pub fn open_source(
-    mut source: Box<dyn Source>,
+    source: Box<dyn Source>,
     shown_as: &str,
     reading: Reading,
 ) -> Result<Box<dyn CaptureReader>, Error> {
-    let size = source.seek(SeekFrom::End(0)).map_err(Error::Unreadable)?;
-    source.rewind().map_err(Error::Unreadable)?;
-    begin(source, shown_as, Some(size), reading, 0)
+    capture(begin(Opened::source(source, shown_as, reading, Bounds::default())?)?)
 }
 
 /// Opens a capture that can be read only once, from front to back, such as standard input.
 ///
-/// pcap, pcapng and snoop are read as they come. Network Monitor's files need their end before their
-/// beginning, and are held in memory.
+/// pcap, pcapng and snoop are read as they come. Network Monitor's files and Windows event traces
+/// need their end before their beginning, and are held in memory.
 pub fn open_pipe(
     pipe: Box<dyn Read + Send>,
     shown_as: &str,
     reading: Reading,
 ) -> Result<Box<dyn CaptureReader>, Error> {
-    begin(Box::new(Pipe(pipe)), shown_as, None, reading, 0)
+    capture(begin(Opened::pipe(pipe, shown_as, reading, Bounds::default()))?)
 }
 
-fn begin(
-    mut source: Box<dyn Source>,
-    shown_as: &str,
-    size: Option<u64>,
-    reading: Reading,
-    layers: u8,
-) -> Result<Box<dyn CaptureReader>, Error> {
-    let mut head = Vec::new();
-    // Where reading fails further on, the reader meets it again and tells what came before.
-    match source.by_ref().take(HEAD_BYTES).read_to_end(&mut head) {
-        Err(error) if head.is_empty() => return Err(Error::Unreadable(error)),
-        Ok(_) if head.is_empty() => return Err(Error::Empty),
-        Ok(_) | Err(_) => {}
+fn capture(found: Found) -> Result<Box<dyn CaptureReader>, Error> {
+    match found {
+        Found::Capture(reader) => Ok(reader),
+        Found::Archive(_) => Err(Error::Archive),
     }
-    let Some(format) = FORMATS.iter().find(|format| (format.begins)(&head)) else {
-        return Err(foreign::recognise(&head, size).unwrap_or(Error::Unknown));
-    };
-    (format.open)(Opened { shown_as: shown_as.to_owned(), head, source, size, reading, layers })
+}
+
+/// Reads the first bytes, and opens what they tell.
+fn begin(mut opened: Opened) -> Result<Found, Error> {
+    opened.read_head()?;
+    let head = &opened.head;
+    if let Some(compression) = inflate::Compression::of(head) {
+        return inflate::open(opened.counted(), compression);
+    }
+    if let Some(kind) = archive::Kind::of(head) {
+        return kind.open(opened.counted()).map(Found::Archive);
+    }
+    match FORMATS.iter().find(|format| (format.begins)(head)) {
+        Some(format) => (format.open)(opened).map(Found::Capture),
+        None => Err(foreign::recognise(head).unwrap_or(Error::Unknown)),
+    }
 }
 
 impl Opened {
+    /// A file, of which nothing is read yet.
+    fn path(
+        path: &Path,
+        shown_as: &str,
+        reading: Reading,
+        bounds: Bounds,
+    ) -> Result<Opened, Error> {
+        let file = File::open(path).map_err(Error::Unreadable)?;
+        if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            Opened::source(Box::new(file), shown_as, reading, bounds)
+        } else {
+            // A named pipe, as a shell's `<(...)`: seeking fails, or worse, pretends to work.
+            Ok(Opened::pipe(Box::new(file), shown_as, reading, bounds))
+        }
+    }
+
+    fn source(
+        mut source: Box<dyn Source>,
+        shown_as: &str,
+        reading: Reading,
+        bounds: Bounds,
+    ) -> Result<Opened, Error> {
+        let size = source.seek(SeekFrom::End(0)).map_err(Error::Unreadable)?;
+        source.rewind().map_err(Error::Unreadable)?;
+        let budget = Budget::new(bounds, Some(size));
+        let opened = Opened::pipe(Box::new(io::empty()), shown_as, reading, bounds);
+        Ok(Opened { source, size: Some(size), budget, ..opened })
+    }
+
+    fn pipe(
+        pipe: Box<dyn Read + Send>,
+        shown_as: &str,
+        reading: Reading,
+        bounds: Bounds,
+    ) -> Opened {
+        Opened {
+            shown_as: shown_as.to_owned(),
+            head: Vec::new(),
+            source: Box::new(Pipe(pipe)),
+            size: None,
+            reading,
+            layers: 0,
+            is_member: false,
+            budget: Budget::new(bounds, None),
+        }
+    }
+
+    /// The same; where it is the input itself, it counts what is read of it.
+    fn counted(self) -> Opened {
+        if self.layers > 0 || self.is_member {
+            return self;
+        }
+        let counted = Counted::new(self.source, self.budget.clone(), self.head.len());
+        Opened { source: Box::new(counted), ..self }
+    }
+
+    /// Reads the first bytes, unless they are read already.
+    fn read_head(&mut self) -> Result<(), Error> {
+        if !self.head.is_empty() {
+            return Ok(());
+        }
+        // Where reading fails further on, the reader meets it again and tells what came before.
+        match self.source.by_ref().take(HEAD_BYTES).read_to_end(&mut self.head) {
+            Err(error) if self.head.is_empty() => Err(Error::Unreadable(error)),
+            Ok(_) if self.head.is_empty() => Err(Error::Empty),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Whether nothing follows the first bytes.
     fn is_whole(&self) -> bool {
         (self.head.len() as u64) < HEAD_BYTES
@@ -180,7 +270,11 @@ impl Opened {
         }
         let mut bytes = self.head;
         let left = limit.saturating_sub(bytes.len() as u64);
-        self.source.take(left).read_to_end(&mut bytes).map_err(Error::Unreadable)?;
+        let read = self.source.take(left).read_to_end(&mut bytes);
+        // What comes before damage is worth reading. Who inflates tells of it.
+        if self.layers == 0 && !self.is_member {
+            read.map_err(Error::Unreadable)?;
+        }
         let size = bytes.len() as u64;
         Ok((Box::new(Cursor::new(bytes)), size))
     }

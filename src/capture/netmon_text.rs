@@ -199,7 +199,8 @@ impl Listing {
             Body::Other { protocol, says } => {
                 let (service, usual) = match protocols::meaning_of(protocol) {
                     Meaning::NoFlow(other) => return RowContent::Other(other),
-                    Meaning::AnyPort => (None, None),
+                    // Nearly all of them run over TCP only.
+                    Meaning::AnyPort => (None, Some(Transport::Tcp)),
                     Meaning::Service(port, transport) => (Some(port), transport),
                 };
                 let transport = told.ports.map(|(transport, _)| transport).or(usual);

@@ -24,6 +24,8 @@ pub(super) struct Pieces {
     bytes_read: u64,
     /// `None` where nobody wants it.
     digest: Option<Sha256>,
+    /// Whether somebody wants to know how long the whole is: of what is inflated, nobody does.
+    counts_all: bool,
     ended: bool,
     failure: Option<io::Error>,
 }
@@ -32,13 +34,19 @@ impl Pieces {
     /// Begins with the bytes that were read to tell the format.
     pub(super) fn new(opened: Opened) -> Pieces {
         let bytes_read = opened.head.len() as u64;
-        let left = opened.size.map_or(u64::MAX, |size| size.saturating_sub(bytes_read));
+        // Where everything is there, a big buffer would only be filled with zeros.
+        let left = match opened.size {
+            Some(size) => size.saturating_sub(bytes_read),
+            None if opened.is_whole() => 0,
+            None => u64::MAX,
+        };
         // One byte more than is left, so that the end is seen at the first read.
         let left = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1);
         Pieces {
             source: opened.source,
             piece: opened.reading.piece.min(left).max(1),
             digest: opened.reading.digest.then(|| Sha256::new_with_prefix(&opened.head)),
+            counts_all: opened.layers == 0,
             carried: opened.head,
             start: 0,
             bytes_read,
@@ -131,7 +139,7 @@ impl Pieces {
     /// could be read.
     pub(super) fn finish(mut self) -> (u64, Option<String>) {
         let mut scratch = Vec::new();
-        while !self.ended {
+        while !self.ended && self.counts_all {
             self.extend(&mut scratch, 0);
         }
         let whole = self.digest.filter(|_| self.failure.is_none());

@@ -91,6 +91,8 @@ pub struct CaptureSummary {
     pub lines_not_understood: u64,
     /// What went wrong, in order.
     pub problems: Vec<Problem>,
+    /// The words of the notes that frames have, by [`FrameNote::index`](super::FrameNote::index).
+    pub notes: Vec<String>,
 }
 
 impl CaptureSummary {
@@ -118,6 +120,7 @@ impl CaptureSummary {
             not_understood: Vec::new(),
             lines_not_understood: 0,
             problems: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -144,6 +147,26 @@ impl CaptureSummary {
             self.first_seen = Some(self.first_seen.map_or(time, |first| first.min(time)));
             self.last_seen = Some(self.last_seen.map_or(time, |last| last.max(time)));
         }
+    }
+
+    /// Adds what counts of a capture that is joined to those before it.
+    pub(super) fn add(&mut self, part: &CaptureSummary) {
+        for link_type in &part.link_types {
+            if self.known_link_types.insert(*link_type) {
+                self.link_types.push(*link_type);
+            }
+        }
+        self.clock = match self.frames {
+            0 => part.clock,
+            _ => Clock {
+                digits: self.clock.digits.max(part.clock.digits),
+                zone_known: self.clock.zone_known && part.clock.zone_known,
+            },
+        };
+        self.frames = self.frames.saturating_add(part.frames);
+        self.bytes = self.bytes.saturating_add(part.bytes);
+        self.first_seen = self.first_seen.into_iter().chain(part.first_seen).min();
+        self.last_seen = self.last_seen.into_iter().chain(part.last_seen).max();
     }
 
     /// Keeps a comment, or counts it where there are too many. Empty ones are none.

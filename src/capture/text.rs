@@ -95,7 +95,15 @@ impl Text {
         Some(text)
     }
 
-    /// Number of the line that was given last, from 1.
+    /// Counts the lines that end in the bytes that were used, and passes over them.
+    fn pass(&mut self, count: usize) {
+        let end = self.at.saturating_add(count);
+        let used = self.decoded.get(self.at..end).unwrap_or_default();
+        self.line_number += used.split(|byte| *byte == b'\n').skip(1).count() as u64;
+        self.at = end;
+    }
+
+    /// Lines that were used up: the number of the line that [`Text::line`] gave last, from 1.
     pub(super) fn line_number(&self) -> u64 {
         self.line_number
     }
@@ -181,7 +189,7 @@ impl Read for Text {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let mut piece = self.piece();
         let count = piece.read(space)?;
-        self.at += count;
+        self.pass(count);
         Ok(count)
     }
 }
@@ -192,7 +200,7 @@ impl BufRead for Text {
     }
 
     fn consume(&mut self, count: usize) {
-        self.at += count;
+        self.pass(count);
     }
 }
 
@@ -219,11 +227,9 @@ pub(super) fn beginning(head: &[u8]) -> Option<String> {
 
 fn encoding(head: &[u8]) -> Encoding {
     match head {
-        [0xff, 0xfe, ..] => Encoding::Utf16 { big: false },
-        [0xfe, 0xff, ..] => Encoding::Utf16 { big: true },
         // Without a mark: what is copied out of a window begins with ASCII.
-        [1..0x80, 0, 1..0x80, 0, ..] => Encoding::Utf16 { big: false },
-        [0, 1..0x80, 0, 1..0x80, ..] => Encoding::Utf16 { big: true },
+        [0xff, 0xfe, ..] | [1..0x80, 0, 1..0x80, 0, ..] => Encoding::Utf16 { big: false },
+        [0xfe, 0xff, ..] | [0, 1..0x80, 0, 1..0x80, ..] => Encoding::Utf16 { big: true },
         _ => Encoding::Bytes,
     }
 }
@@ -259,6 +265,7 @@ mod tests {
 
     use super::*;
     use crate::capture::Reading;
+    use crate::capture::bounds::{Bounds, Budget};
 
     fn text(bytes: &[u8], piece: usize) -> Text {
         Text::new(Opened {
@@ -268,6 +275,8 @@ mod tests {
             size: None,
             reading: Reading { piece, digest: false },
             layers: 0,
+            is_member: false,
+            budget: Budget::new(Bounds::default(), None),
         })
     }
 
@@ -281,6 +290,8 @@ mod tests {
             size: None,
             reading: Reading { piece, digest: false },
             layers: 0,
+            is_member: false,
+            budget: Budget::new(Bounds::default(), None),
         })
     }
 

@@ -152,6 +152,12 @@ pub(super) struct InputArguments {
     /// Silence after which UDP endpoints begin a new flow
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", help_heading = "Reading")]
     pub(super) udp_idle: Milliseconds,
+    /// Read the captures as pieces of one, such as a ring buffer, in the order of their times
+    #[arg(long, help_heading = "Reading")]
+    pub(super) join: bool,
+    /// Bytes that one compressed input may inflate to, as 64GiB or 500M
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Reading")]
+    pub(super) max_inflated: Option<Bytes>,
     /// Do not read folders below a folder
     #[arg(long, help_heading = "Reading")]
     pub(super) no_recursive: bool,
@@ -206,6 +212,32 @@ pub(super) enum ColorArgument {
 /// A duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Milliseconds(pub(super) u64);
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bytes(pub(super) u64);
+
+/// Reads a size: bytes, or a number with a unit of 1000 (k, M, G, T) or 1024 (Ki, Mi, Gi, Ti).
+fn size(text: &str) -> Result<Bytes, String> {
+    let fail = || format!("\"{text}\" is no size like 64GiB, 500M or 1000000");
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| fail())?;
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let factor: u64 = match unit.strip_suffix('b').unwrap_or(&unit) {
+        "" => 1,
+        "k" => 1_000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        "t" => 1_000_000_000_000,
+        "ki" => 1 << 10,
+        "mi" => 1 << 20,
+        "gi" => 1 << 30,
+        "ti" => 1 << 40,
+        _ => return Err(fail()),
+    };
+    number.checked_mul(factor).map(Bytes).ok_or_else(fail)
+}
 
 /// Reads seconds with at most three digits after the point.
 fn seconds(text: &str) -> Result<Milliseconds, String> {
@@ -269,6 +301,26 @@ mod tests {
         assert_eq!(seconds("1.025"), Ok(Milliseconds(1_025)));
         for wrong in ["", ".", "1.", "-1", "1e3", "0.0001", "99999999999999999999"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_the_units_that_people_write() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1234", 1_234),
+            ("500M", 500_000_000),
+            ("500 MB", 500_000_000),
+            ("64GiB", 64 << 30),
+            ("64gi", 64 << 30),
+            ("1T", 1_000_000_000_000),
+            ("4KiB", 4096),
+        ] {
+            assert_eq!(size(text), Ok(Bytes(bytes)), "{text}");
+        }
+        for wrong in ["", "M", "-1", "1.5G", "1 GiBs", "1e9", "99999999999999999999", "17000000Ti"]
+        {
+            assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -141,6 +141,8 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
             since: arguments.since.map(|time| time.to_string()),
             until: arguments.until.map(|time| time.to_string()),
         },
+        join: arguments.join,
+        max_inflated: arguments.max_inflated.map(|size| size.0),
     };
     Ok(analyze(&Config {
         inputs,
@@ -217,7 +219,7 @@ fn print_problems(report: &Report) -> io::Result<()> {
     }
     // A format for programs would show nothing at all.
     if report.totals.flows == 0 && !report.has_trouble() {
-        let frames: u64 = report.captures.iter().map(|capture| capture.frames).sum();
+        let frames = report.frames();
         writeln!(out, "portmortem: no TCP or UDP flow in {frames} frames")?;
     }
     Ok(())

@@ -6,15 +6,20 @@ use crate::diagnosis::{Evidence, FindingKind};
 use crate::matrix::{
     Cell, Need, Outcome, Requirement, bounded, in_order_of_time, is_weak, service_failed,
 };
-use crate::net::Address;
+use crate::net::{Address, FrameNumber};
 use crate::verdict::record::{
-    Class, EvidenceKind, JudgedFlow, Origin, Sender, ServiceOutcome, Verdict,
+    Class, EvidenceKind, EvidenceRecord, JudgedFlow, Origin, Sender, ServiceOutcome, Verdict,
 };
 
 /// What went wrong with a flow; `None` where nothing did, or nobody can tell.
 pub(super) fn cause_of(flow: &JudgedFlow) -> Option<FindingKind> {
     match flow.verdict {
         _ if service_failed(flow) => Some(FindingKind::ServiceFailed),
+        Verdict::NoReply | Verdict::Unconfirmed if is_dropped_here(flow) => {
+            Some(FindingKind::DroppedHere)
+        }
+        // It was dropped here as well as refused: nothing listens.
+        Verdict::Refused if is_dropped_here(flow) => Some(FindingKind::RefusedByHost),
         Verdict::NoReply => Some(FindingKind::Dropped),
         Verdict::Unconfirmed => Some(FindingKind::Unconfirmed),
         Verdict::Prohibited => Some(FindingKind::Prohibited),
@@ -32,6 +37,19 @@ pub(super) fn cause_of(flow: &JudgedFlow) -> Option<FindingKind> {
         | Verdict::OneWay
         | Verdict::HeadersCut => None,
     }
+}
+
+/// Whether the capturing machine itself dropped every call, or every answer, that is in the
+/// evidence.
+fn is_dropped_here(flow: &JudgedFlow) -> bool {
+    let frames = |from: Sender, kinds: &[EvidenceKind]| -> BTreeSet<FrameNumber> {
+        let of = |packet: &&EvidenceRecord| packet.from == from && kinds.contains(&packet.kind);
+        flow.evidence.iter().filter(of).map(|packet| packet.frame).collect()
+    };
+    [Sender::Initiator, Sender::Responder].into_iter().any(|from| {
+        let sent = frames(from, &[EvidenceKind::Syn, EvidenceKind::SynAck, EvidenceKind::Data]);
+        !sent.is_empty() && sent.is_subset(&frames(from, &[EvidenceKind::Drop]))
+    })
 }
 
 /// Who says "unreachable" tells what it means.

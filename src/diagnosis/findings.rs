@@ -111,7 +111,8 @@ fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) ->
         Weight::NoListener | Weight::Cleared => Severity::Info,
     };
     match kind {
-        FindingKind::Dropped
+        FindingKind::DroppedHere
+        | FindingKind::Dropped
         | FindingKind::Prohibited
         | FindingKind::Refused
         | FindingKind::Unconfirmed

@@ -21,6 +21,8 @@ use crate::words::words;
 words! {
     /// The kinds of findings, in the order in which they are told.
     FindingKind {
+        /// The capturing machine itself dropped what was sent.
+        DroppedHere = "dropped_here",
         /// Nothing came back.
         Dropped = "dropped",
         /// ICMP said that a rule forbids it.
@@ -146,9 +148,12 @@ pub fn diagnose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::FrameNote;
     use crate::matrix::sample::{address, failing, flow, refused_by, weak};
     use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, Told, assess};
-    use crate::verdict::record::{EvidenceKind, Origin, Sender, ServiceOutcome, Verdict};
+    use crate::verdict::record::{
+        EvidenceKind, EvidenceRecord, Origin, Sender, ServiceOutcome, Verdict,
+    };
 
     const CAS: &str = "10.0.0.5";
     const DC: &str = "10.1.0.10";
@@ -198,6 +203,72 @@ mod tests {
             }
         }
         flow
+    }
+
+    /// A flow whose packets from this side the capturing machine dropped, all or the first.
+    fn dropped_here(mut flow: JudgedFlow, from: Sender, all: bool) -> JudgedFlow {
+        let sent = flow.evidence.iter().filter(|packet| packet.from == from);
+        let note = format!("{}: WHY, at WHERE", FrameNote::ON_ARRIVAL);
+        let drops: Vec<EvidenceRecord> = sent
+            .take(if all { usize::MAX } else { 1 })
+            .map(|packet| EvidenceRecord {
+                kind: EvidenceKind::Drop,
+                note: Some(note.clone()),
+                ..packet.clone()
+            })
+            .collect();
+        flow.evidence.extend(drops);
+        flow
+    }
+
+    #[test]
+    fn what_the_capturing_machine_dropped_is_asked_of_nobody() {
+        use Verdict::{NoReply, Refused, Unconfirmed};
+        for (what, flows, expected, asked) in [
+            (
+                "dropped by the called host",
+                vec![dropped_here(call(1, 389, NoReply), Sender::Initiator, true)],
+                vec!["error dropped_here"],
+                false,
+            ),
+            (
+                "answers dropped by the caller",
+                vec![dropped_here(call(1, 389, Unconfirmed), Sender::Responder, true)],
+                vec!["error dropped_here"],
+                false,
+            ),
+            (
+                "one of three dropped by the called host",
+                vec![dropped_here(call(1, 389, NoReply), Sender::Initiator, false)],
+                vec!["error dropped"],
+                true,
+            ),
+            (
+                "one attempt dropped by the called host, one by nobody knows whom",
+                vec![
+                    dropped_here(call(1, 389, NoReply), Sender::Initiator, true),
+                    call(2, 389, NoReply),
+                ],
+                vec!["error dropped_here", "error dropped"],
+                true,
+            ),
+            (
+                "dropped and refused by the called host",
+                vec![dropped_here(
+                    refused_by(call(1, 389, Refused), Origin::Unknown),
+                    Sender::Initiator,
+                    true,
+                )],
+                vec!["error refused_by_host"],
+                false,
+            ),
+        ] {
+            let (findings, requests) = diagnosed(&flows);
+            assert_eq!(kinds(&findings), expected, "{what}");
+            assert_eq!(!requests.is_empty(), asked, "{what}");
+            let blames = |finding: &Finding| finding.explanation.contains("the firewall blocks");
+            assert!(!findings.iter().any(blames), "{what}");
+        }
     }
 
     #[test]

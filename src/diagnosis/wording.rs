@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::capture::FrameNote;
 use crate::diagnosis::cause::{Weight, answer_of};
 use crate::diagnosis::findings::Share;
 use crate::diagnosis::{Evidence, FindingKind};
 use crate::matrix::{count_of, list_of, seen, then};
 use crate::net::{Address, Transport};
-use crate::verdict::record::{Class, JudgedFlow};
+use crate::verdict::record::{Class, EvidenceKind, EvidenceRecord, JudgedFlow, Sender};
 
 /// Services that a sentence names.
 const NAMED: usize = 6;
@@ -102,6 +103,35 @@ fn services(shares: &[Share<'_>]) -> String {
     list_of(&shares.iter().map(service).collect::<Vec<_>>(), NAMED)
 }
 
+/// The machine that dropped packets, and who sent them; `None` where that is not told.
+///
+/// What was dropped on arrival was dropped by its receiver. A machine that forwards for others is
+/// neither, which its capture does not tell: the explanation names the component.
+fn dropper(share: &Share<'_>) -> Option<(Address, Address)> {
+    let (flow, drop) = first_drop(share)?;
+    let note = drop.note.as_deref()?;
+    let (sender, receiver) = match drop.from {
+        Sender::Initiator => (flow.initiator.address, flow.responder.address),
+        Sender::Responder => (flow.responder.address, flow.initiator.address),
+        Sender::Network => return None,
+    };
+    if note.starts_with(FrameNote::ON_ARRIVAL) {
+        Some((receiver, sender))
+    } else if note.starts_with(FrameNote::ON_LEAVING) {
+        Some((sender, sender))
+    } else {
+        None
+    }
+}
+
+/// The first drop in the evidence.
+fn first_drop<'a>(share: &Share<'a>) -> Option<(&'a JudgedFlow, &'a EvidenceRecord)> {
+    share.flows.iter().find_map(|flow| {
+        let drop = flow.evidence.iter().find(|packet| packet.kind == EvidenceKind::Drop)?;
+        Some((*flow, drop))
+    })
+}
+
 pub(super) fn title(words: &Words<'_, '_>, kind: FindingKind, shares: &[Share<'_>]) -> String {
     let Some(share) = shares.first() else { return String::new() };
     let (from, to) = (words.host(share.cell.from.address), words.host(share.cell.to.address));
@@ -110,6 +140,17 @@ pub(super) fn title(words: &Words<'_, '_>, kind: FindingKind, shares: &[Share<'_
         return format!("{from} did not reach {on} of {to}, where nothing is known to listen");
     }
     match kind {
+        FindingKind::DroppedHere => match dropper(share) {
+            Some((machine, sender)) if machine == sender => {
+                let other = if machine == share.cell.from.address { to } else { from };
+                format!("{} itself drops what it sends to {other} on {on}", words.host(machine))
+            }
+            Some((machine, sender)) => {
+                let (machine, sender) = (words.host(machine), words.host(sender));
+                format!("{machine} itself drops what {sender} sends to it on {on}")
+            }
+            None => format!("the capturing machine drops what {from} sends to {to} on {on}"),
+        },
         FindingKind::Dropped => format!("{from} gets no answer from {to} on {on}"),
         FindingKind::Prohibited => format!("{from} is told that {to} is prohibited on {on}"),
         FindingKind::Refused => format!("{from} is refused by {to}, or on the way, on {on}"),
@@ -196,6 +237,12 @@ fn told(words: &Words<'_, '_>, kind: FindingKind, share: &Share<'_>) -> String {
         1 => format!("{port}: {seen}"),
         count => format!("{port}: {}, the first: {seen}", count_of(count, "attempt")),
     };
+    if kind == FindingKind::DroppedHere
+        && let Some(note) = first_drop(share).and_then(|(_, drop)| drop.note.as_deref())
+        && let Some((_, why)) = note.split_once(": ")
+    {
+        text = format!("{text}; why: {why}");
+    }
     if kind == FindingKind::ServiceFailed {
         text = format!("{text}, the service answered: {}", answer_of(first));
     }
@@ -207,6 +254,10 @@ fn told(words: &Words<'_, '_>, kind: FindingKind, share: &Share<'_>) -> String {
 
 fn meaning(kind: FindingKind) -> &'static str {
     match kind {
+        FindingKind::DroppedHere => {
+            "The machine that captured says so itself, with its reason: this is its own firewall or \
+             its own network stack, and no rule of a firewall on the network mends it"
+        }
         FindingKind::Dropped => {
             "A firewall that drops looks like this; so does a host that is down, and a service \
              that does not run behind Windows Firewall, which answers nothing for a closed port"
@@ -276,6 +327,15 @@ pub(super) fn next_step(
     }
     let ask = if is_asked { "ask for the firewall requests of this report; then " } else { "" };
     match kind {
+        FindingKind::DroppedHere => {
+            let machine = dropper(share)
+                .map_or_else(|| "the capturing machine".to_owned(), |(at, _)| words.host(at));
+            format!(
+                "on {machine} look at what the reason names: Windows Firewall (wf.msc, or \
+                 Get-NetFirewallRule) and other filters for {ports}, or whether the service listens \
+                 (netstat -ano); nothing is to be asked of the firewall team for this"
+            )
+        }
         FindingKind::Dropped => format!(
             "{ask}repeat the capture; if the rules are in place already, capture on {to} too and \
              see whether the packets arrive"

@@ -123,3 +123,68 @@ fn signature(packet: &Packet<'_>, has_id: bool) -> u32 {
     let mixed = (mixed ^ second).wrapping_mul(0xd6e8_feb8_6659_fd93);
     u32::try_from(mixed >> 32).unwrap_or_default() | 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::script::{flows, packets};
+    use crate::packet::LayerKind;
+
+    /// The same packets once more, a little later and inside a tunnel.
+    fn inside_a_tunnel(packets: &[Packet<'static>], microseconds: i128) -> Vec<Packet<'static>> {
+        let mut vxlan = Encapsulation::default();
+        vxlan.push_numbered(LayerKind::Vxlan, 5_001);
+        let later = |time: Timestamp| {
+            let nanoseconds = i128::from(time.as_nanoseconds()) + microseconds * 1_000;
+            Timestamp::from_nanoseconds(nanoseconds)
+        };
+        let copy = |packet: &Packet<'static>| Packet {
+            ttl: packet.ttl - 1,
+            time: packet.time.and_then(later),
+            encapsulation: vxlan,
+            ..*packet
+        };
+        packets.iter().map(copy).collect()
+    }
+
+    #[test]
+    fn a_packet_inside_and_outside_of_a_tunnel_counts_once() {
+        // Also without an identification, as in IPv6, and also a mere ACK.
+        for with_id in [true, false] {
+            let mut outside = packets("SShA");
+            for packet in &mut outside {
+                packet.ip_id = packet.ip_id.filter(|_| with_id);
+            }
+            let inside = inside_a_tunnel(&outside, 20_000);
+            let both: Vec<_> = outside.iter().zip(&inside).flat_map(|(a, b)| [*a, *b]).collect();
+            let flows = flows(&both);
+            assert_eq!(flows.len(), 1);
+            assert_eq!((flows[0].history.to_string(), flows[0].duplicates), ("SShA".into(), 4));
+            assert_eq!(flows[0].encapsulation, Encapsulation::default());
+            assert_eq!(flows[0].also_in, Some(inside[0].encapsulation));
+            // The other way round the tunnel is where it was seen first.
+            let both: Vec<_> = inside.iter().zip(&outside).flat_map(|(a, b)| [*a, *b]).collect();
+            let flows = crate::flow::script::flows(&both);
+            assert_eq!(flows[0].encapsulation, inside[0].encapsulation);
+            assert_eq!(flows[0].also_in, Some(Encapsulation::default()));
+        }
+    }
+
+    #[test]
+    fn a_repeat_in_another_tunnel_is_a_repeat() {
+        let syns = packets("S");
+        let mut again = inside_a_tunnel(&syns, 1_000_000);
+        again[0].ip_id = Some(99);
+        let flows = flows(&[syns[0], again[0]]);
+        assert_eq!((flows[0].tcp.syns, flows[0].duplicates), (2, 0));
+    }
+
+    #[test]
+    fn requests_and_answers_may_be_wrapped_in_different_things() {
+        let mut all = packets("ShA");
+        all[1] = inside_a_tunnel(&all[1..2], 0)[0];
+        let flows = flows(&all);
+        assert_eq!((flows.len(), flows[0].history.to_string()), (1, "ShA".into()));
+        assert_eq!((flows[0].duplicates, flows[0].also_in), (0, None));
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::capture::RowContent;
+use crate::capture::{FrameNote, RowContent};
 use crate::net::{FrameNumber, SeqNumber, Timestamp};
 use crate::packet::{Body, Flags, IcmpError, Packet};
 use crate::words::words;
@@ -66,6 +66,8 @@ pub struct Evidence {
     pub icmp: Option<IcmpError>,
     /// Line of the text that tells of the packet, from 1, where it was read from one.
     pub line: Option<NonZeroU32>,
+    /// What the capture knows of its frame.
+    pub note: Option<FrameNote>,
 }
 
 impl Evidence {
@@ -84,6 +86,7 @@ impl Evidence {
             ip_id: packet.ip_id,
             icmp: None,
             line: None,
+            note: packet.note,
         };
         match packet.body {
             Body::Segment(segment) => {
@@ -129,6 +132,11 @@ impl Evidence {
             }
         }
         evidence
+    }
+
+    /// The evidence that a packet was dropped by the capturing machine, as its note says.
+    pub(super) fn of_drop(packet: &Packet<'_>, sender: Sender) -> Evidence {
+        Evidence { kind: EvidenceKind::Drop, ..Evidence::of(packet, sender) }
     }
 }
 

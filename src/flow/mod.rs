@@ -54,6 +54,8 @@ pub struct Side {
     pub packets: u64,
     /// Payload bytes by wire length, retransmissions included.
     pub bytes: u64,
+    /// Packets that the capturing machine itself dropped; they are among `packets`.
+    pub dropped: u64,
     /// All TCP flags that were seen.
     pub flags: u8,
     /// Sequence number of the SYN, seen or inferred from the answer to it; where neither was
@@ -67,6 +69,11 @@ pub struct Side {
 }
 
 impl Side {
+    /// Whether the capturing machine itself dropped all that this side sent.
+    pub fn is_dropped(&self) -> bool {
+        self.packets > 0 && self.dropped >= self.packets
+    }
+
     /// Whether a flag was seen.
     pub fn has_sent(&self, flag: u8) -> bool {
         self.flags & flag != 0
@@ -180,6 +187,12 @@ impl Flow {
         let from_initiator = self.is_from_initiator(packet);
         self.last_frame = packet.frame;
         self.last_seen = packet.time.or(self.last_seen);
+        if packet.note.is_some() {
+            // Of a packet that was captured twice, only one copy may say so.
+            self.sides(from_initiator).0.dropped += 1;
+            let sender = if from_initiator { Sender::Initiator } else { Sender::Responder };
+            evidence::keep(&mut self.evidence, Evidence::of_drop(packet, sender));
+        }
         let (sender, _) = self.sides(from_initiator);
         if sender.recent.is_copy(packet) {
             self.duplicates += 1;
@@ -227,6 +240,12 @@ impl Flow {
         for evidence in &mut self.evidence {
             evidence.sender = evidence::opposite(evidence.sender);
         }
+    }
+
+    /// Whether the capturing machine itself dropped all that one of the sides sent: what is missing
+    /// then is not the network's doing.
+    pub fn is_dropped_here(&self) -> bool {
+        self.initiator.is_dropped() || self.responder.is_dropped()
     }
 
     /// Whether both sides said FIN, or the only side that was captured did.

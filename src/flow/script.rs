@@ -102,6 +102,7 @@ pub(crate) fn packet(place: usize, key: FlowKey, sender: End, body: Body) -> Pac
         to_group: false,
         encapsulation: Encapsulation::default(),
         of_row: None,
+        note: None,
     }
 }
 

@@ -17,7 +17,8 @@ impl Flow {
                 self.keep_evidence(packet);
             }
         } else if !self.answered {
-            self.answered = self.initiator.packets > 0;
+            // What the capturing machine dropped on arrival answers nobody.
+            self.answered = self.initiator.packets > 0 && packet.note.is_none();
             if self.answered || self.responder.packets == 1 {
                 self.keep_evidence(packet);
             }

@@ -146,7 +146,9 @@ pub(crate) fn seen(flow: &JudgedFlow, several: bool) -> String {
             part("SYN-ACK", "sent again", &frames(anyone, EvidenceKind::SynAck));
             part("RST", "again", &frames(anyone, EvidenceKind::Rst));
             part("ICMP error", "again", &frames(anyone, EvidenceKind::Icmp));
-            part("drop event", "again", &frames(anyone, EvidenceKind::Drop));
+            if !frames(anyone, EvidenceKind::Drop).is_empty() {
+                parts.push("dropped by the capturing machine itself".to_owned());
+            }
         }
     }
     if parts.is_empty() {

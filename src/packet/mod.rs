@@ -28,7 +28,7 @@ pub use transport::{Flags, Segment};
 
 use etherparse::ether_type;
 
-use crate::capture::{Frame, LinkType};
+use crate::capture::{Frame, FrameNote, LinkType};
 use crate::net::{Address, End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp};
 use crate::packet::link::Stripped;
 use crate::packet::network::Ip;
@@ -59,6 +59,8 @@ pub struct Packet<'a> {
     pub encapsulation: Encapsulation,
     /// The row of text that it was read from; see [`Packet::row`].
     pub of_row: Option<RowBytes<'a>>,
+    /// What the capture knows of its frame.
+    pub note: Option<FrameNote>,
 }
 
 /// What a packet is.
@@ -178,6 +180,7 @@ fn decode_with<'a>(
             to_group: wrapped.to_group || network::is_group(ip.destination),
             encapsulation,
             of_row: None,
+            note: frame.note,
         });
     }
     Err(Skipped::Tunnel("too deep"))
@@ -199,6 +202,7 @@ mod tests {
             link_type,
             bytes,
             original_length: u32::try_from(bytes.len()).unwrap(),
+            note: None,
         }
     }
 

@@ -71,6 +71,7 @@ pub(super) fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
         to_group: row.to_group,
         encapsulation: Encapsulation::default(),
         of_row: Some(RowBytes(frame.bytes)),
+        note: frame.note,
     })
 }
 
@@ -111,6 +112,7 @@ mod tests {
             link_type: LinkType::ROW,
             bytes: &bytes,
             original_length: 66,
+            note: None,
         }))
     }
 

@@ -64,10 +64,10 @@ impl fmt::Display for Skipped {
             Skipped::Fragment => out.write_str("fragments of IP packets"),
             Skipped::LaterFragment => out.write_str("later fragments, counted with their first"),
             Skipped::EarlyFragment => {
-                out.write_str("fragments captured before their first, counted with it")
+                out.write_str("fragments captured before their header was whole, counted with it")
             }
             Skipped::HeadlessFragment => {
-                out.write_str("fragments of packets whose first was not captured")
+                out.write_str("fragments of packets whose ports were not captured")
             }
             Skipped::FragmentGivenUp => {
                 out.write_str("fragments given up, because too many packets were in pieces")

@@ -375,11 +375,9 @@ pub(super) mod tests {
     }
 
     fn answer(signals: &[Meaning]) -> (&str, Standing, Option<&str>) {
-        let found = signals.iter().find_map(|meaning| match meaning {
-            Meaning::Answered { subject, standing, detail, .. } => {
-                Some((subject.as_str(), *standing, detail.as_deref()))
-            }
-            _ => None,
+        let found = signals.iter().find_map(|meaning| {
+            let Meaning::Answered { subject, standing, detail, .. } = meaning else { return None };
+            Some((subject.as_str(), *standing, detail.as_deref()))
         });
         found.unwrap()
     }
@@ -501,7 +499,7 @@ pub(super) mod tests {
 
         #[test]
         fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            told(&[bytes.clone()]);
+            told(std::slice::from_ref(&bytes));
             for transport in [Transport::Tcp, Transport::Udp] {
                 let from = Speaker::Initiator;
                 recognise(&Opening { transport, from, port_fits: true, bytes: &bytes });

@@ -91,6 +91,9 @@ fn part(bytes: &[u8]) -> Option<Part<'_>> {
 }
 
 fn recognise(opening: &Opening<'_>) -> Recognition {
+    if !opening.port_fits {
+        return Recognition::No;
+    }
     let bytes = match opening.transport {
         Transport::Udp => opening.bytes,
         Transport::Tcp => match opening.bytes.get(4..) {
@@ -100,9 +103,9 @@ fn recognise(opening: &Opening<'_>) -> Recognition {
     };
     // A message is whole, or its first part does not tell the length of the ticket.
     match part(bytes) {
-        Some(_) if opening.port_fits => Recognition::Yes,
-        _ if opening.port_fits && bytes.len() < 32 => Recognition::Perhaps,
-        _ => Recognition::No,
+        Some(_) => Recognition::Yes,
+        None if bytes.len() < 32 => Recognition::Perhaps,
+        None => Recognition::No,
     }
 }
 

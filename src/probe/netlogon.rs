@@ -18,7 +18,8 @@ const PRIMARY: u32 = 0x1;
 const GLOBAL_CATALOG: u32 = 0x4;
 const KEY_DISTRIBUTION: u32 = 0x20;
 const TIME_SERVICE: u32 = 0x40;
-const READ_ONLY: u32 = 0x1000;
+/// It holds the secrets of some accounts only (Windows 2008 and newer).
+const READ_ONLY: u32 = 0x800;
 
 /// Operation, padding, flags and the domain's identifier.
 const FIXED: usize = 24;
@@ -137,11 +138,9 @@ pub(super) mod tests {
         assert_eq!(told.detail, expected);
         let purposes: Vec<&str> = signals
             .iter()
-            .filter_map(|meaning| match meaning {
-                Meaning::Serves { purpose, host } if host == "dc1.example.com" => {
-                    Some(purpose.as_str())
-                }
-                _ => None,
+            .filter_map(|meaning| {
+                let Meaning::Serves { purpose, host } = meaning else { return None };
+                (host == "dc1.example.com").then_some(purpose.as_str())
             })
             .collect();
         assert_eq!(
@@ -156,6 +155,15 @@ pub(super) mod tests {
             signals.last(),
             Some(&Meaning::Introduced { name: "dc1.example.com".to_owned() })
         );
+    }
+
+    #[test]
+    fn a_read_only_controller_is_told_from_a_writable_one() {
+        // [MS-ADTS] 6.3.1.2: 0x100 is writable, 0x800 some secrets, 0x1000 all secrets.
+        for (flags, expected) in [(0x1100, ": domain controller"), (0x800, ": read-only domain")] {
+            let told = tell(&answer(RESPONSE_EX, flags), &mut Vec::new()).unwrap();
+            assert!(told.detail.contains(expected), "{}", told.detail);
+        }
     }
 
     #[test]

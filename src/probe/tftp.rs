@@ -150,9 +150,9 @@ mod tests {
     }
 
     fn standings(signals: &[Meaning]) -> Vec<Standing> {
-        let of = |meaning: &Meaning| match meaning {
-            Meaning::Answered { standing, .. } => Some(*standing),
-            _ => None,
+        let of = |meaning: &Meaning| {
+            let Meaning::Answered { standing, .. } = meaning else { return None };
+            Some(*standing)
         };
         signals.iter().filter_map(of).collect()
     }

@@ -293,7 +293,7 @@ fn problems(capture: &CaptureRecord) -> String {
 
 fn how_to_read(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     heading(out, "How to read this")?;
-    let several = if report.captures.len() > 1 { ", with the number of their capture" } else { "" };
+    let several = if report.has_several() { ", with the number of their capture" } else { "" };
     writeln!(
         out,
         "- Numbers under *seen* are frames{several}, as Wireshark and Network Monitor count them.\n\

@@ -126,7 +126,7 @@ pub(super) fn of_flow(report: &Report, flow: &JudgedFlow) -> String {
             parts.push(ending.to_owned());
         }
     }
-    if report.captures.len() > 1 {
+    if report.has_several() {
         format!("[{}] {}", flow.capture.saturating_add(1), parts.join(", "))
     } else {
         parts.join(", ")
@@ -209,6 +209,13 @@ fn of_kind(flow: &JudgedFlow, kind: EvidenceKind, from: Sender) -> String {
     let packets: Vec<&EvidenceRecord> =
         flow.evidence.iter().filter(|packet| packet.kind == kind && packet.from == from).collect();
     let frames: Vec<FrameNumber> = packets.iter().map(|packet| packet.frame).collect();
+    let note = packets.iter().find_map(|packet| packet.note.as_deref());
+    if let (EvidenceKind::Drop, Some(note)) = (kind, note) {
+        // The frames stand beside it already, unless only some of them were dropped.
+        let mut others = flow.evidence.iter().filter(|it| it.from == from && it.kind != kind);
+        let all = others.all(|packet| frames.contains(&packet.frame));
+        return if all { note.to_owned() } else { format!("{} {note}", named(&frames)) };
+    }
     let name = match (kind, from) {
         (EvidenceKind::Syn, _) => "SYN",
         (EvidenceKind::SynAck, _) => "SYN-ACK",
@@ -232,8 +239,7 @@ fn of_kind(flow: &JudgedFlow, kind: EvidenceKind, from: Sender) -> String {
         }
         _ => format!("{name} {}", named(&frames)),
     };
-    let note = packets.iter().find_map(|packet| packet.note.as_deref());
-    if let (EvidenceKind::Icmp | EvidenceKind::Drop, Some(note)) = (kind, note) {
+    if let (EvidenceKind::Icmp, Some(note)) = (kind, note) {
         text = format!("{text} ({note})");
     }
     text

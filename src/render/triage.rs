@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diagnosis::FirewallRequest;
+use crate::diagnosis::{FindingKind, FirewallRequest};
 use crate::matrix::{Cell, HostRecord, Outcome};
 use crate::net::{Address, Transport};
 use crate::packet::Skipped;
@@ -18,7 +18,8 @@ use crate::verdict::record::{Class, JudgedFlow, Verdict};
 pub(super) enum Part {
     /// Failed on the way, as far as the captures tell: the firewall team can look.
     Failed,
-    /// Refused by the host itself, or failed above the path: no rule mends it.
+    /// Refused by the host itself, dropped by the capturing one, or failed above the path: no rule
+    /// on the way mends it.
     NotForFirewall,
     /// Attempts that do not tell.
     CannotTell,
@@ -119,8 +120,16 @@ impl<'a> Triage<'a> {
         };
         let mut pairs: BTreeMap<(Part, Address, Address), Vec<&Cell>> = BTreeMap::new();
         let mut roles: BTreeMap<Address, BTreeSet<&str>> = BTreeMap::new();
-        for cell in &report.matrix.cells {
-            let part = part_of(cell, requested(cell));
+        let here = FindingKind::DroppedHere.as_str();
+        let dropped_here: BTreeSet<usize> = report
+            .findings
+            .iter()
+            .filter(|finding| finding.kind == here)
+            .flat_map(|finding| &finding.cells)
+            .copied()
+            .collect();
+        for (index, cell) in report.matrix.cells.iter().enumerate() {
+            let part = part_of(cell, requested(cell), dropped_here.contains(&index));
             pairs.entry((part, cell.from.address, cell.to.address)).or_default().push(cell);
             for end in [&cell.from, &cell.to] {
                 roles.entry(end.address).or_default().insert(&end.role);
@@ -242,11 +251,13 @@ fn cut_name(name: &str) -> String {
     }
 }
 
-fn part_of(cell: &Cell, requested: bool) -> Part {
+fn part_of(cell: &Cell, requested: bool, dropped_here: bool) -> Part {
     match cell.outcome {
         Outcome::Open => Part::Worked,
         // Nobody listens there as far as is known, so silence says nothing.
         Outcome::Dropped if !cell.listener_known => Part::CannotTell,
+        // The capturing machine says that it dropped it itself.
+        Outcome::Dropped if dropped_here && !requested => Part::NotForFirewall,
         Outcome::Dropped | Outcome::Mixed => Part::Failed,
         Outcome::Refused if requested => Part::Failed,
         Outcome::Refused | Outcome::ServiceFailed => Part::NotForFirewall,
@@ -258,7 +269,7 @@ fn part_of(cell: &Cell, requested: bool) -> Part {
 /// What can be said where nothing is judged by a requirement. Holds no text from a capture.
 pub(super) fn without_cells(report: &Report) -> String {
     let totals = &report.totals;
-    let frames: u64 = report.captures.iter().map(|capture| capture.frames).sum();
+    let frames = report.frames();
     if report.captures.is_empty() {
         "no capture was read: name a capture, or a folder that holds some".to_owned()
     } else if totals.flows == 0 && frames == 0 {
@@ -278,7 +289,7 @@ pub(super) fn without_cells(report: &Report) -> String {
 
 /// Why there is no flow, though frames were read.
 fn no_flow(report: &Report, frames: u64) -> String {
-    let skipped = report.captures.iter().flat_map(|capture| &capture.skipped);
+    let skipped = report.counted().flat_map(|capture| &capture.skipped);
     let outside = Skipped::OutsideTime.to_string();
     let left_out: u64 = skipped.filter(|row| row.what == outside).map(|row| row.count).sum();
     let rest = frames.saturating_sub(left_out);

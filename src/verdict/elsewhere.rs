@@ -46,10 +46,10 @@ pub(super) fn join_answers(
             continue;
         };
         let Some(flow) = flows.get_mut(request) else { continue };
-        answered(flow, &told);
-        let asked = (flow.responder.port, flow.first_frame);
-        if let Some(flow) = flows.get_mut(answer) {
-            unheard_answer(flow, asked);
+        if told.is_unheard && flow.responder.port == TFTP {
+            unconfirmed(flow, &told);
+        } else {
+            answered(flow, &told);
         }
     }
 }
@@ -115,9 +115,10 @@ impl Requests {
 /// Sender and receiver of a flow's first packet.
 fn first_way(flow: &JudgedFlow) -> (Endpoint, Endpoint) {
     // Zeek's letters: small ones are the responder's.
-    match flow.history.starts_with(|letter: char| letter.is_ascii_lowercase()) {
-        true => (flow.responder, flow.initiator),
-        false => (flow.initiator, flow.responder),
+    if flow.history.starts_with(|letter: char| letter.is_ascii_lowercase()) {
+        (flow.responder, flow.initiator)
+    } else {
+        (flow.initiator, flow.responder)
     }
 }
 
@@ -143,12 +144,24 @@ struct Answer {
     evidence: Option<EvidenceRecord>,
     service: Option<ServiceRecord>,
     frame: FrameNumber,
+    packets: u64,
+    /// It was sent more than once, and nothing came back.
+    is_unheard: bool,
 }
 
 impl Answer {
     fn of(flow: &JudgedFlow, service: Option<ServiceRecord>) -> Answer {
         let (from, _) = first_way(flow);
-        Answer { from, evidence: flow.evidence.first().cloned(), service, frame: flow.first_frame }
+        Answer {
+            from,
+            evidence: flow.evidence.first().cloned(),
+            service,
+            frame: flow.first_frame,
+            packets: flow.packets.initiator,
+            is_unheard: flow.verdict == Verdict::OneWay
+                && flow.packets.initiator > 1
+                && flow.packets.responder == 0,
+        }
     }
 }
 
@@ -191,20 +204,17 @@ fn answered(flow: &mut JudgedFlow, answer: &Answer) {
     }
 }
 
-/// An answer of TFTP that is sent again and again, and that nobody confirms, did not arrive.
-fn unheard_answer(flow: &mut JudgedFlow, (port, request): (u16, FrameNumber)) {
-    let silent = flow.verdict == Verdict::OneWay && flow.packets.responder == 0;
-    if port != TFTP || !silent || flow.packets.initiator < 2 {
-        return;
-    }
+/// An answer of TFTP is confirmed packet by packet (RFC 1350 2). One that is sent again and again
+/// did not arrive.
+fn unconfirmed(flow: &mut JudgedFlow, answer: &Answer) {
     flow.verdict = Verdict::NoReply;
     flow.class = flow.verdict.class();
     flow.confidence = Confidence::Likely;
     flow.explanation = format!(
-        "Answer in frame {} to the request in frame {request}, sent {} times, and never \
-         confirmed. A firewall that does not know TFTP drops what comes from another port than the \
-         one that was asked; an asker that has gone looks the same.",
-        flow.first_frame, flow.packets.initiator
+        "Request in frame {}, answer from {} in frame {}, sent {} times and never confirmed. A \
+         firewall that does not know TFTP drops what comes from another port than the one that \
+         was asked; an asker that has gone looks the same.",
+        flow.first_frame, answer.from, answer.frame, answer.packets
     );
 }
 
@@ -328,11 +338,11 @@ mod tests {
             flow(1, 0, "10.0.0.5:2070", "10.1.0.10:69", 1),
             flow(2, 1, "10.1.0.10:1047", "10.0.0.5:2070", 5),
         ]);
-        assert_eq!(flows[0].verdict, Verdict::Answered);
-        assert_eq!((flows[1].verdict, flows[1].confidence), (Verdict::NoReply, Confidence::Likely));
-        assert!(
-            flows[1].explanation.starts_with("Answer in frame 2 to the request in frame 1, sent 5")
-        );
+        assert_eq!((flows[0].verdict, flows[0].confidence), (Verdict::NoReply, Confidence::Likely));
+        let expected = "Request in frame 1, answer from 10.1.0.10:1047 in frame 2, sent 5 times and \
+                        never confirmed. ";
+        assert!(flows[0].explanation.starts_with(expected), "{}", flows[0].explanation);
+        assert_eq!(flows[1].verdict, Verdict::OneWay);
     }
 
     #[test]

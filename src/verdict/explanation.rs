@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, Sender};
 use crate::net::{FrameNumber, Transport};
 use crate::packet::{Encapsulation, IcmpError};
-use crate::verdict::record::{Origin, Verdict};
-use crate::verdict::{Circumstances, Frames, icmp};
+use crate::verdict::record::{Class, Origin, Verdict};
+use crate::verdict::{Circumstances, Frames, drop_note, icmp};
 
 /// Explains a verdict.
 pub(super) fn of(
@@ -19,12 +19,20 @@ pub(super) fn of(
     circumstances: &Circumstances,
 ) -> String {
     let seen = capitalized(&Seen::of(flow, circumstances).sentence(verdict));
-    let seen = match flow.also_in {
+    let mut seen = match flow.also_in {
         Some(other) => {
             format!("{seen}; packets of it were also captured {}", elsewhere(flow, other))
         }
         None => seen,
     };
+    if let Some(dropped) = dropped(flow, circumstances) {
+        let by_icmp = matches!(verdict, Verdict::Prohibited | Verdict::Unreachable);
+        if flow.is_dropped_here() && !by_icmp || verdict.class() == Class::Success {
+            // That is the meaning, and there is no need to guess.
+            return format!("{seen}. {}.", capitalized(&dropped));
+        }
+        seen = format!("{seen}; {dropped}");
+    }
     let meaning = match (verdict, origin) {
         (Verdict::Refused, Some(Origin::Middlebox)) => Some(made_up(flow)),
         _ => meaning(flow, verdict, origin).map(str::to_owned),
@@ -45,6 +53,18 @@ fn elsewhere(flow: &Flow, other: Encapsulation) -> String {
         layers if layers.is_empty() => format!("outside of {}", listed(flow.encapsulation)),
         layers => format!("inside {layers}"),
     }
+}
+
+/// "frames 3 and 5 were dropped by the capturing machine on arrival: why, at what".
+fn dropped(flow: &Flow, circumstances: &Circumstances) -> Option<String> {
+    let drops = || flow.evidence.iter().filter_map(|found| Some((found.frame, drop_note(found)?)));
+    let (_, first) = drops().next()?;
+    let alike = drops().filter(|(_, note)| *note == first);
+    let frames: Vec<FrameNumber> = alike.map(|(frame, _)| frame).collect();
+    let was = if frames.len() == 1 { "was" } else { "were" };
+    let others = drops().count() - frames.len();
+    let others = if others > 0 { format!("; {others} more otherwise") } else { String::new() };
+    Some(format!("{} {was} {}{others}", Frames(&frames), circumstances.words(first)))
 }
 
 /// Why a reset is not what a closed port sends (RFC 9293 3.10.7.1), and what that may mean.
@@ -396,6 +416,8 @@ fn meaning(flow: &Flow, verdict: Verdict, origin: Option<Origin>) -> Option<&'st
         ),
         Verdict::HalfOpen => Some("The capture does not show whether the connection came about"),
         Verdict::Abandoned => Some("The program may have given up at once, or it is a scanner"),
+        // Without times it is not known how soon it was.
+        Verdict::CaptureEnded if flow.first_seen.is_none() => None,
         Verdict::CaptureEnded => Some("That is too soon to tell"),
         Verdict::HeadersCut => {
             Some("Capture again with a snap length of at least 128 bytes, or none")

@@ -9,7 +9,8 @@ mod service;
 
 use std::fmt;
 
-use crate::flow::{Evidence, Flow, Handshake, KnownPorts};
+use crate::capture::FrameNote;
+use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, KnownPorts};
 use crate::net::{Clock, Time, Timestamp, Transport};
 use crate::verdict::record::{
     Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender, Verdict,
@@ -28,6 +29,15 @@ pub struct Circumstances {
     pub udp_reply_wait: i64,
     /// UDP ports whose requests are to be answered.
     pub known_ports: KnownPorts,
+    /// The words of the notes that frames have.
+    pub notes: Vec<String>,
+}
+
+impl Circumstances {
+    /// The words of a frame's note.
+    fn words(&self, note: FrameNote) -> &str {
+        self.notes.get(note.index()).map_or(FrameNote::SOMEWHERE, String::as_str)
+    }
 }
 
 impl Verdict {
@@ -95,6 +105,10 @@ fn tcp_verdict(flow: &Flow, circumstances: &Circumstances) -> (Verdict, Confiden
             None if tcp.handshake == Handshake::Abandoned => {
                 (Verdict::Abandoned, Confidence::Proven)
             }
+            // Whatever the capture would show later, this one did not come through.
+            None if tcp.syns == 1 && flow.initiator.is_dropped() => {
+                (Verdict::NoReply, Confidence::Proven)
+            }
             None if tcp.syns == 1 && waited(flow, circumstances, circumstances.syn_wait) => {
                 (Verdict::NoReply, Confidence::Weak)
             }
@@ -112,6 +126,7 @@ fn udp_verdict(flow: &Flow, circumstances: &Circumstances) -> (Verdict, Confiden
     match icmp_verdict(flow) {
         _ if flow.answered => (Verdict::Answered, Confidence::Proven),
         Some(verdict) => (verdict, Confidence::Proven),
+        None if answer_due && flow.is_dropped_here() => (Verdict::NoReply, Confidence::Proven),
         None if !answer_due || flow.responder.packets > 0 => (Verdict::OneWay, Confidence::Proven),
         None if !waited(flow, circumstances, circumstances.udp_reply_wait) => {
             (Verdict::CaptureEnded, Confidence::Proven)
@@ -197,9 +212,7 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         origin,
         origin_reasons,
         history: flow.history.to_string(),
-        evidence: flow
-            .evidence
-            .iter()
+        evidence: in_order(flow)
             .map(|evidence| EvidenceRecord {
                 frame: evidence.frame,
                 time: evidence.time.map(told),
@@ -210,7 +223,7 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
                 window: evidence.window,
                 ttl: (evidence.ttl != 0).then_some(evidence.ttl),
                 ip_id: evidence.ip_id,
-                note: note_of(evidence),
+                note: note_of(evidence, circumstances),
             })
             .collect(),
         first_frame: flow.first_frame,
@@ -229,13 +242,32 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
     }
 }
 
-/// What else there is to say of a packet: what an ICMP error says, and where a text tells of it.
-fn note_of(evidence: &Evidence) -> Option<String> {
+/// What else there is to say of a packet: what an ICMP error says, why it was dropped, and where a
+/// text tells of it.
+fn note_of(evidence: &Evidence, circumstances: &Circumstances) -> Option<String> {
+    let said = evidence
+        .icmp
+        .map(icmp::note)
+        .or_else(|| drop_note(evidence).map(|note| circumstances.words(note).into()));
     let line = evidence.line.map(|line| format!("line {line}"));
-    match (evidence.icmp.map(icmp::note), line) {
+    match (said, line) {
         (Some(said), Some(line)) => Some(format!("{said}, {line}")),
         (said, line) => said.or(line),
     }
+}
+
+/// The evidence, a drop behind the packet that was dropped.
+fn in_order(flow: &Flow) -> impl Iterator<Item = &Evidence> {
+    let mut evidence: Vec<&Evidence> = flow.evidence.iter().collect();
+    if evidence.iter().any(|evidence| evidence.kind == EvidenceKind::Drop) {
+        evidence.sort_by_key(|evidence| (evidence.frame, evidence.kind == EvidenceKind::Drop));
+    }
+    evidence.into_iter()
+}
+
+/// The note of evidence that is there for it.
+fn drop_note(evidence: &Evidence) -> Option<FrameNote> {
+    evidence.note.filter(|_| evidence.kind == EvidenceKind::Drop)
 }
 
 /// Joins the flows of one capture, judged, where an answer comes from elsewhere than the request
@@ -309,7 +341,8 @@ impl fmt::Display for Frames<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::script::{play, second};
+    use crate::flow::script::{flows, packets, play, second};
+    use crate::packet::Packet;
     use crate::verdict::record::ServiceOutcome;
 
     /// A capture that ends long after the packets of a script.
@@ -320,7 +353,69 @@ mod tests {
             syn_wait: 3_000_000_000,
             udp_reply_wait: 2_000_000_000,
             known_ports: KnownPorts::default(),
+            notes: Vec::new(),
         }
+    }
+
+    /// The flow of a script whose packets at these places were dropped by the capturing machine.
+    fn play_with_drops(script: &str, places: &[usize]) -> Flow {
+        let packets: Vec<Packet<'_>> = (0..)
+            .zip(packets(script))
+            .map(|(place, packet)| Packet {
+                note: places.contains(&place).then(|| FrameNote::dropped(0)),
+                ..packet
+            })
+            .collect();
+        flows(&packets).remove(0)
+    }
+
+    #[test]
+    fn what_this_machine_dropped_needs_no_wait_and_no_guess() {
+        let circumstances = Circumstances {
+            capture_end: Some(second(0)),
+            notes: vec![format!("{}: WHY, at WHERE", FrameNote::ON_ARRIVAL)],
+            ..long_after()
+        };
+        let dropped = judge(&play_with_drops("S", &[0]), 0, &circumstances);
+        assert_eq!((dropped.verdict, dropped.confidence), (Verdict::NoReply, Confidence::Proven));
+        assert_eq!(
+            dropped.explanation,
+            "SYN in frame 1, no answer in 0 ms. Frame 1 was dropped by the capturing machine on \
+             arrival: WHY, at WHERE."
+        );
+        let kinds: Vec<_> = dropped.evidence.iter().map(|it| (it.frame.0, it.kind)).collect();
+        assert_eq!(kinds, [(1, EvidenceKind::Syn), (1, EvidenceKind::Drop)]);
+        // One of two may have been lost anywhere.
+        let one = judge(&play_with_drops("SS", &[1]), 0, &circumstances);
+        assert!(one.explanation.contains("; frame 2 was dropped"), "{}", one.explanation);
+        assert!(one.explanation.contains("looks like this"), "{}", one.explanation);
+    }
+
+    #[test]
+    fn a_drop_that_only_a_copy_tells_is_told_and_counts_once() {
+        let mut twice = packets("SS");
+        // The same packet, captured at two places.
+        twice[1] = Packet { ip_id: twice[0].ip_id, time: twice[0].time, ..twice[1] };
+        twice[1].note = Some(FrameNote::dropped(0));
+        let flow = flows(&twice).remove(0);
+        assert_eq!((flow.initiator.packets, flow.duplicates, flow.tcp.syns), (1, 1, 1));
+        assert!(flow.is_dropped_here());
+        assert!(flow.evidence.iter().any(|evidence| evidence.kind == EvidenceKind::Drop));
+    }
+
+    #[test]
+    fn the_explanation_says_where_copies_were_captured() {
+        use crate::packet::{Encapsulation, LayerKind};
+        let mut flow = play("Sr");
+        let mut tagged = Encapsulation::default();
+        tagged.push_numbered(LayerKind::Vlan, 42);
+        flow.also_in = Some(tagged);
+        let told = |flow: &Flow| judge(flow, 0, &long_after()).explanation;
+        let inside = "SYN in frame 1, reset in frame 2; packets of it were also captured inside \
+                      vlan 42. ";
+        assert!(told(&flow).starts_with(inside), "{}", told(&flow));
+        (flow.encapsulation, flow.also_in) = (tagged, Some(Encapsulation::default()));
+        assert!(told(&flow).contains("; packets of it were also captured outside of vlan 42. "));
     }
 
     #[test]

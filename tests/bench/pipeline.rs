@@ -140,6 +140,7 @@ fn judged(reader: Box<dyn CaptureReader>) -> Vec<JudgedFlow> {
         syn_wait: 3_000_000_000,
         udp_reply_wait: 2_000_000_000,
         known_ports: KnownPorts::default(),
+        notes: Vec::new(),
     };
     let (flows, _) = track(reader, Hearing::Sums).into_flows();
     flows.iter().map(|flow| judge(flow, 0, &circumstances)).collect()
@@ -161,6 +162,8 @@ fn report_on(flows: Vec<JudgedFlow>) -> Option<Report> {
         roles: Vec::new(),
         waits: Waits { syn_ms: 3_000, udp_reply_ms: 2_000, udp_idle_ms: 60_000 },
         filters: Filters::default(),
+        join: false,
+        max_inflated: None,
     };
     Some(Report::build(options, &Matrix::built_in(DEFAULT_PROFILE)?, Vec::new(), flows))
 }

@@ -299,6 +299,25 @@ fn smb_numbered(command: u8, flags: u8, message: u8, body: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// A message of DHCP: request (1) or reply (2), the address given, the type. RFC 2131 2, RFC 2132
+/// 9.6.
+pub fn dhcp(operation: u8, given: [u8; 4], kind: u8) -> Vec<u8> {
+    let mut message = vec![operation, 1, 6, 0];
+    message.extend(0x1234_5678_u32.to_be_bytes());
+    message.extend([0; 8]); // no time has passed; no address yet
+    message.extend(given);
+    message.extend([0; 8]); // no boot server, no relay
+    message.extend([0x00, 0x15, 0x5d, 0x00, 0x00, 0x50]);
+    message.extend([0; 10 + 64 + 128]);
+    message.extend([99, 130, 83, 99]);
+    message.extend([53, 1, kind]);
+    if operation == 2 {
+        message.extend([54, 4, 10, 0, 0, 20]);
+    }
+    message.push(255);
+    message
+}
+
 /// A packet of SQL Server's protocol, the last of its message: [MS-TDS] 2.2.3.1.
 pub fn tds(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len() + 8).unwrap().to_be_bytes();

@@ -43,6 +43,11 @@ impl Host {
         Host { address, mac: [0x02, 0, a, b, c, d], ttl: 128 }
     }
 
+    /// The address of its card.
+    pub fn mac(self) -> [u8; 6] {
+        self.mac
+    }
+
     /// The same host, `count` routers away.
     pub fn hops(self, count: u8) -> Host {
         Host { ttl: self.ttl - count, ..self }

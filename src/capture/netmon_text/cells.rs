@@ -35,13 +35,11 @@ pub(super) fn read(left: &str, protocol: &str) -> Cells {
     let left = unquoted(left);
     let mut cells = Cells::default();
     let (mut words, separated) = words_of(&left);
-    if words.last().is_some_and(|last| last.eq_ignore_ascii_case(protocol)) {
-        cells.protocol_named = true;
-        words.pop();
-    }
+    take_protocol(&mut cells, &mut words, protocol);
     if !take_hosts(&mut cells, &mut words, separated) && separated {
-        // Only one blank was left between the hosts.
+        // Only one blank was left between some of them.
         let mut again = words_between_blanks(&words);
+        take_protocol(&mut cells, &mut again, protocol);
         if take_hosts(&mut cells, &mut again, false) {
             take_rest(&mut cells, &again);
             return cells;
@@ -49,6 +47,14 @@ pub(super) fn read(left: &str, protocol: &str) -> Cells {
     }
     take_rest(&mut cells, &words);
     cells
+}
+
+/// Takes the last word, where it is the protocol's name in a cell of its own.
+fn take_protocol(cells: &mut Cells, words: &mut Vec<&str>, protocol: &str) {
+    if words.last().is_some_and(|last| last.eq_ignore_ascii_case(protocol)) {
+        cells.protocol_named = true;
+        words.pop();
+    }
 }
 
 /// The line without what makes quoted mails, lists, tables and CSV of it.
@@ -90,7 +96,10 @@ fn take_hosts(cells: &mut Cells, words: &mut Vec<&str>, separated: bool) -> bool
     let sure = match like {
         Hostlike::No => false,
         Hostlike::Address => true,
-        Hostlike::Name => separated || numbered && orderly || cells.protocol_named && orderly,
+        Hostlike::Name => {
+            let named = cells.protocol_named;
+            separated || numbered && (orderly || named) || named && orderly
+        }
     };
     let hosts = (address(source), address(destination));
     let (true, (Some(source), Some(destination))) = (sure, hosts) else { return false };
@@ -205,6 +214,13 @@ mod tests {
             ("\"12\",\"7:34:33 AM\",\"CAS\",\"DC1\",\"TCP\",\"", "12 time CAS>DC1"),
             ("101\t7:34:33\tMS Agent\tCAS\tDC1\tTCP\t", "101 time CAS>DC1"),
             ("12  7:34:33  svchost.exe  CAS DC1  TCP  ", "12 time CAS>DC1"),
+            ("DC1   10.0.0.5 TCP ", "- - DC1>10.0.0.5"),
+            ("12 CAS         DC1.corp.example  TCP        ", "12 - CAS>DC1.corp.example"),
+            // Times crossed out, unlike any time.
+            (
+                "12 hh:mm:ss hh:mm:ss yyyy/mm/dd 7.25  (0) DC1   10.0.0.5 TCP ",
+                "12 time DC1>10.0.0.5",
+            ),
         ] {
             assert_eq!(shown(left), expected, "{left}");
         }

@@ -22,12 +22,23 @@ const RST: u8 = 0x04;
 pub(super) struct Parties {
     /// The newest use of each conversation number.
     known: HashMap<Number, Known, FixedState>,
+    /// The newest conversation on each port between each two hosts.
+    on_port: HashMap<(Pair, u16), Known, FixedState>,
+    /// The conversation between each two hosts; `None` where they have several.
+    only: HashMap<Pair, Option<Known>, FixedState>,
     /// Rows that tell neither hosts nor a conversation between hosts.
     pub(super) unnamed: u64,
 }
 
 /// A conversation between two ports: its number, and that of its hosts.
 type Number = (Transport, u32, Option<(Network, u32)>);
+
+/// Two hosts, the lower address first.
+type Pair = (Transport, Address, Address);
+
+fn pair(transport: Transport, one: Address, other: Address) -> Pair {
+    (transport, one.min(other), one.max(other))
+}
 
 /// The two ends of a conversation.
 #[derive(Clone, Copy)]
@@ -65,6 +76,14 @@ impl Parties {
             _ => None,
         };
         let number = told.ports.map(|(_, number)| number);
+        if destination_port == 0
+            && let Some((source, destination)) = hosts
+            && let Some(known) =
+                self.on_port.get(&(pair(transport, source, destination), source_port))
+        {
+            let from_initiator = known.is_initiator(source_port, hosts);
+            return RowPath { conversation: number, ..known.path(from_initiator, 0) };
+        }
         let earlier = number
             .and_then(|number| self.known.get(&(transport, number, told.hosts)).copied())
             .filter(|known| known.has_ports(source_port, destination_port));
@@ -81,14 +100,17 @@ impl Parties {
         };
         let source = Endpoint { address: source, port: source_port };
         let destination = Endpoint { address: destination, port: destination_port };
-        if let Some(number) = number {
-            let (initiator, responder) =
-                if from_initiator { (source, destination) } else { (destination, source) };
-            let sure = shown_by_handshake.is_some();
-            if sure || !earlier.is_some_and(|known| known.sure) {
-                let known = Known { initiator, responder, sure };
-                self.known.insert((transport, number, told.hosts), known);
-            }
+        let (initiator, responder) =
+            if from_initiator { (source, destination) } else { (destination, source) };
+        let sure = shown_by_handshake.is_some();
+        if hosts.is_some() && destination_port != 0 {
+            self.remember_hosts(transport, Known { initiator, responder, sure });
+        }
+        if let Some(number) = number
+            && (sure || !earlier.is_some_and(|known| known.sure))
+        {
+            let known = Known { initiator, responder, sure };
+            self.known.insert((transport, number, told.hosts), known);
         }
         RowPath { source, destination, conversation: number }
     }
@@ -114,6 +136,20 @@ impl Parties {
             };
             return Some(known.path(from_initiator, number));
         }
+        if number.is_none()
+            && let Some((source, destination)) = hosts
+        {
+            let between = pair(transport, source, destination);
+            let known = match service {
+                Some(port) => self.on_port.get(&(between, port)).copied(),
+                // On any port: which of several conversations it was, nobody can tell.
+                None => self.only.get(&between).copied().flatten(),
+            };
+            if let Some(known) = known {
+                let from_initiator = source == known.initiator.address;
+                return Some(RowPath { conversation: None, ..known.path(from_initiator, 0) });
+            }
+        }
         let port = service?;
         let (source, destination) = hosts.unwrap_or_else(|| self.named_by(told.hosts, !is_answer));
         let (own, other) = if is_answer { (port, 0) } else { (0, port) };
@@ -122,6 +158,21 @@ impl Parties {
             destination: Endpoint { address: destination, port: other },
             conversation: number,
         })
+    }
+
+    fn remember_hosts(&mut self, transport: Transport, known: Known) {
+        let between = pair(transport, known.initiator.address, known.responder.address);
+        for port in [known.initiator.port, known.responder.port] {
+            let newest = self.on_port.entry((between, port)).or_insert(known);
+            if known.sure || !newest.sure {
+                *newest = known;
+            }
+        }
+        let ports = (known.initiator.port, known.responder.port);
+        let only = self.only.entry(between).or_insert(Some(known));
+        if only.is_some_and(|only| !only.has_ports(ports.0, ports.1)) {
+            *only = None;
+        }
     }
 
     /// The hosts of a conversation, or of none.
@@ -215,6 +266,29 @@ mod tests {
         // A row that lost its cells.
         let lost = parties.by_ports(Transport::Tcp, (389, 50000), Some(ACK), None, told(5));
         assert_eq!(shown(lost), "DC1:389 > CAS:50000");
+    }
+
+    #[test]
+    fn rows_without_numbers_belong_to_what_their_hosts_have_open() {
+        let mut parties = Parties::default();
+        let (cas, dc): (Address, Address) =
+            ("x.x.1.1".parse().unwrap(), "x.x.1.2".parse().unwrap());
+        let none = Conversations::default();
+        let tcp = Transport::Tcp;
+        let mut by_ports = |ports, flags, hosts| {
+            shown(parties.by_ports(tcp, ports, Some(flags), Some(hosts), none))
+        };
+        by_ports((50206, 135), SYN, (cas, dc));
+        // The answer tells its own port only.
+        assert_eq!(by_ports((135, 0), SYN | ACK, (dc, cas)), "x.x.1.2:135 > x.x.1.1:50206");
+        let mut above = |service, hosts| {
+            parties.by_conversation(tcp, service, false, Some(hosts), none).map(shown)
+        };
+        assert_eq!(above(None, (dc, cas)).unwrap(), "x.x.1.2:135 > x.x.1.1:50206");
+        assert_eq!(above(Some(135), (cas, dc)).unwrap(), "x.x.1.1:50206 > x.x.1.2:135");
+        // With two conversations nobody can tell which.
+        parties.by_ports(tcp, (50207, 389), Some(SYN), Some((cas, dc)), none);
+        assert_eq!(parties.by_conversation(tcp, None, false, Some((cas, dc)), none), None);
     }
 
     #[test]

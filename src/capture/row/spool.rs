@@ -59,16 +59,45 @@ impl RowSpool {
         if let RowContent::Segment { path, segment } = &mut row.content {
             self.attempts.complete(path, segment);
         }
-        match row.number {
+        self.number(row.number, row.line);
+        self.scratch.clear();
+        row.write(&mut self.scratch);
+        self.keep(LinkType::ROW)
+    }
+
+    /// Takes a frame whose bytes the text holds, between the rows. `row` tells its number, line,
+    /// time and length on the wire.
+    pub(in crate::capture) fn push_frame(
+        &mut self,
+        row: &Row<'_>,
+        link_type: LinkType,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        self.number(row.number, row.line);
+        self.scratch.clear();
+        // What a row is written with, without its note, and then the bytes.
+        Row { note: "", ..*row }.write(&mut self.scratch);
+        let told = u32::try_from(self.scratch.len()).map_err(io::Error::other)?;
+        self.scratch.extend_from_slice(bytes);
+        self.scratch.extend_from_slice(&told.to_be_bytes());
+        self.keep(link_type)
+    }
+
+    /// Notes the number that a text tells.
+    fn number(&mut self, number: Option<FrameNumber>, line: u32) {
+        match number {
             Some(number) if number > self.last => self.last = number,
             number => {
-                self.unusable.get_or_insert((row.line, number.is_none()));
+                self.unusable.get_or_insert((line, number.is_none()));
             }
         }
         self.rows += 1;
-        self.scratch.clear();
-        row.write(&mut self.scratch);
+    }
+
+    /// Writes what is in the scratch to the file.
+    fn keep(&mut self, link_type: LinkType) -> io::Result<()> {
         let length = u32::try_from(self.scratch.len()).map_err(io::Error::other)?;
+        self.file.write_all(&link_type.code().to_be_bytes())?;
         self.file.write_all(&length.to_be_bytes())?;
         self.file.write_all(&self.scratch)
     }
@@ -131,24 +160,38 @@ impl SpooledRows {
     }
 
     fn next_row(&mut self, batch: &mut FrameBatch, summary: &mut CaptureSummary) -> io::Result<()> {
-        let mut length = [0; 4];
-        self.file.read_exact(&mut length)?;
-        let length = u32::from_be_bytes(length);
+        let link_type = LinkType::of_code(self.read_word()?);
+        let mut length = self.read_word()?;
         let start = batch.bytes.len();
-        // Our own length: `push` wrote it.
+        // Our own length: `keep` wrote it.
         (&mut self.file).take(length.into()).read_to_end(&mut batch.bytes)?;
-        let bytes = batch.bytes.get(start..).unwrap_or_default();
+        let mut bytes = batch.bytes.get(start..).unwrap_or_default();
+        let mut frame_start = start;
+        if link_type != LinkType::ROW {
+            let (rest, told) = bytes.split_last_chunk().ok_or(io::ErrorKind::InvalidData)?;
+            let told = usize::try_from(u32::from_be_bytes(*told)).unwrap_or(usize::MAX);
+            let (row, frame) = rest.split_at_checked(told).ok_or(io::ErrorKind::InvalidData)?;
+            frame_start = start.saturating_add(told);
+            length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+            bytes = row;
+        }
         let row = Row::read(bytes).ok_or(io::ErrorKind::InvalidData)?;
         let (time, number, wire_length) = (row.time, row.number, row.wire_length);
-        summary.count_frame(time, LinkType::ROW);
+        summary.count_frame(time, link_type);
         let original = wire_length.unwrap_or(length);
         match number.filter(|_| self.own_numbers) {
             Some(number) => {
-                batch.mark_numbered(number, start, length, original, time, LinkType::ROW);
+                batch.mark_numbered(number, frame_start, length, original, time, link_type);
             }
-            None => batch.mark(start, length, original, time, LinkType::ROW),
+            None => batch.mark(frame_start, length, original, time, link_type),
         }
         Ok(())
+    }
+
+    fn read_word(&mut self) -> io::Result<u32> {
+        let mut word = [0; 4];
+        self.file.read_exact(&mut word)?;
+        Ok(u32::from_be_bytes(word))
     }
 }
 
@@ -206,6 +249,21 @@ mod tests {
             assert!(found.into_iter().eq(1..=numbers.len() as u64));
             assert!(problems[0].starts_with(why), "{problems:?}");
         }
+    }
+
+    #[test]
+    fn frames_keep_their_bytes_between_rows() {
+        let mut spool = RowSpool::new();
+        spool.push(row(Some(5), 1)).unwrap();
+        let told = Row { wire_length: Some(60), ..row(Some(9), 2) };
+        spool.push_frame(&told, LinkType::ETHERNET, b"frame").unwrap();
+        let mut summary = CaptureSummary::of("text");
+        let mut rows = spool.finish(&mut summary).unwrap();
+        let batch = rows.next_batch(FrameBatch::default(), &mut summary).unwrap();
+        let frames: Vec<_> = batch.frames().collect();
+        assert_eq!(frames[0].link_type, LinkType::ROW);
+        assert_eq!((frames[1].number.0, frames[1].bytes), (9, &b"frame"[..]));
+        assert_eq!((frames[1].link_type, frames[1].original_length), (LinkType::ETHERNET, 60));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a text says of a packet. What it does not say is `None`, and stays unknown.
 
+use crate::capture::RowRepeat;
 use crate::net::{Address, Transport};
 
 /// A sequence or acknowledgment number as a text tells it.
@@ -12,7 +13,7 @@ pub(super) struct Number {
 }
 
 /// What a text says of a packet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) source: Option<Address>,
     pub(super) destination: Option<Address>,
@@ -28,15 +29,51 @@ pub(super) struct Account {
     pub(super) length: Option<u32>,
     pub(super) ttl: Option<u8>,
     pub(super) ip_id: Option<u16>,
-    /// ICMP type and code, and whether it is ICMPv6.
+    /// ICMP type and code, and whether it is of version 6.
     pub(super) icmp: Option<Icmp>,
     /// The packet that an ICMP error quotes.
     pub(super) quoted: Option<Box<Account>>,
-    /// Whether Wireshark noticed that the port pair was used before.
-    pub(super) port_pair_used_again: bool,
+    /// Whether the link's address is that of a group.
+    pub(super) link_group: Option<bool>,
+    /// The host that an ICMP error names.
+    pub(super) about: Option<Address>,
+    /// What Wireshark noticed of a SYN between ports that had one before.
+    pub(super) repeat: RowRepeat,
+    /// Tells conversations apart of which a port is not told.
+    pub(super) conversation: Option<u32>,
+    /// Number of the protocol above IP.
+    pub(super) ip_protocol: Option<u8>,
     /// The highest protocol, as `KRB5`, and what is said of it.
     pub(super) protocol: String,
     pub(super) info: String,
+}
+
+impl Default for Account {
+    fn default() -> Account {
+        Account {
+            source: None,
+            destination: None,
+            transport: None,
+            source_port: None,
+            destination_port: None,
+            flags: None,
+            seq: None,
+            ack: None,
+            window: None,
+            length: None,
+            ttl: None,
+            ip_id: None,
+            icmp: None,
+            quoted: None,
+            link_group: None,
+            about: None,
+            repeat: RowRepeat::Unsaid,
+            conversation: None,
+            ip_protocol: None,
+            protocol: String::new(),
+            info: String::new(),
+        }
+    }
 }
 
 /// Type and code of an ICMP message.

@@ -24,8 +24,28 @@ pub(super) enum Told {
     Local(i128),
     /// Since midnight.
     OfDay(i128),
-    /// Since the first frame, or since the one before.
+    /// Since the first frame.
     Seconds(i128),
+    /// Since the frame before.
+    SinceBefore(i128),
+}
+
+impl Told {
+    /// The seconds since the first frame, where that is what is told.
+    pub(super) fn seconds(self) -> Option<i128> {
+        match self {
+            Told::Seconds(at) => Some(at),
+            Told::Utc(_) | Told::Local(_) | Told::OfDay(_) | Told::SinceBefore(_) => None,
+        }
+    }
+
+    /// The same seconds, counted from the frame before.
+    pub(super) fn since_before(self) -> Told {
+        match self {
+            Told::Seconds(at) => Told::SinceBefore(at),
+            Told::Utc(_) | Told::Local(_) | Told::OfDay(_) | Told::SinceBefore(_) => self,
+        }
+    }
 }
 
 /// A time and its digits after the point.
@@ -195,8 +215,6 @@ fn fraction_of(digits: &str) -> Option<(i128, u8)> {
 /// Turns the times of one text into points in time, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// Whether seconds count from the frame before.
-    pub(super) deltas: bool,
     digits: u8,
     /// Whether a time without zone was met.
     zoneless: bool,
@@ -226,7 +244,11 @@ impl Watch {
             }
             Told::Seconds(at) => {
                 self.dateless = true;
-                if self.deltas { self.last.unwrap_or(0) + at } else { at }
+                at
+            }
+            Told::SinceBefore(at) => {
+                self.dateless = true;
+                self.last.unwrap_or(0) + at
             }
         };
         self.last = Some(nanoseconds);
@@ -299,8 +321,11 @@ mod tests {
 
     #[test]
     fn seconds_since_the_frame_before_add_up() {
-        let mut watch = Watch { deltas: true, ..Watch::default() };
-        let times = ["0.0", "0.5", "3.0"].map(|text| watch.read(read(text).unwrap()).unwrap());
+        let mut watch = Watch::default();
+        let times = [0, 500_000_000, 3_000_000_000].map(|nanoseconds| {
+            let told = Told::SinceBefore(nanoseconds);
+            watch.read(Reading { told, digits: 1 }).unwrap()
+        });
         assert_eq!(times.map(Timestamp::as_nanoseconds), [0, 500_000_000, 3_500_000_000]);
     }
 }

@@ -9,6 +9,8 @@ use crate::capture::wireshark::notes::Notes;
 /// A frame in the making.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
+    /// Line of the text that it begins in; 0 where lines mean nothing.
+    pub(super) line: u64,
     /// Its number, where the text tells it.
     pub(super) number: Option<u64>,
     /// When it was captured.

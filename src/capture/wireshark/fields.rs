@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::capture::LinkType;
+use crate::capture::RowRepeat;
 use crate::capture::wireshark::account::{Account, Icmp, Number, flag};
 use crate::capture::wireshark::clock;
 use crate::capture::wireshark::draft::Draft;
-use crate::capture::wireshark::hex;
+use crate::capture::wireshark::{hex, info, ports};
 use crate::net::Transport;
 
 /// A field that says something about a flow.
@@ -24,6 +25,8 @@ pub(super) enum Field {
     Date,
     /// Seconds since the first frame.
     Relative,
+    /// A time of a kind that its title does not tell.
+    Time,
     FrameLength,
     Encapsulation,
     FrameBytes,
@@ -31,8 +34,10 @@ pub(super) enum Field {
     ColumnDestination,
     ColumnProtocol,
     ColumnInfo,
+    LinkDestination,
     Ttl,
     IpId,
+    IpProtocol,
     HopLimit,
     Source,
     Destination,
@@ -42,8 +47,15 @@ pub(super) enum Field {
     IcmpCode,
     Icmp6Type,
     Icmp6Code,
+    /// Before those of TCP: what is wrapped in UDP comes out last, and counts.
+    UdpSource,
+    UdpDestination,
+    UdpLength,
     TcpSource,
     TcpDestination,
+    /// Ports of a transport that the title does not tell.
+    SourcePort,
+    DestinationPort,
     TcpLength,
     Seq,
     SeqRaw,
@@ -55,13 +67,11 @@ pub(super) enum Field {
     FlagLetters,
     Window,
     PortPairUsedAgain,
-    UdpSource,
-    UdpDestination,
-    UdpLength,
+    Retransmission,
 }
 
 /// Names of the fields. `tcp.window_size_value` is the header's, `tcp.window_size` is scaled.
-const NAMES: [(&str, Field); 49] = [
+const NAMES: [(&str, Field); 54] = [
     ("frame.number", Field::FrameNumber),
     ("frame.time_epoch", Field::Epoch),
     ("frame.time_utc", Field::Date),
@@ -76,6 +86,7 @@ const NAMES: [(&str, Field); 49] = [
     ("_ws.col.destination", Field::ColumnDestination),
     ("_ws.col.protocol", Field::ColumnProtocol),
     ("_ws.col.info", Field::ColumnInfo),
+    ("eth.dst", Field::LinkDestination),
     ("ip.ttl", Field::Ttl),
     ("ip.id", Field::IpId),
     ("ipv6.hlim", Field::HopLimit),
@@ -108,6 +119,10 @@ const NAMES: [(&str, Field); 49] = [
     ("tcp.flags.str", Field::FlagLetters),
     ("tcp.window_size_value", Field::Window),
     ("tcp.analysis.reused_ports", Field::PortPairUsedAgain),
+    ("tcp.analysis.retransmission", Field::Retransmission),
+    ("tcp.analysis.fast_retransmission", Field::Retransmission),
+    ("ip.proto", Field::IpProtocol),
+    ("ipv6.nxt", Field::IpProtocol),
     ("udp.srcport", Field::UdpSource),
     ("udp.dstport", Field::UdpDestination),
     ("udp.length", Field::UdpLength),
@@ -152,11 +167,14 @@ pub(super) struct Packet {
 
 impl Packet {
     /// Takes a field.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are of `set_in`")]
     pub(super) fn set(&mut self, field: Field, value: &str) {
         let value = value.trim();
         match field {
             Field::FrameNumber => self.draft.number = value.parse().ok(),
-            Field::Epoch | Field::Date | Field::Relative => self.set_time(field, value),
+            Field::Epoch | Field::Date | Field::Relative | Field::Time => {
+                self.set_time(field, value);
+            }
             Field::FrameLength => self.draft.original = value.parse().ok(),
             Field::Encapsulation => {
                 self.draft.link_type = value.parse().ok().and_then(link_type);
@@ -171,6 +189,11 @@ impl Packet {
                 self.account.destination = value.parse().ok();
             }
             Field::ColumnSource | Field::ColumnDestination => {}
+            Field::LinkDestination => {
+                // The lowest bit of the first byte (IEEE 802.3 3.2.3).
+                let first = value.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                self.account.link_group = first.map(|first| first & 1 == 1);
+            }
             Field::IcmpType | Field::Icmp6Type => {
                 self.account.icmp.get_or_insert(Icmp {
                     version6: field == Field::Icmp6Type,
@@ -195,7 +218,9 @@ impl Packet {
                     account.ip_id = None;
                 }
             }
-            _ => set_in(self.inner(), field, value),
+            _ => {
+                set_in(self.inner(), field, value);
+            }
         }
     }
 
@@ -232,10 +257,10 @@ impl Packet {
             for (field, values) in &fields {
                 let of_network = (Field::Ttl..=Field::Destination6).contains(field);
                 let value = match (quotes, error_itself) {
-                    (true, true) if *field < Field::TcpSource => values.first(),
+                    (true, true) if *field < Field::UdpSource => values.first(),
                     (true, true) => None,
                     (true, false) if of_network => values.get(1..).and_then(<[_]>::last),
-                    (true, false) if *field < Field::TcpSource => None,
+                    (true, false) if *field < Field::UdpSource => None,
                     _ => values.last(),
                 };
                 if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -247,12 +272,25 @@ impl Packet {
 
     /// The draft with what was said of the packet.
     pub(super) fn finish(mut self) -> Draft {
+        let account = &mut self.account;
+        info::complete(account);
+        // A column of flags is of TCP, and so is a protocol of that name.
+        let ports_told = account.source_port.is_some() || account.destination_port.is_some();
+        if account.transport.is_none() && account.icmp.is_none() && ports_told {
+            account.transport = match (account.ip_protocol, account.protocol.as_str()) {
+                (Some(6), _) | (_, "TCP") => Some(Transport::Tcp),
+                (Some(17), _) | (_, "UDP") => Some(Transport::Udp),
+                _ if account.flags.is_some() => Some(Transport::Tcp),
+                (_, protocol) => ports::of_protocol(protocol).map(|service| service.transport),
+            };
+        }
         self.draft.account = Some(self.account);
         self.draft
     }
 }
 
 /// Takes a field of the network or transport layer.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are of `Packet::set`")]
 fn set_in(account: &mut Account, field: Field, value: &str) {
     let relative = |value| Number { value, relative: true };
     let raw = |value| Number { value, relative: false };
@@ -264,12 +302,13 @@ fn set_in(account: &mut Account, field: Field, value: &str) {
             account.transport = Some(Transport::Tcp);
             account.source_port = number(value);
         }
-        Field::TcpDestination => account.destination_port = number(value),
+        Field::TcpDestination | Field::UdpDestination => account.destination_port = number(value),
         Field::UdpSource => {
             account.transport = Some(Transport::Udp);
             account.source_port = number(value);
         }
-        Field::UdpDestination => account.destination_port = number(value),
+        Field::SourcePort => account.source_port = ports::read(value),
+        Field::DestinationPort => account.destination_port = ports::read(value),
         Field::TcpLength => account.length = number(value),
         // The header's own 8 bytes are counted too (RFC 768).
         Field::UdpLength => account.length = number(value).map(|it: u32| it.saturating_sub(8)),
@@ -284,7 +323,9 @@ fn set_in(account: &mut Account, field: Field, value: &str) {
         Field::AckRaw => account.ack = number(value).map(raw),
         Field::Flags => {
             // 12 bits; the upper four are reserved, or of experiments.
-            account.flags = number::<u16>(value).map(|flags| flags.to_le_bytes()[0]);
+            let bits = number::<u16>(value).map(|flags| flags.to_le_bytes()[0]);
+            let words = || info::flags(value.trim_matches(['[', ']']));
+            account.flags = bits.or_else(|| letters(value)).or_else(words);
         }
         Field::Flag(bit) => {
             let set = ["1", "true", "True", "Set"].contains(&value);
@@ -293,7 +334,11 @@ fn set_in(account: &mut Account, field: Field, value: &str) {
         }
         Field::FlagLetters => account.flags = account.flags.or_else(|| letters(value)),
         Field::Window => account.window = number(value),
-        Field::PortPairUsedAgain => account.port_pair_used_again = true,
+        Field::PortPairUsedAgain => account.repeat = RowRepeat::Reused,
+        Field::Retransmission if account.repeat == RowRepeat::Unsaid => {
+            account.repeat = RowRepeat::Retransmitted;
+        }
+        Field::IpProtocol => account.ip_protocol = number(value),
         _ => {}
     }
 }

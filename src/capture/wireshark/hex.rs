@@ -25,7 +25,8 @@ pub(super) fn dump_line(line: &str) -> Option<DumpLine> {
     let digits = text.bytes().take_while(u8::is_ascii_hexdigit).count();
     let (offset, rest) = text.split_at_checked(digits)?;
     // Fewer digits would be a number of something else.
-    if !(4..=MOST_OFFSET_DIGITS).contains(&digits) && !(digits == 3 && prefixed.is_some()) {
+    let least = if prefixed.is_some() { 3 } else { 4 };
+    if !(least..=MOST_OFFSET_DIGITS).contains(&digits) {
         return None;
     }
     let offset = usize::from_str_radix(offset, 16).ok()?;

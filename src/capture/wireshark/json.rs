@@ -40,14 +40,14 @@ pub(super) fn name(beginning: &str) -> Option<&'static str> {
 }
 
 pub(super) fn reader(_: &str) -> Box<dyn Drafts> {
-    Box::new(Json { element: Vec::new(), number: 0 })
+    Box::new(Json { element: Vec::new(), line: 0 })
 }
 
 struct Json {
     /// The element being read.
     element: Vec<u8>,
-    /// Its number, from 1.
-    number: u64,
+    /// The line that it begins in.
+    line: u64,
 }
 
 /// How reading an element ended.
@@ -68,16 +68,16 @@ impl Drafts for Json {
                     notes.cut_off();
                     return None;
                 }
-                Read::TooLong => notes.count(Note::Element, self.number),
+                Read::TooLong => notes.count(Note::Element, self.line),
                 Read::Whole => {
                     let mut element = Element::default();
                     let mut json = serde_json::Deserializer::from_slice(&self.element);
                     let walk = Walk { element: &mut element, field: None };
                     if walk.deserialize(&mut json).is_err() {
-                        notes.count(Note::Element, self.number);
+                        notes.count(Note::Element, self.line);
                     } else if element.layers_seen {
                         element.packet.set_chosen(element.chosen);
-                        return Some(element.packet.finish());
+                        return Some(Draft { line: self.line, ..element.packet.finish() });
                     }
                 }
             }
@@ -95,13 +95,20 @@ impl Json {
             if piece.is_empty() {
                 return if depth == 0 { Read::End } else { Read::CutOff };
             }
+            if depth == 0 {
+                let start = piece.iter().position(|byte| *byte == b'{');
+                let passed = start.unwrap_or(piece.len());
+                text.consume(passed);
+                if start.is_none() {
+                    continue;
+                }
+                self.line = text.line_number() + 1;
+            }
+            let piece = text.fill_buf().unwrap_or_default();
             let mut used = 0;
             let mut ended = false;
             for byte in piece {
                 used += 1;
-                if depth == 0 && *byte != b'{' {
-                    continue;
-                }
                 if self.element.len() < MOST_ELEMENT_BYTES {
                     // Nothing that is looked for lies outside ASCII, and packets may put anything
                     // into their strings.
@@ -124,7 +131,6 @@ impl Json {
             }
             text.consume(used);
             if ended {
-                self.number += 1;
                 return if too_long { Read::TooLong } else { Read::Whole };
             }
         }

@@ -36,13 +36,12 @@ impl Drafts for K12 {
                 if let Some(draft) = &mut self.draft {
                     append(draft, bytes);
                 }
-            } else if let Some((time, link)) = head(&line) {
-                let link_type = match link {
-                    "ETHER" => LinkType::ETHERNET,
-                    _ => {
-                        notes.count(Note::LinkWord, text.line_number());
-                        LinkType::UNDECLARED
-                    }
+            } else if let Some((time, link)) = frame_head(&line) {
+                let link_type = if link == "ETHER" {
+                    LinkType::ETHERNET
+                } else {
+                    notes.count(Note::LinkWord, text.line_number());
+                    LinkType::UNDECLARED
                 };
                 let draft = Draft { time, link_type: Some(link_type), ..Draft::default() };
                 // Without a rule between two frames the head divides them.
@@ -56,16 +55,16 @@ impl Drafts for K12 {
 }
 
 /// `09:30:00,000,250   ETHER`
-fn head(line: &str) -> Option<(Option<clock::Reading>, &str)> {
+fn frame_head(line: &str) -> Option<(Option<clock::Reading>, &str)> {
     let mut words = line.split_whitespace();
-    let (time, link) = (words.next()?, words.next()?);
-    Some((Some(clock::read(time)?), link))
+    let time = clock::read(words.next()?)?;
+    Some((Some(time), words.next()?))
 }
 
 /// `0   |02|00|0a|`: the first column is no byte.
 fn append(draft: &mut Draft, line: &str) {
-    for cell in line.split('|').skip(1) {
-        match hex::decode(cell.trim()) {
+    for column in line.split('|').skip(1) {
+        match hex::decode(column.trim()) {
             Some(bytes) if bytes.len() == 1 => draft.bytes.extend(bytes),
             Some(_) | None => return,
         }

@@ -1,16 +1,21 @@
-//! Text of lines: hex dumps of every kind, with whatever stands before each dump.
+//! Text of lines: packet lists, details and hex dumps, alone or one after the other for each frame.
 //!
-//! A dump may follow a line of a packet list, the details of a frame, a line of tcpdump, or just a
-//! time. Where Wireshark shows several byte views of one frame (reassembled, decrypted), only the
+//! A frame may be a row of a packet list, then its details, then a dump of its bytes: each adds to
+//! it. Where Wireshark shows several byte views of one frame (reassembled, decrypted), only the
 //! frame's own counts.
 
 use crate::capture::MOST_FRAME_BYTES;
 use crate::capture::text::Text;
+use crate::capture::wireshark::account::{Account, Icmp, Number};
 use crate::capture::wireshark::clock;
+use crate::capture::wireshark::columns::Columns;
+use crate::capture::wireshark::detail::{self, Detail};
 use crate::capture::wireshark::draft::{Draft, Drafts};
 use crate::capture::wireshark::guess;
 use crate::capture::wireshark::hex::{self, DumpLine};
+use crate::capture::wireshark::list;
 use crate::capture::wireshark::notes::{Note, Notes};
+use crate::capture::wireshark::tcpdump::{self, Bases, PacketId, Part};
 
 /// Lines at the beginning that are looked at to tell what the text is.
 const MOST_LINES: usize = 400;
@@ -18,21 +23,39 @@ const MOST_LINES: usize = 400;
 /// The shape's name, where a text begins like this.
 pub(super) fn name(beginning: &str) -> Option<&'static str> {
     let mut dump: Vec<u8> = Vec::new();
+    let mut dump_ended = false;
     let mut other_lines = 0;
+    let (mut row, mut details, mut tcpdump, mut pktmon) = (false, false, false, false);
     for line in beginning.lines().take(MOST_LINES) {
-        match Line::of(line) {
-            Line::Dump(part) if part.offset == dump.len() => dump.extend(part.bytes),
-            Line::Dump(_) | Line::Blank if !dump.is_empty() => break,
+        match Line::of(line, None) {
+            Line::Dump(part) if part.offset == dump.len() && !dump_ended => dump.extend(part.bytes),
+            Line::Dump(_) | Line::Blank => dump_ended |= !dump.is_empty(),
             Line::Frame(bytes) => return guess::link_type(&bytes).and(Some("hex stream")),
             Line::Array(bytes) => dump.extend(bytes),
             Line::ArrayHead { .. } => return Some("C arrays"),
             Line::Other => other_lines += 1,
-            Line::Dump(_) | Line::Blank | Line::View { .. } | Line::Time(_) => {}
+            Line::Row(_) | Line::Titles(_) => row = true,
+            Line::DetailHead => details = true,
+            Line::Tcpdump(part) => match *part {
+                Part::Head { packet, .. } => {
+                    tcpdump = true;
+                    pktmon |= packet.is_some();
+                }
+                Part::Rest(_) => {}
+            },
+            Line::View { .. } | Line::Time(_) => {}
         }
     }
     // A dump in a log or a manual is taken only for what looks like a packet.
-    let taken = guess::link_type(&dump).is_some() || (other_lines == 0 && dump.len() > 13);
-    taken.then_some("hex dump")
+    let looks_right = guess::link_type(&dump).is_some() || (other_lines == 0 && dump.len() > 13);
+    match () {
+        () if looks_right => Some("hex dump"),
+        () if details => Some("packet details as text"),
+        () if row => Some("packet list as text"),
+        () if pktmon => Some("pktmon text"),
+        () if tcpdump => Some("tcpdump text"),
+        () => None,
+    }
 }
 
 pub(super) fn reader(_: &str) -> Box<dyn Drafts> {
@@ -42,6 +65,14 @@ pub(super) fn reader(_: &str) -> Box<dyn Drafts> {
 /// What a line is.
 enum Line {
     Blank,
+    /// Titles of columns.
+    Titles(Columns),
+    /// A row of a packet list.
+    Row(Box<Draft>),
+    /// Of tcpdump or pktmon.
+    Tcpdump(Box<Part>),
+    /// The first line of a frame's details.
+    DetailHead,
     /// Of a dump.
     Dump(DumpLine),
     /// A whole frame in digits.
@@ -62,10 +93,14 @@ enum Line {
 }
 
 impl Line {
-    fn of(line: &str) -> Line {
+    /// What a line is, under these titles.
+    fn of(line: &str, columns: Option<&Columns>) -> Line {
         let text = line.trim();
         if text.is_empty() {
             return Line::Blank;
+        }
+        if detail::is_head(line) {
+            return Line::DetailHead;
         }
         if let Some(part) = hex::dump_line(line) {
             return Line::Dump(part);
@@ -86,6 +121,15 @@ impl Line {
             let digits = name.strip_prefix("pkt").unwrap_or_default();
             let of_frame = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
             return Line::ArrayHead { of_frame };
+        }
+        if let Some(columns) = list::titles(line) {
+            return Line::Titles(columns);
+        }
+        if let Some(draft) = list::row(line, columns) {
+            return Line::Row(Box::new(draft));
+        }
+        if let Some(part) = tcpdump::part(line) {
+            return Line::Tcpdump(Box::new(part));
         }
         // text2pcap's directions.
         let text = text.strip_prefix("I ").or_else(|| text.strip_prefix("O ")).unwrap_or(text);
@@ -111,99 +155,240 @@ fn array_name(text: &str) -> Option<&str> {
     declaration.contains("char ").then_some(name)
 }
 
+/// A frame that is being read.
+#[derive(Default)]
+struct Pending {
+    draft: Draft,
+    /// Its details, which tell more than its row.
+    detail: Option<Detail>,
+    /// Whether its own bytes are complete.
+    complete: bool,
+}
+
+impl Pending {
+    fn account(&mut self) -> Option<&mut Account> {
+        self.draft.account.as_mut()
+    }
+
+    /// The frame, where anything was said of it.
+    fn finish(self) -> Option<Draft> {
+        let Pending { mut draft, detail, .. } = self;
+        if let Some(detail) = detail {
+            let told = detail.packet.finish();
+            let row = draft.account.take();
+            draft.number = told.number.or(draft.number);
+            draft.time = told.time.or(draft.time);
+            draft.original = told.original.or(draft.original);
+            draft.link_type = told.link_type.or(draft.link_type);
+            draft.account = told.account.map(|mut account| {
+                if let Some(row) = row {
+                    (account.protocol, account.info) = (row.protocol, row.info);
+                    account.repeat = row.repeat;
+                }
+                account
+            });
+        }
+        (draft.account.is_some() || !draft.bytes.is_empty()).then_some(draft)
+    }
+}
+
 #[derive(Default)]
 struct Lines {
-    /// What was said of the frame whose dump is to come.
-    announced: Draft,
-    /// The frame whose dump is being read.
-    draft: Option<Draft>,
+    /// The columns of the titles that were met last.
+    columns: Option<Columns>,
+    /// The frame that is being read.
+    pending: Option<Pending>,
+    /// Whether lines are details of it.
+    in_details: bool,
     /// Whether dumps are to be left out until the next frame: they are other views of this one.
     other_view: bool,
-    /// Whether the frame's own bytes are known to be complete.
-    complete: bool,
-    /// A frame that is ready, behind the one that was given.
-    ready: Option<Draft>,
+    /// The numbers from which tcpdump counts.
+    bases: Bases,
+    /// The packet that pktmon showed last, and whether its lines are left out.
+    packet: Option<PacketId>,
 }
 
 impl Drafts for Lines {
     fn next(&mut self, text: &mut Text, notes: &mut Notes) -> Option<Draft> {
-        if let Some(ready) = self.ready.take() {
-            return Some(ready);
-        }
         while let Some(line) = text.line() {
             if let Some(draft) = self.take(&line, text.line_number(), notes) {
                 return Some(draft);
             }
         }
-        self.draft.take()
+        self.pending.take().and_then(Pending::finish)
     }
 }
 
 impl Lines {
     /// Takes a line; gives the frame that it ends.
-    fn take(&mut self, line: &str, number: u64, notes: &mut Notes) -> Option<Draft> {
-        match Line::of(line) {
+    fn take(&mut self, text: &str, number: u64, notes: &mut Notes) -> Option<Draft> {
+        if self.in_details && self.takes_detail(text) {
+            return None;
+        }
+        match Line::of(text, self.columns.as_ref()) {
             Line::Blank => None,
-            Line::Dump(part) => self.dump(part, number, notes),
-            Line::Frame(bytes) => {
-                let frame = Draft { bytes, ..std::mem::take(&mut self.announced) };
-                match self.draft.take() {
-                    Some(before) => {
-                        self.ready = Some(frame);
-                        Some(before)
-                    }
-                    None => Some(frame),
+            Line::Other => {
+                if looks_like_a_row(text) {
+                    notes.not_understood(number, text);
                 }
+                None
+            }
+            Line::Titles(columns) => {
+                self.columns = Some(columns);
+                None
+            }
+            Line::Row(draft) => self.begin(Draft { line: number, ..*draft }),
+            Line::Tcpdump(part) => self.tcpdump(*part, number, notes),
+            Line::DetailHead => {
+                let mut detail = Detail::default();
+                detail.take(text);
+                self.in_details = true;
+                let of_row = |pending: &&mut Pending| {
+                    let same = pending.draft.number == detail.packet.draft.number;
+                    same && pending.detail.is_none() && pending.draft.bytes.is_empty()
+                };
+                if let Some(pending) = self.pending.as_mut().filter(of_row) {
+                    pending.detail = Some(detail);
+                    return None;
+                }
+                let before = self.begin(Draft { line: number, ..Draft::default() });
+                if let Some(pending) = &mut self.pending {
+                    pending.detail = Some(detail);
+                }
+                self.in_details = true;
+                before
+            }
+            Line::Dump(part) => self.dump(&part, number, notes),
+            Line::Frame(bytes) => {
+                let before = self.begin(Draft { line: number, bytes, ..Draft::default() });
+                if let Some(pending) = &mut self.pending {
+                    pending.complete = true;
+                }
+                before
             }
             Line::Array(bytes) => {
-                if let Some(draft) = self.draft.as_mut().filter(|_| !self.other_view) {
-                    append(draft, &bytes);
+                if let Some(pending) = self.pending.as_mut().filter(|_| !self.other_view) {
+                    append(&mut pending.draft, &bytes);
                 }
                 None
             }
             Line::ArrayHead { of_frame } => {
+                let before =
+                    of_frame.then(|| self.begin(Draft { line: number, ..Draft::default() }));
                 self.other_view = !of_frame;
-                if of_frame { self.draft.replace(Draft::default()) } else { None }
+                before.flatten()
             }
             Line::View { of_frame } => {
                 self.other_view = !of_frame;
-                self.complete = true;
                 None
             }
             Line::Time(time) => {
-                self.announced = Draft { time: Some(time), ..Draft::default() };
-                self.other_view = false;
-                self.complete = true;
-                None
+                self.begin(Draft { line: number, time: Some(time), ..Draft::default() })
             }
-            Line::Other => None,
         }
     }
 
-    fn dump(&mut self, part: DumpLine, line: u64, notes: &mut Notes) -> Option<Draft> {
+    fn tcpdump(&mut self, part: Part, line: u64, notes: &mut Notes) -> Option<Draft> {
+        match part {
+            Part::Head { draft, packet } => {
+                let again = packet.zip(self.packet).is_some_and(|(now, last)| now.is_again(last));
+                self.packet = packet.or(self.packet);
+                if packet.is_some_and(|packet| packet.dropped) {
+                    let reason = draft.account.as_ref().map(|account| account.info.as_str());
+                    notes.dropped(reason.unwrap_or_default(), line);
+                }
+                if again {
+                    // One frame, however many components it passes.
+                    if let Some(pending) = &mut self.pending {
+                        pending.complete = true;
+                    }
+                    return None;
+                }
+                let before = self.begin(Draft { line, ..draft });
+                if let Some(account) = self.pending.as_mut().and_then(Pending::account) {
+                    self.bases.count_on(account);
+                }
+                before
+            }
+            Part::Rest(told) => {
+                self.go_on(told);
+                None
+            }
+        }
+    }
+
+    /// Takes the second line of a packet, or what an ICMP error quotes.
+    fn go_on(&mut self, told: Account) {
+        let pending = self.pending.as_mut().filter(|pending| !pending.complete);
+        let Some(account) = pending.and_then(Pending::account) else { return };
+        if account.source.is_none() {
+            let (ttl, ip_id) = (account.ttl, account.ip_id);
+            let info = std::mem::take(&mut account.info);
+            *account = Account { ttl, ip_id, ..told };
+            if !info.is_empty() {
+                account.info = info;
+            }
+            self.bases.count_on(account);
+        } else if account.icmp.is_some_and(Icmp::is_error) && account.quoted.is_none() {
+            // Numbers in a quote are those of the wire.
+            let seq = told.seq.map(|seq| Number { relative: false, ..seq });
+            account.quoted = Some(Box::new(Account { seq, ..told }));
+        }
+    }
+
+    /// Takes a line as one of the details, unless it is something else for certain.
+    fn takes_detail(&mut self, text: &str) -> bool {
+        let ends = text.trim().is_empty()
+            || detail::is_head(text)
+            || hex::dump_line(text).is_some()
+            || view(text.trim()).is_some()
+            || list::titles(text).is_some();
+        self.in_details = !ends;
+        if !ends && let Some(detail) = self.pending.as_mut().and_then(|it| it.detail.as_mut()) {
+            detail.take(text);
+        }
+        !ends
+    }
+
+    /// Begins a frame; gives the one before.
+    fn begin(&mut self, draft: Draft) -> Option<Draft> {
+        self.other_view = false;
+        self.in_details = false;
+        let next = Pending { draft, ..Pending::default() };
+        self.pending.replace(next).and_then(Pending::finish)
+    }
+
+    fn dump(&mut self, part: &DumpLine, line: u64, notes: &mut Notes) -> Option<Draft> {
         if self.other_view {
             return None;
         }
+        let mut before = None;
         if part.offset == 0 {
-            self.complete = false;
-            let mut next = std::mem::take(&mut self.announced);
-            append(&mut next, &part.bytes);
-            return self.draft.replace(next);
+            let announced = self.pending.as_ref().is_some_and(|it| it.draft.bytes.is_empty());
+            if !announced {
+                before = self.begin(Draft { line, ..Draft::default() });
+            }
         }
-        let Some(draft) = self.draft.as_mut().filter(|_| !self.complete) else {
+        let open = self.pending.as_mut().filter(|pending| !pending.complete);
+        let fits = |pending: &&mut Pending| part.offset <= pending.draft.bytes.len();
+        let Some(pending) = open.filter(fits) else {
             notes.count(Note::Gap, line);
-            return None;
+            if let Some(pending) = &mut self.pending {
+                pending.complete = true;
+            }
+            return before;
         };
-        if part.offset > draft.bytes.len() {
-            notes.count(Note::Gap, line);
-            self.complete = true;
-            return None;
-        }
         // A line that was longer than its own bytes: text was taken for some.
-        draft.bytes.truncate(part.offset);
-        append(draft, &part.bytes);
-        None
+        pending.draft.bytes.truncate(part.offset);
+        append(&mut pending.draft, &part.bytes);
+        before
     }
+}
+
+/// Whether a line that was not understood has the addresses of two hosts.
+fn looks_like_a_row(text: &str) -> bool {
+    let words = text.split([' ', '\t', ',', '"']);
+    words.filter(|word| word.parse::<std::net::IpAddr>().is_ok()).nth(1).is_some()
 }
 
 /// Adds bytes, up to what a frame can have.

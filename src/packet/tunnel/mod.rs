@@ -184,7 +184,7 @@ mod tests {
 
     fn frame(link_type: LinkType, bytes: &[u8]) -> Frame<'_> {
         let original_length = u32::try_from(bytes.len()).unwrap();
-        Frame { number: FrameNumber(1), time: None, link_type, bytes, original_length }
+        Frame { number: FrameNumber(1), time: None, link_type, bytes, original_length, note: None }
     }
 
     /// The packet that all tunnels here carry: a segment with 100 bytes.

@@ -45,6 +45,8 @@ pub(super) fn empty() -> Report {
             roles: Vec::new(),
             waits: Waits { syn_ms: 3000, udp_reply_ms: 2000, udp_idle_ms: 60_000 },
             filters: crate::report::Filters::default(),
+            join: false,
+            max_inflated: None,
         },
         captures: Vec::new(),
         totals: Totals::default(),
@@ -83,6 +85,9 @@ pub(super) fn capture(path: &str, frames: u64) -> CaptureRecord {
         comments_left_out: 0,
         not_understood: Vec::new(),
         lines_not_understood: 0,
+        left_out: Vec::new(),
+        same_as: None,
+        part_of: None,
     }
 }
 

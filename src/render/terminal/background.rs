@@ -48,16 +48,18 @@ pub(super) fn damaged(report: &Report) -> u64 {
 
 /// The captures under the headline, a line each, or one line for many.
 pub(super) fn captures_in_short(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
-    if report.captures.len() > FIRST_CAPTURES {
-        let frames = report.captures.iter().map(|capture| capture.frames).sum();
+    let places: Vec<usize> =
+        (0..).zip(&report.captures).filter(|(_, it)| it.counts()).map(|(place, _)| place).collect();
+    if places.len() > FIRST_CAPTURES {
+        let frames = report.frames();
         let line = format!(
             "{}, {}",
-            phrase::counted(phrase::count(report.captures.len()), "capture"),
+            phrase::counted(phrase::count(places.len()), "capture"),
             phrase::counted(frames, "frame")
         );
         page.paragraph(0, 2, None, &line)?;
     } else {
-        for place in 0..report.captures.len() {
+        for place in places {
             let line = capture_in_short(report, place, page);
             page.paragraph(0, 2, None, &line)?;
         }
@@ -74,8 +76,7 @@ pub(super) fn captures_in_short(report: &Report, page: &mut Page<'_>) -> io::Res
 /// `[1] site.cap: Network Monitor 2.3, 1,284 frames, 7 min 29 s`.
 fn capture_in_short(report: &Report, place: usize, page: &Page<'_>) -> String {
     let Some(capture) = report.captures.get(place) else { return String::new() };
-    let number =
-        if report.captures.len() > 1 { format!("[{}] ", place + 1) } else { String::new() };
+    let number = if report.has_several() { format!("[{}] ", place + 1) } else { String::new() };
     let mut facts = Vec::new();
     match &capture.format {
         Some(format) => facts.push(page.short(format, 40)),
@@ -201,6 +202,12 @@ fn details(capture: &CaptureRecord, page: &mut Page<'_>) -> io::Result<()> {
     if capture.problems.len() > most {
         let more = phrase::count(capture.problems.len() - most);
         page.more(4, more, "problems (use --format json for all)")?;
+    }
+    if page.verbose() {
+        for path in &capture.left_out {
+            let line = format!("left out: {}", page.short(path, 400));
+            page.paragraph(4, 6, None, &line)?;
+        }
     }
     skipped(capture, page)?;
     if page.verbose() {

@@ -220,7 +220,7 @@ fn value(field: Field, report: &Report, flow: &JudgedFlow, page: &Page<'_>, date
         Field::Verdict => background::verdict(flow.verdict, flow.class),
         Field::History => page.short(&flow.history, LONGEST_HISTORY),
         Field::Frames => {
-            let capture = if report.captures.len() > 1 {
+            let capture = if report.has_several() {
                 format!("[{}] ", flow.capture.saturating_add(1))
             } else {
                 String::new()

@@ -75,6 +75,7 @@ fn packet(number: u64, mut bits: u64, now: &mut i64) -> Packet<'static> {
         to_group,
         encapsulation: Encapsulation::default(),
         of_row: None,
+        note: None,
     }
 }
 

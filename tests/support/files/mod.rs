@@ -3,7 +3,9 @@
 //! Written from the formats' descriptions, not with the libraries that the program reads them
 //! with, so that one misreading cannot hide the other.
 
+pub mod etl;
 pub mod netmon;
+pub mod netmon_text;
 pub mod pcap;
 pub mod pcapng;
 pub mod snoop;

@@ -8,7 +8,9 @@ pub mod seed;
 pub mod services;
 pub mod small;
 
+use crate::support::files::etl;
 use crate::support::files::netmon;
+use crate::support::files::netmon_text;
 use crate::support::files::pcap;
 use crate::support::files::pcapng;
 use crate::support::scene::Scene;
@@ -37,7 +39,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 20] = [
+pub const RECIPES: [Recipe; 23] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -55,9 +57,12 @@ pub const RECIPES: [Recipe; 20] = [
     Recipe { case: "services-fail", play: services::services_fail, store: in_three },
     Recipe { case: "fragments", play: small::fragments, store: in_three },
     Recipe { case: "both-sides-of-a-tunnel", play: small::both_sides_of_a_tunnel, store: in_three },
+    Recipe { case: "network-boot", play: services::network_boot, store: in_three },
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
+    Recipe { case: "article", play: small::article, store: published },
     Recipe { case: "comments-and-names", play: small::comments_and_names, store: with_remarks },
+    Recipe { case: "pktmon-drop", play: small::dropped_by_the_host, store: with_drops },
 ];
 
 /// The same scene in the three formats.
@@ -67,6 +72,18 @@ pub fn in_three(scene: &Scene) -> Files {
         ("capture.pcapng", pcapng::write(scene, pcapng::Form::USUAL)),
         ("capture.cap", netmon::write(scene, netmon::Form::USUAL)),
     ]
+}
+
+/// Rows of the frame summary in an article: no addresses, no times, no numbers.
+fn published(scene: &Scene) -> Files {
+    let rows = netmon_text::write(scene, netmon_text::Form::Published);
+    let prose = "Ports between a site server and a domain controller\n\nThe trace begins with \
+                 what works.\n\n";
+    let kerberos = "KerberosV5 KerberosV5: {UDP:90, IPv4:3}\n";
+    let cut = "TCP:Flags=......S., SrcPort=51099, DstPort=DCE endpo\n";
+    let end = "\nRead more: https://example.org/ports?page=2\n";
+    let text = [prose.as_bytes(), &rows, kerberos.as_bytes(), cut.as_bytes(), end.as_bytes()];
+    vec![("capture.txt", text.concat())]
 }
 
 /// Cut off 20 bytes before the end of the last frame. A Network Monitor capture that is cut off
@@ -118,4 +135,17 @@ fn with_remarks(scene: &Scene) -> Files {
         ..pcapng::Form::USUAL
     };
     vec![("capture.pcapng", pcapng::write(scene, form))]
+}
+
+/// What only `pktmon` can tell: taken on the controller, which drops some of what arrives.
+fn with_drops(scene: &Scene) -> Files {
+    let drops: Vec<etl::Drop> = small::DROPPED
+        .iter()
+        .map(|(frame, reason)| etl::Drop { frame: *frame, reason: *reason })
+        .collect();
+    let form = etl::Form {
+        drops: &drops,
+        ..etl::Form::new(etl::By::Pktmon, etl::Compression::Xpress, small::controller())
+    };
+    vec![("capture.etl", etl::write(scene, form))]
 }

@@ -69,3 +69,38 @@ pub fn services_fail(scene: &mut Scene) {
     scene.wait(12_000);
     scene.arp(site_server(), web());
 }
+
+/// A host that boots from the network. Its address is given, one file is given, one is not there,
+/// the answer about a third never reaches it, and about a fourth nothing is answered.
+pub fn network_boot(scene: &mut Scene) {
+    let (nobody, everybody) = (Host::new("0.0.0.0"), Host::new("255.255.255.255"));
+    let (asker, server) = (Host::new("10.0.0.50"), web());
+    let discover = payload::dhcp(1, [0; 4], 1);
+    let request = payload::dhcp(1, [0; 4], 3);
+    scene.udp((nobody, 68), (everybody, 67), &discover);
+    scene.udp((server, 67), (everybody, 68), &payload::dhcp(2, [10, 0, 0, 50], 2));
+    scene.udp((nobody, 68), (everybody, 67), &request);
+    scene.udp((server, 67), (everybody, 68), &payload::dhcp(2, [10, 0, 0, 50], 5));
+
+    let read = |file: &str| [b"\0\x01", file.as_bytes(), b"\0octet\0tsize\x000\0"].concat();
+    scene.udp((asker, 2070), (server, 69), &read("wdsnbp.com"));
+    scene.udp((server, 50_047), (asker, 2070), b"\0\x06tsize\x002\0");
+    scene.udp((asker, 2070), (server, 50_047), b"\0\x04\0\0");
+    scene.udp((server, 50_047), (asker, 2070), b"\0\x03\0\x01MZ");
+    scene.udp((asker, 2070), (server, 50_047), b"\0\x04\0\x01");
+
+    scene.udp((asker, 2071), (server, 69), &read("boot.bcd"));
+    scene.udp((server, 50_048), (asker, 2071), b"\0\x05\0\x01File not found\0");
+
+    scene.udp((asker, 2072), (server, 69), &read("boot.sdi"));
+    for _ in 0..3 {
+        scene.udp((server, 50_049), (asker, 2072), b"\0\x06tsize\x002\0");
+        scene.wait(1_000);
+    }
+
+    scene.udp((asker, 2073), (server, 69), &read("boot.wim"));
+    scene.wait(1_000);
+    scene.udp((asker, 2073), (server, 69), &read("boot.wim"));
+    scene.wait(3_000);
+    scene.arp(asker, server);
+}

@@ -7,7 +7,7 @@ fn site_server() -> Host {
     Host::new("10.0.0.5")
 }
 
-fn controller() -> Host {
+pub fn controller() -> Host {
     Host::new("10.1.0.10").hops(2)
 }
 
@@ -47,6 +47,33 @@ pub fn all_open(scene: &mut Scene) {
     }
     // The one requirement that is needed in both directions.
     served(scene, &mut Tcp::new(dc, 50_008, site, 49_160), &bind, &bound);
+}
+
+/// A story for an article: one controller answers; the other drops, refuses and drops again.
+pub fn article(scene: &mut Scene) {
+    let (site, works) = (site_server(), Host::new("10.1.0.20").hops(2));
+    let fails = Host::new("10.1.0.21").hops(2);
+    let mut mapper = Tcp::new(site, 51_001, works, 135);
+    scene.handshake(&mut mapper);
+    scene.exchange(&mut mapper, &payload::rpc_bind(), &payload::rpc_bind_ack());
+    scene.arp(site, router());
+    // The same source port as towards the other controller.
+    let mut dropped = Tcp::new(site, 51_001, fails, 135);
+    for wait in [3_000, 6_000, 12_000] {
+        scene.syn(&mut dropped);
+        scene.wait(wait);
+    }
+    scene.arp(site, router());
+    let mut ldap = Tcp::new(site, 51_002, fails, 389);
+    scene.syn(&mut ldap);
+    scene.refuse(&ldap, Refusal::CLOSED_PORT);
+    let mut catalog = Tcp::new(site, 51_003, fails, 3268);
+    scene.syn(&mut catalog);
+    scene.wait(3_000);
+    scene.syn(&mut catalog);
+    let mut smb = Tcp::new(site, 51_004, fails, 445);
+    scene.handshake(&mut smb);
+    scene.arp(site, router());
 }
 
 /// A closed port says so, three times, because Windows asks three times. The host has answered
@@ -192,6 +219,35 @@ pub fn comments_and_names(scene: &mut Scene) {
     scene.wait(3_000);
     scene.syn(&mut ldap);
     scene.comment("=cmd|'/C calc'!A0 <script>alert(1)</script> \u{1b}[2J\u{202e}");
+}
+
+/// Frames of [`dropped_by_the_host`] that the controller drops: by inspection, and because nothing
+/// listens.
+pub const DROPPED: [(usize, u32); 5] = [(3, 909), (4, 909), (5, 909), (6, 1204), (15, 909)];
+
+/// As the controller sees it: DNS and Kerberos work, LDAP is dropped by its own firewall, and nobody
+/// listens for SMB.
+pub fn dropped_by_the_host(scene: &mut Scene) {
+    let (site, dc) = (site_server(), controller());
+    let name = "dc10.child.corp.example";
+    scene.udp((site, 53_351), (dc, 53), &payload::dns_query(0x2b51, name));
+    let answer = payload::dns_answer(0x2b51, name, [10, 1, 0, 10]);
+    scene.udp((dc, 53), (site, 53_351), &answer);
+    let mut ldap = Tcp::new(site, 50_081, dc, 389);
+    for silence in [1, 3_000, 6_000] {
+        scene.wait(silence);
+        scene.syn(&mut ldap);
+    }
+    scene.syn(&mut Tcp::new(site, 50_082, dc, 445));
+    let mut kerberos = Tcp::new(site, 50_083, dc, 88);
+    let (ticket, proof) = (payload::kerberos_request(), payload::kerberos_preauth_required());
+    served(
+        scene,
+        &mut kerberos,
+        &payload::with_length::<4>(&ticket),
+        &payload::with_length::<4>(&proof),
+    );
+    scene.udp((site, 53_352), (dc, 389), &payload::ldap_search(1));
 }
 
 fn served(scene: &mut Scene, tcp: &mut Tcp, request: &[u8], answer: &[u8]) {

@@ -1,0 +1,125 @@
+//! Drives captures through the pipeline: frames, packets, flows, verdicts, report.
+//!
+//! Within a big capture the work goes in waves: a reader thread fills batches of frames, each
+//! wave decodes its batches in parallel, and each shard takes its packets from every batch in
+//! order. A flow lives in exactly one shard, so it sees its packets in the order of the capture,
+//! and the number of threads cannot change a result. Small captures go one to a thread, and so do
+//! archives and compressed files, of which only one thread can read. Results are put together in
+//! the order of the inputs, and what several inputs hold alike is counted once.
+
+mod heap;
+mod join;
+mod learn;
+mod pipeline;
+
+use std::num::NonZeroUsize;
+use std::thread;
+
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+
+use crate::analyze::heap::{Analysed, Heap};
+use crate::analyze::pipeline::Pipeline;
+use crate::capture::{Input, expand, is_packed};
+use crate::matrix::Matrix;
+use crate::net::Timestamp;
+use crate::report::{CaptureRecord, Options, Report};
+use crate::verdict::record::JudgedFlow;
+
+/// What to analyse, and how.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Captures, folders, patterns, or `-`, as the user gave them.
+    pub inputs: Vec<String>,
+    /// Whether folders below folders are read.
+    pub recursive: bool,
+    /// Threads; 0 for as many as the machine has. What is more than can be of use is left out.
+    pub threads: usize,
+    /// Captures of at least this many bytes are spread over all threads; [`Config::BIG_CAPTURE`].
+    pub big_capture: u64,
+    /// Whether to compute the digests of the captures.
+    pub digest: bool,
+    /// The matrix to assess.
+    pub matrix: Matrix,
+    /// Frames before this time are left out.
+    pub since: Option<Timestamp>,
+    /// Frames from this time on are left out.
+    pub until: Option<Timestamp>,
+    /// All that can change the result, as the report tells it.
+    pub options: Options,
+}
+
+impl Config {
+    /// From this size on a capture is worth the work of sharing it.
+    pub const BIG_CAPTURE: u64 = 32 << 20;
+}
+
+/// Analyses all inputs. What cannot be read becomes a problem in the report.
+pub fn analyze(config: &Config) -> Report {
+    let threads = config.threads.min(most_threads());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let (captures, flows) = match pool {
+        Ok(pool) => pool.install(|| read_all(config, pool.current_num_threads())),
+        // No threads to be had: this one will do.
+        Err(_) => read_all(config, 1),
+    };
+    Report::build(config.options.clone(), &config.matrix, captures, flows)
+}
+
+/// Threads that are worth having: beyond, each only takes memory and time from the others.
+fn most_threads() -> usize {
+    const ALWAYS_ALLOWED: usize = 64;
+    thread::available_parallelism().map_or(1, NonZeroUsize::get).max(ALWAYS_ALLOWED)
+}
+
+fn read_all(config: &Config, threads: usize) -> (Vec<CaptureRecord>, Vec<JudgedFlow>) {
+    let known_ports = config.matrix.known_ports();
+    let inputs = expand(&config.inputs, config.recursive);
+    let pipeline = Pipeline { known_ports: &known_ports, config, several: inputs.len() > 1 };
+    if config.options.join {
+        return join::read(pipeline, &inputs, threads);
+    }
+    let waves = threads > 1;
+    let big: Vec<bool> =
+        inputs.iter().map(|input| waves && size_of(input) >= config.big_capture).collect();
+    // Inflating takes one thread: several such go side by side, and only one alone in waves.
+    let packed: Vec<bool> =
+        inputs.iter().zip(&big).map(|(input, big)| *big && packs(input)).collect();
+    let alone = packed.iter().filter(|packed| **packed).count() == 1;
+    let in_waves = |place: usize| {
+        let at = |facts: &[bool]| facts.get(place).copied().unwrap_or_default();
+        at(&big) && (alone || !at(&packed))
+    };
+    let mut results: Vec<(usize, Vec<Analysed>)> = inputs
+        .par_iter()
+        .enumerate()
+        .filter(|(place, _)| !in_waves(*place))
+        .map(|(place, input)| (place, pipeline.input(input, 1)))
+        .collect();
+    // One after the other: each keeps all threads busy.
+    for (place, input) in inputs.iter().enumerate().filter(|(place, _)| in_waves(*place)) {
+        results.push((place, pipeline.input(input, threads)));
+    }
+    results.sort_by_key(|(place, _)| *place);
+    let mut heap = Heap::new(&inputs, pipeline.bounds());
+    for (place, analysed) in results {
+        heap.add(place, analysed);
+    }
+    heap.into_records()
+}
+
+/// Size of an input; 0 where it is not a file.
+fn size_of(input: &Input) -> u64 {
+    match input {
+        Input::Named { path, .. } | Input::Found { path, .. } => {
+            path.metadata().map_or(0, |metadata| metadata.len())
+        }
+        Input::StandardInput | Input::Missing { .. } => 0,
+    }
+}
+
+fn packs(input: &Input) -> bool {
+    match input {
+        Input::Named { path, .. } | Input::Found { path, .. } => is_packed(path),
+        Input::StandardInput | Input::Missing { .. } => false,
+    }
+}

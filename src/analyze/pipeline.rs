@@ -1,0 +1,286 @@
+//! One input through the pipeline, on one thread or in waves over all of them.
+
+use std::hash::BuildHasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use foldhash::fast::FixedState;
+use rayon::iter::{
+    IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator,
+};
+
+use crate::analyze::Config;
+use crate::analyze::heap::Analysed;
+use crate::analyze::learn::learn;
+use crate::capture::{
+    Bounds, CaptureReader, CaptureSummary, Content, Frame, FrameBatch, Input, Reading,
+};
+use crate::flow::{Flow, FlowTable, KnownPorts};
+use crate::net::FlowKey;
+use crate::packet::{FragmentTable, Packet, Skipped, SkippedTally, decode};
+use crate::report::CaptureRecord;
+use crate::verdict::record::JudgedFlow;
+use crate::verdict::{Circumstances, join_answers, judge};
+
+/// How an input is read.
+#[derive(Clone, Copy)]
+pub(super) struct Pipeline<'a> {
+    pub(super) known_ports: &'a KnownPorts,
+    pub(super) config: &'a Config,
+    /// Whether there are several inputs, so that one may be like another.
+    pub(super) several: bool,
+}
+
+fn millis(milliseconds: u64) -> i64 {
+    i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+}
+
+impl Pipeline<'_> {
+    fn table(&self) -> FlowTable {
+        FlowTable::new(self.known_ports.clone(), millis(self.config.options.waits.udp_idle_ms))
+    }
+
+    fn decode<'f>(&self, frame: Frame<'f>) -> Result<Packet<'f>, Skipped> {
+        let outside = frame.time.is_some_and(|time| {
+            self.config.since.is_some_and(|since| time < since)
+                || self.config.until.is_some_and(|until| time >= until)
+        });
+        if outside { Err(Skipped::OutsideTime) } else { decode(frame) }
+    }
+
+    /// What an input may inflate to.
+    pub(super) fn bounds(&self) -> Bounds {
+        self.config.options.max_inflated.map_or_else(Bounds::default, Bounds::of_bytes)
+    }
+
+    /// How captures of an input are read.
+    pub(super) fn reading(&self, input: &Input) -> Reading {
+        // What can be read only once is digested at once, in case another input is like it.
+        let digest = self.config.digest || self.several && !input.opens_again();
+        Reading { digest, ..Reading::default() }
+    }
+
+    /// Everything in an input. A panic while reading it is our fault, and a problem of this
+    /// input alone.
+    pub(super) fn input(&self, input: &Input, threads: usize) -> Vec<Analysed> {
+        let mut contents = match input.contents(self.reading(input), self.bounds()) {
+            Ok(contents) => contents,
+            Err(message) => return vec![Analysed::unread(input.shown_as(), &message)],
+        };
+        let is_found = matches!(input, Input::Found { .. });
+        let mut analysed = Vec::new();
+        loop {
+            let Ok(content) = catch_unwind(AssertUnwindSafe(|| contents.next())) else {
+                analysed.push(Analysed::fault(input.shown_as()));
+                return analysed;
+            };
+            let Some(content) = content else { return analysed };
+            let Content { shown_as, is_member, head, opened } = content;
+            let found = match opened {
+                Err(error) => Analysed {
+                    no_capture: (is_found || is_member) && error.is_no_capture(),
+                    ..Analysed::unread(&shown_as, &error.to_string())
+                },
+                Ok(reader) => {
+                    let capture = AssertUnwindSafe(|| self.capture(reader, threads));
+                    catch_unwind(capture).map_or_else(
+                        |_| Analysed::fault(&shown_as),
+                        |found| Analysed { head: Some(head), ..found },
+                    )
+                }
+            };
+            analysed.push(Analysed { is_member, ..found });
+        }
+    }
+
+    fn capture(&self, mut reader: Box<dyn CaptureReader>, threads: usize) -> Analysed {
+        let (flows, skipped) = self.frames(reader.as_mut(), threads);
+        let mut summary = reader.finish();
+        learn(&mut summary, &flows);
+        let flows = self.judged(&flows, &summary);
+        Analysed::of(CaptureRecord::of(summary, &skipped), flows)
+    }
+
+    /// The flows in the frames of a capture, in the order in which they began.
+    pub(super) fn frames(
+        &self,
+        reader: &mut dyn CaptureReader,
+        threads: usize,
+    ) -> (Vec<Flow>, SkippedTally) {
+        let (mut flows, skipped) =
+            if threads > 1 { self.in_waves(reader, threads) } else { self.sequential(reader) };
+        // No two flows of a capture begin with the same frame.
+        flows.sort_unstable_by_key(|flow| flow.first_frame);
+        (flows, skipped)
+    }
+
+    /// What the flows of a capture did.
+    pub(super) fn judged(&self, flows: &[Flow], summary: &CaptureSummary) -> Vec<JudgedFlow> {
+        let waits = self.config.options.waits;
+        let circumstances = Circumstances {
+            // What was left out at the end could not have shown an answer.
+            capture_end: match (summary.last_seen, self.config.until) {
+                (Some(last), Some(until)) => Some(last.min(until)),
+                (last, _) => last,
+            },
+            clock: summary.clock,
+            syn_wait: millis(waits.syn_ms),
+            udp_reply_wait: millis(waits.udp_reply_ms),
+            known_ports: self.known_ports.clone(),
+            notes: summary.notes.clone(),
+        };
+        let mut judged: Vec<JudgedFlow> =
+            flows.par_iter().map(|flow| judge(flow, 0, &circumstances)).collect();
+        join_answers(&mut judged, flows, &circumstances);
+        judged
+    }
+
+    /// Frames one after the other, on this thread.
+    fn sequential(&self, reader: &mut dyn CaptureReader) -> (Vec<Flow>, SkippedTally) {
+        let mut table = self.table();
+        let mut skipped = SkippedTally::default();
+        let mut fragments = FragmentTable::default();
+        let mut spare = FrameBatch::default();
+        while let Some(batch) = reader.next_batch(spare) {
+            for frame in batch.frames() {
+                match self.decode(frame) {
+                    Ok(packet) => table.observe(&packet),
+                    Err(Skipped::Fragment) => {
+                        if let Some(packet) = fragments.decode(frame) {
+                            table.observe(&packet);
+                        }
+                    }
+                    Err(reason) => skipped.count(reason, frame.number),
+                }
+            }
+            spare = batch;
+        }
+        let (flows, unassigned) = table.into_flows();
+        skipped += unassigned;
+        skipped += fragments.into_skipped();
+        (flows, skipped)
+    }
+
+    /// Frames in waves, over all threads of the pool.
+    fn in_waves(
+        &self,
+        reader: &mut dyn CaptureReader,
+        threads: usize,
+    ) -> (Vec<Flow>, SkippedTally) {
+        let wave_length = 2 * threads;
+        let mut tables: Vec<FlowTable> = (0..threads).map(|_| self.table()).collect();
+        let mut skipped = SkippedTally::default();
+        let mut fragments = FragmentTable::default();
+        // Bounded: the reader waits for the waves. Batches come back to be filled again.
+        let (full, batches) = sync_channel(wave_length);
+        let (empty, spares) = sync_channel(2 * wave_length);
+        thread::scope(|scope| {
+            scope.spawn(move || fill(reader, &full, &spares));
+            loop {
+                let wave: Vec<FrameBatch> = batches.iter().take(wave_length).collect();
+                if wave.is_empty() {
+                    break;
+                }
+                let mut decoded: Vec<Dealt<'_>> =
+                    wave.par_iter().map(|batch| self.deal(batch, threads)).collect();
+                for dealt in &mut decoded {
+                    dealt.place_fragments(&mut fragments);
+                }
+                tables.par_iter_mut().enumerate().for_each(|(shard, table)| {
+                    for dealt in &decoded {
+                        for packet in dealt.shards.get(shard).into_iter().flatten() {
+                            table.observe(packet);
+                        }
+                    }
+                });
+                for dealt in decoded {
+                    skipped += dealt.skipped;
+                }
+                for batch in wave {
+                    // Nobody waits for it when the reader is done.
+                    let _ = empty.try_send(batch);
+                }
+            }
+        });
+        let mut flows = Vec::new();
+        for table in tables {
+            let (of_shard, unassigned) = table.into_flows();
+            flows.extend(of_shard);
+            skipped += unassigned;
+        }
+        skipped += fragments.into_skipped();
+        (flows, skipped)
+    }
+
+    /// Decodes a batch and deals its packets out to the shards, each in order.
+    fn deal<'b>(&self, batch: &'b FrameBatch, shards: usize) -> Dealt<'b> {
+        let mut dealt = Dealt {
+            shards: vec![Vec::new(); shards],
+            fragments: Vec::new(),
+            skipped: SkippedTally::default(),
+        };
+        for frame in batch.frames() {
+            match self.decode(frame) {
+                Ok(packet) => {
+                    let shard = shard_of(&packet.key, shards);
+                    if let Some(packets) = dealt.shards.get_mut(shard) {
+                        packets.push(packet);
+                    }
+                }
+                Err(Skipped::Fragment) => dealt.fragments.push(frame),
+                Err(reason) => dealt.skipped.count(reason, frame.number),
+            }
+        }
+        dealt
+    }
+}
+
+/// The packets of a batch by shard, and its frames that hold none.
+struct Dealt<'b> {
+    shards: Vec<Vec<Packet<'b>>>,
+    /// Frames that mean something only beside others, maybe of other batches.
+    fragments: Vec<Frame<'b>>,
+    skipped: SkippedTally,
+}
+
+impl Dealt<'_> {
+    /// Decodes the fragments, after those of all batches before, and deals them out in their order.
+    fn place_fragments(&mut self, fragments: &mut FragmentTable) {
+        if self.fragments.is_empty() {
+            return;
+        }
+        let count = self.shards.len();
+        for packet in self.fragments.drain(..).filter_map(|frame| fragments.decode(frame)) {
+            if let Some(packets) = self.shards.get_mut(shard_of(&packet.key, count)) {
+                packets.push(packet);
+            }
+        }
+        for packets in &mut self.shards {
+            // Two runs that are in order already, one behind the other.
+            packets.sort_by_key(|packet| packet.frame);
+        }
+    }
+}
+
+/// The shard of a flow. Another seed than the table's, or each shard's table would fill only
+/// every n-th of its slots.
+fn shard_of(key: &FlowKey, shards: usize) -> usize {
+    let hash = FixedState::with_seed(0x706f_7274).hash_one(key);
+    usize::try_from(hash % shards as u64).unwrap_or_default()
+}
+
+/// Reads batches until the capture ends, into spare ones where there are any.
+fn fill(
+    reader: &mut dyn CaptureReader,
+    full: &SyncSender<FrameBatch>,
+    spares: &Receiver<FrameBatch>,
+) {
+    loop {
+        let spare = spares.try_recv().unwrap_or_default();
+        let Some(batch) = reader.next_batch(spare) else { return };
+        if full.send(batch).is_err() {
+            return;
+        }
+    }
+}
