@@ -30,7 +30,10 @@ impl Listening {
         if hearing == Hearing::Nothing {
             return;
         }
+        // What a reset carries says why (RFC 9293 3.5.3), or is an echo of a device that forged
+        // it: it is no part of the dialogue.
         if segment.length > 0
+            && !segment.flags.has(Flags::RST)
             && let Some(dialogue) = self.dialogue(flow)
         {
             let from = speaker(flow, packet.sender);

@@ -50,6 +50,18 @@ words! {
         EndpointMapper = "endpoint-mapper",
         /// Result of DCOM's object resolver or activation ([MS-DCOM]).
         DcomStatus = "dcom",
+        /// NT status ([MS-ERREF] 2.3).
+        NtStatus = "ntstatus",
+        /// Class and code of an SMB 1 error ([MS-CIFS] 2.2.2.4).
+        SmbDos = "smb",
+        /// Error of a NetBIOS session request (RFC 1002 4.3.4).
+        NetbiosSession = "netbios-session",
+        /// HTTP status (RFC 9110 15).
+        HttpStatus = "http",
+        /// TLS alert (RFC 8446 6).
+        TlsAlert = "tls",
+        /// Error number of SQL Server ([MS-TDS] 2.2.7.10).
+        SqlError = "sql",
     }
 }
 
@@ -85,6 +97,12 @@ impl CodeSet {
             CodeSet::RpcStatus => include_str!("codes/rpc-status.tsv"),
             CodeSet::EndpointMapper => include_str!("codes/endpoint-mapper.tsv"),
             CodeSet::DcomStatus => include_str!("codes/dcom.tsv"),
+            CodeSet::NtStatus => include_str!("codes/ntstatus.tsv"),
+            CodeSet::SmbDos => include_str!("codes/smb_dos.tsv"),
+            CodeSet::NetbiosSession => include_str!("codes/nbss.tsv"),
+            CodeSet::HttpStatus => include_str!("codes/http.tsv"),
+            CodeSet::TlsAlert => include_str!("codes/tls.tsv"),
+            CodeSet::SqlError => include_str!("codes/sql.tsv"),
         }
     }
 
@@ -107,6 +125,26 @@ impl CodeSet {
             CodeSet::RpcStatus | CodeSet::EndpointMapper | CodeSet::DcomStatus => {
                 (Standing::Failed, format!("status {number:#010x}"))
             }
+            CodeSet::NtStatus => {
+                // The two highest bits are the severity: 3 is an error.
+                let standing = if number >> 30 == 3 { Standing::Failed } else { Standing::Step };
+                (standing, format!("NT status {number:#010x}"))
+            }
+            CodeSet::SmbDos => {
+                let (class, code) = (number >> 16, number & 0xffff);
+                (Standing::Failed, format!("error class {class}, code {code}"))
+            }
+            CodeSet::NetbiosSession => (Standing::Failed, format!("NetBIOS error {number:#04x}")),
+            CodeSet::HttpStatus => {
+                let standing = match number {
+                    100..200 => Standing::Step,
+                    200..400 => Standing::Served,
+                    _ => Standing::Failed,
+                };
+                (standing, format!("HTTP status {number}"))
+            }
+            CodeSet::TlsAlert => (Standing::Failed, format!("TLS alert {number}")),
+            CodeSet::SqlError => (Standing::Failed, format!("SQL error {number}")),
         }
     }
 

@@ -220,7 +220,6 @@ impl<'a> Lease<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::FrameNumber;
     use crate::probe::Standing;
     use proptest::prelude::*;
 
@@ -240,13 +239,8 @@ mod tests {
 
     fn told(bytes: &[u8]) -> Vec<Meaning> {
         let mut signals = Vec::new();
-        let message = Message {
-            from: Speaker::Initiator,
-            bytes,
-            length: bytes.len() as u64,
-            frame: FrameNumber(1),
-            time: None,
-        };
+        let message =
+            Message { from: Speaker::Initiator, bytes, length: bytes.len() as u64, time: None };
         Leases.hear(&message, &mut signals);
         signals
     }

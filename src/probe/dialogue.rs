@@ -5,6 +5,7 @@
 
 use crate::net::{End, FrameNumber, SeqNumber, Timestamp, Transport};
 use crate::probe::assembler::{Assembler, Chunk, Piece};
+use crate::probe::read::find;
 use crate::probe::{
     Framing, Meaning, Message, Next, Opening, PROBES, Probe, Recognition, Signal, Speaker, Talk,
 };
@@ -16,7 +17,11 @@ const MOST_KEPT: usize = 128 << 10;
 const MOST_UNKNOWN: usize = 512;
 
 /// Beginnings of segments, or datagrams, that are looked at before a flow is given up.
-const MOST_TRIES: u8 = 12;
+const MOST_TRIES: u16 = 12;
+
+/// Segments of a known protocol in which no message begins, one after the other, before the flow
+/// is given up: what a capture that begins inside a file's transfer shows first.
+const MOST_LOST: u16 = 1024;
 
 /// Listens to both directions of a flow.
 #[derive(Debug)]
@@ -27,8 +32,8 @@ pub struct Dialogue {
     talk: Option<(&'static Probe, Box<dyn Talk>)>,
     /// The low end's direction and the high end's.
     lanes: [Lane; 2],
-    /// Beginnings that no probe knew.
-    tries: u8,
+    /// Beginnings that no probe knew, since the last message.
+    tries: u16,
     done: bool,
     /// What one message said, before it is handed on.
     meanings: Vec<Meaning>,
@@ -168,19 +173,43 @@ impl Dialogue {
     }
 
     /// Takes bytes that are not there.
-    fn skip(&mut self, end: End, count: u64, place: Place, tell: &mut dyn FnMut(Signal)) {
-        if count == 0 || self.done {
-            return;
+    fn skip(&mut self, end: End, mut count: u64, place: Place, tell: &mut dyn FnMut(Signal)) {
+        while count > 0 && !self.done {
+            let ahead = self.length_ahead(end, place.from);
+            let lane = self.lane(end);
+            let Some((length, _)) = lane.framed.or(ahead) else {
+                // The beginning of another message is among them.
+                return self.lose(end, place.from);
+            };
+            lane.framed = lane.framed.or(ahead);
+            let now = count.min(length - lane.passed);
+            lane.passed += now;
+            lane.holed = true;
+            count -= now;
+            self.end_message(end, place, tell);
         }
+    }
+
+    /// Length of the next message and what to keep of it, where that is known before its first
+    /// byte is seen (a body whose header told it).
+    fn length_ahead(&mut self, end: End, from: Speaker) -> Option<(u64, usize)> {
         let lane = self.lane(end);
-        match lane.framed {
-            Some((length, _)) if lane.passed + count <= length => {
-                lane.passed += count;
-                lane.holed = true;
-                self.end_message(end, place, tell);
+        if lane.framed.is_some() || !lane.buffer.is_empty() {
+            return None;
+        }
+        match self.talk.as_ref()?.1.framing(from, &[]) {
+            Framing::Message { length, keep } if length > 0 => Some((length, keep.min(MOST_KEPT))),
+            Framing::Message { .. } | Framing::Needs(_) | Framing::Until { .. } | Framing::Lost => {
+                None
             }
-            // The beginning of another message is among them.
-            _ => lane.lose(),
+        }
+    }
+
+    /// No message begins before the next segment.
+    fn lose(&mut self, end: End, from: Speaker) {
+        self.lane(end).lose();
+        if let Some((_, talk)) = &mut self.talk {
+            talk.lose(from);
         }
     }
 
@@ -222,7 +251,7 @@ impl Dialogue {
             End::High => &mut self.lanes[1],
         };
         let mut bytes = bytes;
-        loop {
+        let lost = loop {
             let known = if lane.buffer.is_empty() { bytes } else { &lane.buffer };
             match talk.framing(place.from, known) {
                 // A message that is shorter than the bytes that told its length is none.
@@ -231,7 +260,7 @@ impl Dialogue {
                 {
                     lane.framed = Some((length, keep.min(MOST_KEPT)));
                     lane.passed = lane.buffer.len() as u64;
-                    return Some(bytes);
+                    break false;
                 }
                 Framing::Needs(needed) if needed > known.len() && needed <= MOST_KEPT => {
                     let wanted = (needed - lane.buffer.len()).min(bytes.len());
@@ -242,13 +271,39 @@ impl Dialogue {
                         return None;
                     }
                 }
-                Framing::Message { .. } | Framing::Needs(_) | Framing::Lost => {
-                    lane.lose();
-                    self.count_try();
-                    return None;
+                Framing::Until { mark, most } if most <= MOST_KEPT => {
+                    let before = lane.buffer.len();
+                    let wanted = most.saturating_sub(before).min(bytes.len());
+                    let (now, rest) = bytes.split_at(wanted);
+                    lane.buffer.extend_from_slice(now);
+                    // What was there before held no mark, but may hold the beginning of one.
+                    let begin = (before + 1).saturating_sub(mark.len());
+                    let found = lane.buffer.get(begin..).and_then(|bytes| find(bytes, mark));
+                    match found.map(|at| begin + at + mark.len()) {
+                        Some(length) if length >= before => {
+                            bytes = bytes.get(length - before..).unwrap_or(rest);
+                            lane.buffer.truncate(length);
+                            lane.framed = Some((length as u64, length));
+                            lane.passed = length as u64;
+                            break false;
+                        }
+                        None if lane.buffer.len() < most => return None,
+                        _ => break true,
+                    }
                 }
+                Framing::Message { .. }
+                | Framing::Needs(_)
+                | Framing::Until { .. }
+                | Framing::Lost => break true,
             }
+        };
+        if lost {
+            self.lose(end, place.from);
+            self.count_try();
+            return None;
         }
+        self.tries = 0;
+        Some(bytes)
     }
 
     /// Hands on the message under way, if it is whole.
@@ -268,7 +323,7 @@ impl Dialogue {
     fn hear(&mut self, bytes: &[u8], length: u64, place: Place, tell: &mut dyn FnMut(Signal)) {
         let Some((probe, talk)) = &mut self.talk else { return };
         let Place { from, frame, time } = place;
-        let message = Message { from, bytes, length, frame, time };
+        let message = Message { from, bytes, length, time };
         let next = talk.hear(&message, &mut self.meanings);
         let protocol = probe.name;
         for meaning in self.meanings.drain(..) {
@@ -327,6 +382,7 @@ impl Dialogue {
     /// Counts bytes that began no message.
     fn count_try(&mut self) {
         self.tries += 1;
-        self.done |= self.tries >= MOST_TRIES;
+        let most = if self.talk.is_some() { MOST_LOST } else { MOST_TRIES };
+        self.done |= self.tries >= most;
     }
 }

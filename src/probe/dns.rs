@@ -364,7 +364,6 @@ fn kind_name(kind: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::FrameNumber;
     use proptest::prelude::*;
 
     /// A message with one question, with the records given as owner, type and data.
@@ -398,13 +397,8 @@ mod tests {
 
     fn told(bytes: &[u8]) -> Vec<Meaning> {
         let mut signals = Vec::new();
-        let message = Message {
-            from: Speaker::Responder,
-            bytes,
-            length: bytes.len() as u64,
-            frame: FrameNumber(1),
-            time: None,
-        };
+        let message =
+            Message { from: Speaker::Responder, bytes, length: bytes.len() as u64, time: None };
         Dns { over_tcp: false }.hear(&message, &mut signals);
         signals
     }

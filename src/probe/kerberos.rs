@@ -294,7 +294,6 @@ pub(super) fn error_within(bytes: &[u8]) -> Option<Element<'_>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::net::FrameNumber;
     use crate::probe::asn1::tests::write;
     use proptest::prelude::*;
 
@@ -362,13 +361,8 @@ pub(super) mod tests {
         let mut talk = Kerberos { over_tcp: false, asked: None };
         let mut signals = Vec::new();
         for bytes in messages {
-            let message = Message {
-                from: Speaker::Responder,
-                bytes,
-                length: bytes.len() as u64,
-                frame: FrameNumber(1),
-                time: None,
-            };
+            let message =
+                Message { from: Speaker::Responder, bytes, length: bytes.len() as u64, time: None };
             talk.hear(&message, &mut signals);
         }
         signals

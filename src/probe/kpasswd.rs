@@ -112,7 +112,6 @@ fn recognise(opening: &Opening<'_>) -> Recognition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::FrameNumber;
     use crate::probe::asn1::SEQUENCE;
     use crate::probe::asn1::tests::write;
     use crate::probe::kerberos::tests::error;
@@ -120,13 +119,8 @@ mod tests {
 
     fn told(bytes: &[u8]) -> Vec<Meaning> {
         let mut signals = Vec::new();
-        let message = Message {
-            from: Speaker::Responder,
-            bytes,
-            length: bytes.len() as u64,
-            frame: FrameNumber(1),
-            time: None,
-        };
+        let message =
+            Message { from: Speaker::Responder, bytes, length: bytes.len() as u64, time: None };
         PasswordChange { over_tcp: false }.hear(&message, &mut signals);
         signals
     }

@@ -22,14 +22,22 @@ mod dhcp;
 mod dialogue;
 mod dns;
 mod heard;
+mod http;
 mod kerberos;
 mod kpasswd;
 mod ldap;
 mod msrpc;
 mod nbns;
 mod netlogon;
+mod ntlm;
 mod ntp;
+mod read;
+mod service_broker;
+mod smb;
+mod sql_browser;
+mod tds;
 mod tftp;
+mod tls;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
@@ -49,6 +57,12 @@ const PROBES: &[&Probe] = &[
     &dhcp::PROBE,
     &tftp::PROBE,
     &msrpc::PROBE,
+    &smb::PROBE,
+    &http::PROBE,
+    &tls::PROBE,
+    &tds::PROBE,
+    &sql_browser::PROBE,
+    &service_broker::PROBE,
 ];
 
 /// A protocol that we read.
@@ -108,6 +122,9 @@ pub(crate) trait Talk: Send + fmt::Debug {
 
     /// Takes a message into account.
     fn hear(&mut self, message: &Message<'_>, signals: &mut Vec<Meaning>) -> Next;
+
+    /// Bytes of a direction are missing, or make no sense: the next message may begin anywhere.
+    fn lose(&mut self, _from: Speaker) {}
 }
 
 /// How long a message is.
@@ -117,6 +134,8 @@ pub(crate) enum Framing {
     Needs(usize),
     /// So long, of which the first `keep` bytes are worth having.
     Message { length: u64, keep: usize },
+    /// It ends with this mark, and has at most so many bytes.
+    Until { mark: &'static [u8], most: usize },
     /// These bytes begin no message. Listening goes on with the next segment.
     Lost,
 }
@@ -142,17 +161,8 @@ pub(crate) struct Message<'a> {
     pub bytes: &'a [u8],
     /// Its length on the wire.
     pub length: u64,
-    /// The frame that it ends in, where Wireshark shows it too.
-    pub frame: FrameNumber,
     /// When that was captured.
     pub time: Option<Timestamp>,
-}
-
-impl Message<'_> {
-    /// Whether bytes of it are not there.
-    pub fn is_cut(&self) -> bool {
-        (self.bytes.len() as u64) < self.length
-    }
 }
 
 /// Something that a message said, and where.
@@ -240,7 +250,8 @@ pub struct Announcement {
     pub address: Option<IpAddr>,
     /// Port; 0 for none.
     pub port: u16,
-    /// A named pipe, or a host name instead of an address.
+    /// A named pipe, a host name instead of an address, or an instance of SQL Server on the host
+    /// that says so.
     pub name: Option<String>,
 }
 

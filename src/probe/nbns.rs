@@ -243,7 +243,6 @@ impl Record<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::FrameNumber;
     use proptest::prelude::*;
 
     fn spelled(name: &str, suffix: u8) -> Vec<u8> {
@@ -272,13 +271,8 @@ mod tests {
 
     fn told(bytes: &[u8]) -> Vec<Meaning> {
         let mut signals = Vec::new();
-        let message = Message {
-            from: Speaker::Responder,
-            bytes,
-            length: bytes.len() as u64,
-            frame: FrameNumber(1),
-            time: None,
-        };
+        let message =
+            Message { from: Speaker::Responder, bytes, length: bytes.len() as u64, time: None };
         Names.hear(&message, &mut signals);
         signals
     }

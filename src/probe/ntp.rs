@@ -131,7 +131,7 @@ impl Packet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{FrameNumber, Time};
+    use crate::net::Time;
     use proptest::prelude::*;
 
     fn packet(first: u8, stratum: u8, reference: [u8; 4], sent: u32) -> Vec<u8> {
@@ -146,13 +146,8 @@ mod tests {
 
     fn told(bytes: &[u8]) -> Vec<Meaning> {
         let mut signals = Vec::new();
-        let message = Message {
-            from: Speaker::Responder,
-            bytes,
-            length: bytes.len() as u64,
-            frame: FrameNumber(1),
-            time: None,
-        };
+        let message =
+            Message { from: Speaker::Responder, bytes, length: bytes.len() as u64, time: None };
         TimeService.hear(&message, &mut signals);
         signals
     }

@@ -135,7 +135,6 @@ fn is_options(rest: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::FrameNumber;
     use proptest::prelude::*;
 
     fn told(messages: &[(Speaker, &[u8])]) -> Vec<Meaning> {
@@ -143,7 +142,7 @@ mod tests {
         let mut signals = Vec::new();
         for &(from, bytes) in messages {
             let length = bytes.len() as u64;
-            let message = Message { from, bytes, length, frame: FrameNumber(1), time: None };
+            let message = Message { from, bytes, length, time: None };
             talk.hear(&message, &mut signals);
         }
         signals

@@ -317,3 +317,65 @@ pub fn dhcp(operation: u8, given: [u8; 4], kind: u8) -> Vec<u8> {
     message.push(255);
     message
 }
+
+/// A packet of SQL Server's protocol, the last of its message: [MS-TDS] 2.2.3.1.
+pub fn tds(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(body.len() + 8).unwrap().to_be_bytes();
+    [&[kind, 1][..], &length, &[0, 0, 1, 0], body].concat()
+}
+
+/// A pre-login, or the answer to it, with version 15.0.2000 and no encryption: 2.2.6.5.
+pub fn tds_pre_login(kind: u8) -> Vec<u8> {
+    tds(kind, &[0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff, 15, 0, 7, 0xd0, 0, 0, 2])
+}
+
+/// A login of `user` with no password from a host CM01: 2.2.6.4.
+pub fn tds_login(user: &str) -> Vec<u8> {
+    let mut body = vec![0; 94];
+    body[4..8].copy_from_slice(&[4, 0, 0, 0x74]);
+    for (place, word) in [
+        (36, "CM01"),
+        (40, user),
+        (44, ""),
+        (48, "SMS"),
+        (52, "SQL1"),
+        (56, ""),
+        (60, ""),
+        (64, ""),
+        (68, ""),
+        (78, ""),
+        (82, ""),
+        (86, ""),
+    ] {
+        let offset = u16::try_from(body.len()).unwrap().to_le_bytes();
+        let letters = u16::try_from(word.len()).unwrap().to_le_bytes();
+        body[place..place + 4].copy_from_slice(&[offset, letters].concat());
+        body.extend(word.encode_utf16().flat_map(u16::to_le_bytes));
+    }
+    let length = u32::try_from(body.len()).unwrap().to_le_bytes();
+    body[..4].copy_from_slice(&length);
+    tds(16, &body)
+}
+
+/// An answer with one error: 2.2.7.10, then the end, 2.2.7.6.
+pub fn tds_error(number: u32, text: &str) -> Vec<u8> {
+    let mut token = number.to_le_bytes().to_vec();
+    token.extend([1, 14]);
+    token.extend(u16::try_from(text.len()).unwrap().to_le_bytes());
+    token.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
+    token.extend([4, b'S', 0, b'Q', 0, b'L', 0, b'1', 0, 0, 1, 0, 0, 0]);
+    let length = u16::try_from(token.len()).unwrap().to_le_bytes();
+    let done = [0xfd, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    tds(4, &[&[0xaa][..], &length, &token, &done].concat())
+}
+
+/// A request for a NetBIOS session with `*SMBSERVER`: RFC 1002, 4.3.2.
+pub fn netbios_request() -> Vec<u8> {
+    let name = b"\x20CKFDENECFDEFFCFGEFFCCACACACACACA\0";
+    [&[0x81, 0, 0, 68][..], name, name].concat()
+}
+
+/// The answer that there is nobody of that name: RFC 1002, 4.3.4.
+pub fn netbios_refusal() -> Vec<u8> {
+    vec![0x83, 0, 0, 1, 0x82]
+}

@@ -19,7 +19,7 @@ use crate::probe::asn1::{
 };
 use crate::probe::{
     Code, CodeSet, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
-    Talk, kerberos, netlogon, text,
+    Talk, kerberos, netlogon, text, tls,
 };
 
 pub(super) const PROBE: Probe = Probe {
@@ -128,8 +128,8 @@ impl Talk for Ldap {
         };
         // An entry and the result after it come in one datagram, or under one signature.
         for element in elements(bytes).take_while(|element| element.tag == SEQUENCE) {
-            if let Some(Next::Done) = self.take(&element, signals) {
-                return Next::Done;
+            if let Some(next) = self.take(&element, signals) {
+                return next;
             }
         }
         Next::Stay
@@ -159,7 +159,7 @@ fn recognise(opening: &Opening<'_>) -> Recognition {
             return match sasl::framing(bytes) {
                 Framing::Message { .. } => Recognition::Yes,
                 Framing::Needs(_) => Recognition::Perhaps,
-                Framing::Lost => Recognition::No,
+                Framing::Until { .. } | Framing::Lost => Recognition::No,
             };
         }
         _ => return Recognition::No,
@@ -296,7 +296,6 @@ impl Ldap {
                 standing = Standing::Failed;
                 Some("it does not say that it is a domain controller of this domain".to_owned())
             }
-            // The TLS probe is to take over here.
             (SUCCESS, Kind::StartTls) => {
                 signals.push(Meaning::Answered {
                     subject,
@@ -304,7 +303,7 @@ impl Ldap {
                     code: Some(code),
                     detail: None,
                 });
-                return Some(Next::Done);
+                return Some(Next::Become(&tls::PROBE));
             }
             (SUCCESS, _) => None,
             _ => remark.and_then(|remark| subject::detail_of(number, &remark)),

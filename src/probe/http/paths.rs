@@ -1,0 +1,68 @@
+//! What paths of ConfigMgr and WSUS are for.
+
+/// Beginnings of paths, in lower case, and what is behind them. The longer ones first.
+const PATHS: &[(&str, &str)] = &[
+    ("/sms_mp/.sms_aut?mplist", "list of management points"),
+    ("/sms_mp/.sms_aut?mpcert", "certificate of the management point"),
+    ("/sms_mp/.sms_pol", "policy from the management point"),
+    ("/sms_mp/.sms_dcm", "compliance baselines from the management point"),
+    ("/sms_mp", "management point"),
+    ("/ccm_system_windowsauth", "client messages to the management point, with Windows sign-in"),
+    ("/ccm_system_tokenauth", "client messages to the management point, with token sign-in"),
+    ("/ccm_system_aad", "client messages to the management point, with Entra sign-in"),
+    ("/ccm_system", "client messages to the management point"),
+    ("/ccm_incoming", "upload to the management point"),
+    ("/ccm_client", "client files from the management point"),
+    ("/ccm_proxy", "cloud management gateway"),
+    ("/ccmtokenauth_sms_dp_smspkg", "content of the distribution point"),
+    ("/ccmtokenauth", "management point, with token sign-in"),
+    ("/bgb", "client notification"),
+    ("/sms_fsp", "fallback status point"),
+    ("/sms_dp_smspkg", "content of the distribution point"),
+    ("/sms_dp_smssig", "content signatures of the distribution point"),
+    ("/nocert_sms_dp_smspkg", "content of the distribution point"),
+    ("/smspkg", "content of the distribution point"),
+    ("/cmuserservice", "software center's application catalog"),
+    ("/cmenrollmentservice", "enrollment point"),
+    ("/enrollmentserver", "enrollment proxy point"),
+    ("/adminservice", "administration service of the SMS Provider"),
+    ("/selfupdate", "WSUS self-update"),
+    ("/clientwebservice", "WSUS scan"),
+    ("/simpleauthwebservice", "WSUS client sign-in"),
+    ("/reportingwebservice", "WSUS status reports"),
+    ("/serversyncwebservice", "WSUS synchronisation from upstream"),
+    ("/dssauthwebservice", "WSUS sign-in of a downstream server"),
+    ("/apiremoting30", "WSUS administration by the site server"),
+    ("/wsman", "Windows remote management"),
+    ("/certsrv/mscep", "certificate enrollment (NDES)"),
+];
+
+/// What a path is for, if it is one of ConfigMgr's or WSUS's.
+pub(super) fn purpose(path: &str) -> Option<&'static str> {
+    // Some callers double the first slash.
+    let path = format!("/{}", path.trim_start_matches('/')).to_ascii_lowercase();
+    PATHS.iter().find(|(begin, _)| path.starts_with(begin)).map(|(_, purpose)| *purpose)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_known_in_any_case() {
+        assert_eq!(purpose("/sms_mp/.sms_aut?MPList"), Some("list of management points"));
+        assert_eq!(
+            purpose("//DssAuthWebService/DssAuthWebService.asmx"),
+            Some("WSUS sign-in of a downstream server")
+        );
+        assert_eq!(purpose("/index.html"), None);
+    }
+
+    #[test]
+    fn no_path_hides_a_longer_one() {
+        for (index, (path, _)) in PATHS.iter().enumerate() {
+            let hidden = PATHS.iter().take(index).find(|(earlier, _)| path.starts_with(earlier));
+            assert!(hidden.is_none(), "{path}");
+        }
+    }
+}
