@@ -336,11 +336,16 @@ impl Dialogue {
         }
     }
 
-    /// Looks for the protocol.
+    /// Looks for the protocol. Nothing is copied but a beginning that may be of one.
     fn look(&mut self, end: End, bytes: &[u8], place: Place, tell: &mut dyn FnMut(Signal)) {
-        let mut known = std::mem::take(&mut self.lane(end).buffer);
-        known.extend_from_slice(bytes);
-        match self.recognise(place.from, &known) {
+        let mut joined = std::mem::take(&mut self.lane(end).buffer);
+        let known = if joined.is_empty() {
+            bytes
+        } else {
+            joined.extend_from_slice(bytes);
+            &joined
+        };
+        match self.recognise(place.from, known) {
             Ok(probe) => {
                 self.talk = Some((probe, (probe.begin)(self.transport)));
                 let other = end.opposite();
@@ -350,9 +355,9 @@ impl Dialogue {
                     Speaker::Responder => Speaker::Initiator,
                 };
                 self.bytes(other, &earlier, Place { from: opposite, ..place }, tell);
-                self.bytes(end, &known, place, tell);
+                self.bytes(end, known, place, tell);
             }
-            Err(true) if known.len() < MOST_UNKNOWN => self.lane(end).buffer = known,
+            Err(true) if known.len() < MOST_UNKNOWN => self.lane(end).buffer = known.to_vec(),
             Err(_) => self.count_try(),
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::flow::Flow;
 use crate::net::{FrameNumber, Time, Transport};
-use crate::probe::{CodeSet, Interface, Uuid, asked_interface};
+use crate::probe::{Answer, CodeSet, Interface, Uuid, asked_interface};
 use crate::verdict::record::{AnnouncementRecord, JudgedFlow, NotRegisteredRecord, RpcRecord};
 
 /// Interfaces that are called beside the one that matters: those that every object of DCOM has, and
@@ -65,14 +65,17 @@ pub(super) fn not_registered(flow: &Flow) -> Vec<NotRegisteredRecord> {
         .failures
         .iter()
         .filter_map(|failure| {
-            let code = failure.code.filter(|code| code.set == CodeSet::EndpointMapper)?;
-            let is_it = code.name() == "endpoint not registered";
-            Some(NotRegisteredRecord {
-                frame: failure.frame,
-                interface: asked_interface(&failure.subject).filter(|_| is_it)?.to_owned(),
-            })
+            let interface = asked_interface(&failure.subject).filter(|_| is_elsewhere(failure))?;
+            Some(NotRegisteredRecord { frame: failure.frame, interface: interface.to_owned() })
         })
         .collect()
+}
+
+/// Whether the failure is another service's: the endpoint mapper that does not know it serves.
+pub(super) fn is_elsewhere(failure: &Answer) -> bool {
+    failure.code.is_some_and(|code| {
+        code.set == CodeSet::EndpointMapper && code.name() == "endpoint not registered"
+    })
 }
 
 /// An announcement, by where it was heard.

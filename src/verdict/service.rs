@@ -6,6 +6,7 @@ use crate::probe::{Answer, Heard, Standing};
 use crate::verdict::Circumstances;
 use crate::verdict::explanation::seconds;
 use crate::verdict::record::{Class, EvidenceKind, Sender, ServiceOutcome, ServiceRecord, Verdict};
+use crate::verdict::rpc::is_elsewhere;
 
 /// What the application answered. A flow whose path does not work has no answer to examine.
 pub(super) fn service_of(
@@ -60,10 +61,12 @@ pub(super) fn service_of(
 }
 
 /// The answer that decides: a failure that nothing made good, else the newest one. An answer that
-/// is a normal step shows that the service is there.
+/// is a normal step shows that the service is there, and so does one about another service.
 fn answer_of(heard: &Heard) -> Option<(ServiceOutcome, &Answer)> {
-    let failed = heard.failures.first().map(|answer| (ServiceOutcome::Failed, answer));
-    let served = heard.served.as_ref().or(heard.step.as_ref());
+    let (elsewhere, own): (Vec<&Answer>, Vec<&Answer>) =
+        heard.failures.iter().partition(|failure| is_elsewhere(failure));
+    let served = heard.served.as_ref().or(heard.step.as_ref()).or(elsewhere.first().copied());
+    let failed = own.first().map(|answer| (ServiceOutcome::Failed, *answer));
     failed.or(served.map(|answer| (ServiceOutcome::Served, answer)))
 }
 
@@ -79,7 +82,7 @@ fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> String {
         Some(meaning)
             if outcome == ServiceOutcome::Failed
                 || answer.detail.is_some()
-                || answer.code.is_some_and(|code| code.standing() == Standing::Step) =>
+                || answer.code.is_some_and(|code| code.standing() != Standing::Served) =>
         {
             format!("{}: {meaning}", answer.subject)
         }
