@@ -128,15 +128,16 @@ fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) ->
         | FindingKind::Unreachable
         | FindingKind::RefusedByHost
         | FindingKind::ServiceFailed => failed,
-        // The connection was accepted: more than this capture is needed to call it a fault.
-        FindingKind::ServiceSilent => failed.max(Severity::Warning),
-        // Where the path always worked, the service served some of what it was asked for.
-        FindingKind::Mixed if share.flows.iter().all(|flow| service_failed(flow)) => {
-            failed.max(Severity::Warning)
+        // What works at last is no error any more; and where the path always worked, the service
+        // served some of what it was asked for.
+        FindingKind::Mixed
+            if fails_at_last(evidence, share.cell)
+                && !share.flows.iter().all(|flow| service_failed(flow)) =>
+        {
+            failed
         }
-        // What works at last is no error any more.
-        FindingKind::Mixed if fails_at_last(evidence, share.cell) => failed,
-        FindingKind::Mixed => failed.max(Severity::Warning),
+        // That the connection was accepted and nothing came is not enough to call it a fault.
+        FindingKind::Mixed | FindingKind::ServiceSilent => failed.max(Severity::Warning),
         FindingKind::EndpointNotRegistered
         | FindingKind::RpcOutsideRange
         | FindingKind::RpcAddressDiffers

@@ -285,6 +285,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn each_failure_has_its_finding_and_only_a_rule_that_mends_is_asked_for() {
         use Verdict::{Established, HalfOpen, NoReply, Prohibited, Refused, Unconfirmed};
         let failed = |id| failing(call(id, 389, Established), ServiceOutcome::Failed);

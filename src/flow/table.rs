@@ -224,13 +224,11 @@ impl FlowTable {
 
     /// The newest flow of a packet's key, begun with this packet where there is none.
     fn newest_or_begin(&mut self, packet: &Packet<'_>) -> usize {
-        match self.newest.get(&packet.key) {
-            Some(&index) => index,
-            None => {
-                let (initiator, by) = self.guess_initiator(packet);
-                self.add(Flow::begin(packet, initiator, by))
-            }
+        if let Some(&index) = self.newest.get(&packet.key) {
+            return index;
         }
+        let (initiator, by) = self.guess_initiator(packet);
+        self.add(Flow::begin(packet, initiator, by))
     }
 
     fn add(&mut self, flow: Flow) -> usize {

@@ -6,7 +6,7 @@
 //! bulk data is counted and never kept, and what the capture does not hold is never guessed: a
 //! message of which only the beginning was captured comes with the bytes there are.
 //!
-//! To add a protocol: write `src/probe/<name>.rs` with a [`Probe`], and add a line to [`PROBES`].
+//! To add a protocol: write `src/probe/<name>.rs` with a `Probe`, and add a line to `PROBES`.
 //! Its codes go to [`Code`]'s tables. Nothing else learns of it, because signals tell meanings
 //! (asked, served, failed, announced, named) and not protocols.
 
@@ -145,7 +145,7 @@ pub(crate) enum Framing {
 pub(crate) enum Next {
     /// Another message of this protocol.
     Stay,
-    /// Another protocol, from the next byte on (StartTLS and its like).
+    /// Another protocol, from the next byte on (`StartTLS` and its like).
     Become(&'static Probe),
     /// Nothing that we could read, or want to.
     Done,

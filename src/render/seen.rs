@@ -188,9 +188,10 @@ pub(super) fn service_of(flow: &JudgedFlow) -> String {
     let told: Vec<String> =
         [service.detail.clone(), service.code.clone(), frame].into_iter().flatten().collect();
     let outcome = phrase::words(service.outcome.as_str());
-    match told.is_empty() {
-        true => format!("service {outcome}"),
-        false => format!("service {outcome}: {}", told.join(", ")),
+    if told.is_empty() {
+        format!("service {outcome}")
+    } else {
+        format!("service {outcome}: {}", told.join(", "))
     }
 }
 

@@ -421,8 +421,9 @@ mod tests {
 
     /// Transport and ports of each row: `tcp 52716-88`, or what it is instead.
     fn told(rows: &[&str]) -> Vec<String> {
-        let numbered: String =
+        let lines: Vec<String> =
             (1..).zip(rows).map(|(number, row)| format!("{number} 0.{number} {row}\n")).collect();
+        let numbered = lines.concat();
         let (frames, _) = read(numbered.as_bytes());
         let content = |bytes: &[u8]| match Row::read(bytes).unwrap().content {
             RowContent::Segment { path, .. } => {
@@ -484,10 +485,11 @@ mod tests {
                 "10.0.0.5 → 10.1.0.13 SMB2 126 KeepAlive Request",
                 "10.0.0.1 → 10.0.0.5 ICMP 70 Destination unreachable (Port unreachable)",
             ];
-            let numbered: String = (1..)
+            let lines: Vec<String> = (1..)
                 .zip(&chosen)
                 .map(|(number, place)| format!("{number} 0.5 {}\n", rows[*place]))
                 .collect();
+            let numbered = lines.concat();
             let (frames, _) = crate::capture::tests::read_in(numbered.as_bytes(), 4096);
             prop_assert!(frames.iter().map(|frame| frame.0).eq(1..=chosen.len() as u64));
         }

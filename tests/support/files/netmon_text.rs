@@ -107,7 +107,7 @@ fn cells(number: u64, time: i64, line: &Line) -> Vec<String> {
         number.to_string(),
         format!("{clock} 11/13/2012"),
         offset,
-        if number % 3 == 0 { "lsass.exe".to_owned() } else { String::new() },
+        if number.is_multiple_of(3) { "lsass.exe".to_owned() } else { String::new() },
         line.source.clone(),
         line.destination.clone(),
         line.protocol.to_owned(),
@@ -132,7 +132,7 @@ fn publish(text: &mut String, number: u64, line: &Line) {
     };
     let _ = write!(text, "{body} {}", line.conversations);
     // Some line ends are lost.
-    text.push_str(if number % 4 == 0 { " " } else { "\n" });
+    text.push_str(if number.is_multiple_of(4) { " " } else { "\n" });
 }
 
 fn summary(
