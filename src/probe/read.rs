@@ -49,7 +49,7 @@ pub(crate) fn latin(bytes: &[u8]) -> String {
 
 /// Where bytes hold others.
 pub(crate) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len().max(1)).position(|window| window == wanted)
+    memchr::memmem::find(bytes, wanted)
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ const MOST_LINES: usize = 128;
 /// Characters of a method. ConfigMgr's own are the longest in use (`BITS_POST`, `CCM_POST`).
 const MOST_METHOD: usize = 24;
 
+/// Letters of a token in which an NTLM message begins, if there is one.
+const MOST_WRAPPING: usize = 256;
+
 /// A head.
 #[derive(Debug)]
 pub(super) enum Head {
@@ -153,7 +156,11 @@ impl Fields {
             && rounds.iter().any(|round| scheme.eq_ignore_ascii_case(round))
         {
             self.token = true;
-            self.ntlm = Ntlm::find(&unbase64(token)).or(self.ntlm.take());
+            // What wraps NTLM is short. Tickets of Kerberos are long, and hold none.
+            let begins = unbase64(token.get(..MOST_WRAPPING).unwrap_or(token));
+            if find(&begins, b"NTLMSSP").is_some() {
+                self.ntlm = Ntlm::find(&unbase64(token));
+            }
         }
     }
 
