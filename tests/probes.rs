@@ -440,6 +440,11 @@ const EXPLAINED: &[(&str, &str, u64, &str)] = &[
         "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
         "kerberos.msg_type",
         64,
+    ("capture.pcap", "dcerpc.cn_bind_to_uuid", 37, NAMES_ITSELF),
+    (
+        "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "dcerpc.cn_bind_to_uuid",
+        11,
         LARGE_SEND,
     ),
     (
@@ -479,6 +484,23 @@ const EXPLAINED: &[(&str, &str, u64, &str)] = &[
         COPY,
     ),
 ];
+        "dcerpc.cn_bind_to_uuid",
+        86,
+        LARGE_SEND,
+    ),
+    (
+        "msprotod__MS-WMOD_Example4_WS2016_X64_Win10_X64_Domain_Hagala.cap",
+        "dcerpc.cn_bind_to_uuid",
+        29,
+        LARGE_SEND,
+    ),
+];
+
+const NAMES_ITSELF: &str =
+    "a connectionless call names its interface itself: tshark shows that as dcerpc.dg_if_id";
+
+const LARGE_SEND: &str = "the IPv6 length is 0, as cards that split the segment leave it: tshark 4.0 \
+                          gives the packet up, and the next acknowledgment covers the bind";
 
 /// The number of a code of this set.
 fn number(signal: &Signal, set: CodeSet) -> Option<String> {
