@@ -250,6 +250,9 @@ const RMSOD_4: &str = "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_
 const WMOD_6: &str = "msprotod__MS-WMOD_Example6_WS2016_X64_Win10_X64_Domain_Hagala.cap";
 const DECRYPTS: &str = "the capture holds the keys, and tshark decrypts";
 
+const NAMES_ITSELF: &str =
+    "a connectionless call names its interface itself: tshark shows that as dcerpc.dg_if_id";
+
 /// Differences that were looked at: capture, field, frame, and who is right. A frame of 0 stands
 /// for the whole capture.
 const EXPLAINED: &[(&str, &str, u64, &str)] = &[
@@ -440,11 +443,6 @@ const EXPLAINED: &[(&str, &str, u64, &str)] = &[
         "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
         "kerberos.msg_type",
         64,
-    ("capture.pcap", "dcerpc.cn_bind_to_uuid", 37, NAMES_ITSELF),
-    (
-        "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
-        "dcerpc.cn_bind_to_uuid",
-        11,
         LARGE_SEND,
     ),
     (
@@ -483,7 +481,15 @@ const EXPLAINED: &[(&str, &str, u64, &str)] = &[
         204,
         COPY,
     ),
-];
+    ("capture.pcap", "dcerpc.cn_bind_to_uuid", 37, NAMES_ITSELF),
+    (
+        "msprotod__MS-RMSOD_Example2_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "dcerpc.cn_bind_to_uuid",
+        11,
+        LARGE_SEND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
         "dcerpc.cn_bind_to_uuid",
         86,
         LARGE_SEND,
@@ -495,12 +501,6 @@ const EXPLAINED: &[(&str, &str, u64, &str)] = &[
         LARGE_SEND,
     ),
 ];
-
-const NAMES_ITSELF: &str =
-    "a connectionless call names its interface itself: tshark shows that as dcerpc.dg_if_id";
-
-const LARGE_SEND: &str = "the IPv6 length is 0, as cards that split the segment leave it: tshark 4.0 \
-                          gives the packet up, and the next acknowledgment covers the bind";
 
 /// The number of a code of this set.
 fn number(signal: &Signal, set: CodeSet) -> Option<String> {

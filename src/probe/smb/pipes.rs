@@ -48,10 +48,19 @@ impl Pipes {
         bytes: &[u8],
         signals: &mut Vec<Meaning>,
     ) {
+        // A file may be opened on one connection and used on another (SMB 3 multichannel).
+        if !self.open.contains_key(&handle) && begins_calls(bytes) {
+            self.open(handle, "of another connection");
+        }
         if let Some(Pipe { name, calls }) = self.open.get_mut(&handle)
             && !bytes.is_empty()
         {
             calls.pdu(from, bytes, Over::Pipe(name), signals);
         }
     }
+}
+
+/// Whether bytes begin as a bind, alter context or their answers do, of version 5.0 (C706 12.6.4).
+fn begins_calls(bytes: &[u8]) -> bool {
+    matches!(bytes, [5, 0, 11 | 12 | 14 | 15, 0..=3, 0x10 | 0, 0, 0, 0, ..])
 }
