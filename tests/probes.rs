@@ -491,6 +491,12 @@ const EXPLAINED: &[(&str, &str, u64, &str)] = &[
     (
         "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
         "dcerpc.cn_bind_to_uuid",
+        47,
+        LARGE_SEND,
+    ),
+    (
+        "msprotod__MS-RMSOD_Example4_Win2016_X64_Win10_X64_Domain_v-yvrich.cap",
+        "dcerpc.cn_bind_to_uuid",
         86,
         LARGE_SEND,
     ),
