@@ -5,6 +5,7 @@
 
 use crate::capture::{Frame, LinkType, Row, RowContent, RowOther};
 use crate::net::{SeqNumber, Transport};
+use crate::packet::network;
 use crate::packet::skipped::Skipped;
 use crate::packet::transport::{Flags, Segment};
 use crate::packet::{Body, Encapsulation, IcmpError, Packet};
@@ -58,6 +59,7 @@ pub(super) fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
         }
     };
     let (key, sender) = path.key(transport);
+    let to = key.endpoint(sender.opposite()).address.ip();
     Ok(Packet {
         frame: frame.number,
         time: frame.time,
@@ -68,7 +70,7 @@ pub(super) fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
         ip_id: row.ip_id,
         body,
         payload: &[],
-        to_group: row.to_group,
+        to_group: row.to_group || to.is_some_and(network::is_group),
         encapsulation: Encapsulation::default(),
         of_row: Some(RowBytes(frame.bytes)),
         note: frame.note,
