@@ -399,6 +399,21 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_wavers_is_no_matter_of_the_path() {
+        let mut failed = call(2, 389, Verdict::Established);
+        failed.service.outcome = ServiceOutcome::Failed;
+        failed.service.code = Some("strongerAuthRequired".to_owned());
+        let (findings, _) = diagnosed(&[call(1, 389, Verdict::Established), failed]);
+        assert_eq!(
+            findings[0].title,
+            "10.0.0.5 reaches 10.1.0.10, and the service fails in some attempts, on LDAP (tcp/389)"
+        );
+        let explanation = &findings[0].explanation;
+        assert!(!explanation.contains("rule that was changed"), "{explanation}");
+        assert!(explanation.contains("the service answered strongerAuthRequired"), "{explanation}");
+    }
+
+    #[test]
     fn failures_of_one_pair_are_one_finding() {
         let mut flows: Vec<JudgedFlow> = [135, 3268, 53, 88, 389]
             .into_iter()

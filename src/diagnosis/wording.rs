@@ -132,6 +132,12 @@ fn first_drop<'a>(share: &Share<'a>) -> Option<(&'a JudgedFlow, &'a EvidenceReco
     })
 }
 
+/// Whether every attempt that tells something reached the service.
+fn always_reached(share: &Share<'_>) -> bool {
+    let counts = share.cell.counts;
+    counts.timeout == 0 && counts.reject == 0
+}
+
 pub(super) fn title(words: &Words<'_, '_>, kind: FindingKind, shares: &[Share<'_>]) -> String {
     let Some(share) = shares.first() else { return String::new() };
     let (from, to) = (words.host(share.cell.from.address), words.host(share.cell.to.address));
@@ -164,6 +170,9 @@ pub(super) fn title(words: &Words<'_, '_>, kind: FindingKind, shares: &[Share<'_
         }
         FindingKind::ServiceSilent => {
             format!("{from} reaches {to}, and the service says nothing, on {on}")
+        }
+        FindingKind::Mixed if shares.iter().all(always_reached) => {
+            format!("{from} reaches {to}, and the service fails in some attempts, on {on}")
         }
         FindingKind::Mixed => format!("{from} reaches {to} in some attempts only on {on}"),
         FindingKind::CannotTell => {
@@ -206,7 +215,9 @@ pub(super) fn explanation(
     if share.weight == Weight::NoListener {
         return then(&text, "The port is listed, and nothing is known to listen on it: no fault");
     }
-    text = then(&text, meaning(kind));
+    let reached = kind == FindingKind::Mixed && shares.iter().all(always_reached);
+    // Where every attempt got through, no rule was changed: it is the service that wavers.
+    text = then(&text, meaning(if reached { FindingKind::ServiceFailed } else { kind }));
     let silent = matches!(
         kind,
         FindingKind::Dropped

@@ -303,7 +303,11 @@ fn mixed(counts: CellCounts, flows: &[&JudgedFlow], several: bool) -> String {
         let failure = moment(failure);
         format!("in turns; the first failure: {failure}; the last {end}: {}", moment(last))
     };
-    format!("{}; {story}", tally(counts, flows))
+    let text = format!("{}; {story}", tally(counts, flows));
+    match flows.iter().copied().find(|flow| service_failed(flow)) {
+        Some(failing) => also(&text, &answer_of(failing)),
+        None => text,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! updates (RFC 2136, RFC 3645); and its relatives on the link, LLMNR (RFC 4795) and mDNS (RFC
 //! 6762).
 
+mod outside;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::net::Transport;
@@ -47,6 +49,7 @@ const MOST_RECORDS: usize = 256;
 
 const RESPONSE: u16 = 0x8000;
 const TRUNCATED: u16 = 0x0200;
+const SERVFAIL: u32 = 2;
 const REFUSED: u32 = 5;
 
 #[derive(Debug)]
@@ -193,6 +196,7 @@ impl<'a> Reader<'a> {
         }
         let question = if self.questions > 0 { self.question() } else { None };
         let records = self.after_questions();
+        let is_outside = question.as_ref().is_some_and(|(name, ..)| outside::is_outside(name));
         let subject = match (self.operation(), question) {
             (UPDATE, Some((zone, ..))) => format!("update {zone}"),
             (_, Some((name, kind, _))) => format!("{} {name}", kind_name(kind)),
@@ -217,6 +221,11 @@ impl<'a> Reader<'a> {
             // ([MS-DNSP] does not tell; RFC 3645 shows the dialogue).
             (Standing::Failed, None) if self.operation() == UPDATE && code.number == REFUSED => {
                 let detail = "refused without a signature: a signed update is to follow";
+                (Standing::Step, Some(detail.to_owned()))
+            }
+            (Standing::Failed, None) if code.number == SERVFAIL && is_outside => {
+                let detail = "the DNS server serves, and could not ask the internet or find a name \
+                              for an address";
                 (Standing::Step, Some(detail.to_owned()))
             }
             (Standing::Served, _) if self.flags & TRUNCATED != 0 => {
@@ -427,6 +436,20 @@ mod tests {
                 matches!(&told[0], Meaning::Answered { standing, .. } if *standing == expected),
                 "{flags:x}"
             );
+        }
+    }
+
+    #[test]
+    fn a_lookup_that_nobody_needs_may_fail_and_one_of_the_directory_may_not() {
+        for (name, kind, expected) in [
+            ("www.bing.com", 1, Standing::Step),
+            ("2.69.168.192.in-addr.arpa", 12, Standing::Step),
+            ("_ldap._tcp.dc._msdcs.root.example.com", 33, Standing::Failed),
+            ("appserver", 1, Standing::Failed),
+        ] {
+            let told = told(&message(0x8182, name, kind, &[]));
+            let Meaning::Answered { standing, code, .. } = &told[0] else { panic!() };
+            assert_eq!((*standing, code.unwrap().number), (expected, 2), "{name}");
         }
     }
 

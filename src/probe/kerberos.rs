@@ -39,6 +39,22 @@ const ERROR: u8 = 30;
 /// `KDC_ERR_PREAUTH_REQUIRED`, whose data is no NT status but a list of methods.
 const PREAUTH_REQUIRED: u32 = 25;
 const CLOCK_SKEW: u32 = 37;
+const SERVICE_UNKNOWN: u32 = 7;
+
+/// Services (the first part of their names) that signing on, the directory, file shares, remote
+/// procedures and SQL Server need. Callers of all others go on with NTLM when the name is unknown.
+const NEEDED: &[&str] = &[
+    "krbtgt",
+    "kadmin",
+    "ldap",
+    "gc",
+    "cifs",
+    "host",
+    "dns",
+    "rpcss",
+    "mssqlsvc",
+    "e3514235-4b06-11d1-ab04-00c04fc2dcd2",
+];
 
 #[derive(Debug)]
 struct Kerberos {
@@ -212,7 +228,9 @@ pub(super) fn tell_error(body: &Element<'_>, asked: Option<&str>, signals: &mut 
     let Some(number) = field(6).and_then(|it| number_in(&it)) else { return };
     let code = Code { set: CodeSet::Kerberos, number: u32::try_from(number).unwrap_or(u32::MAX) };
     let realm = field(9).and_then(|it| text_in(&it));
-    let service = service_of(field(10).and_then(|it| name_in(&it)), realm.as_deref());
+    let name = field(10).and_then(|it| name_in(&it));
+    let is_needed = name.as_deref().is_none_or(is_needed);
+    let service = service_of(name, realm.as_deref());
     let mut told = Vec::new();
     let clock = field(4).and_then(|it| time_in(&it));
     if code.number == CLOCK_SKEW {
@@ -234,9 +252,19 @@ pub(super) fn tell_error(body: &Element<'_>, asked: Option<&str>, signals: &mut 
         None => text(format!("ticket for {service}")),
     };
     let detail = (!told.is_empty()).then(|| text(told.join("; ")));
-    let standing = code.standing();
+    let standing = match code.number {
+        SERVICE_UNKNOWN if !is_needed => Standing::Step,
+        _ => code.standing(),
+    };
     signals.push(Meaning::Answered { subject, standing, code: Some(code), detail });
     signals.extend(clock.map(|says| Meaning::Clock { says }));
+}
+
+/// Whether a service name that the domain does not know is worth a word. Names without a kind
+/// ("alice") are accounts that Windows tries to reach as a service before it goes another way.
+fn is_needed(name: &str) -> bool {
+    let kind = name.split_once('/').map(|(kind, _)| kind);
+    kind.is_some_and(|kind| NEEDED.iter().any(|needed| kind.eq_ignore_ascii_case(needed)))
 }
 
 /// What the two clocks show, where both are told.
@@ -398,6 +426,25 @@ pub(super) mod tests {
         ] {
             let asked = request(AS_REQ, &["krbtgt", "EXAMPLE.COM"], "EXAMPLE.COM");
             assert_eq!(answer(&told(&[asked, error(number, &[])])).1, standing, "{number}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_service_is_a_failure_only_where_a_sign_on_needs_it() {
+        for (service, expected) in [
+            (&["ldap", "dc1.example.com"][..], Standing::Failed),
+            (&["MSSQLSvc", "sql1.example.com:1433"], Standing::Failed),
+            (&["HTTP", "example.com"], Standing::Step),
+            (&["alice"], Standing::Step),
+        ] {
+            let fields = [
+                (0, integer(5)),
+                (1, integer(ERROR)),
+                (6, integer(7)),
+                (9, string("EXAMPLE.COM")),
+                (10, name(service)),
+            ];
+            assert_eq!(answer(&told(&[message(ERROR, &fields)])).1, expected, "{service:?}");
         }
     }
 

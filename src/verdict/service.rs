@@ -2,11 +2,14 @@
 
 use crate::flow::{Flow, service_name};
 use crate::net::Timestamp;
-use crate::probe::{Answer, Heard, Standing};
+use crate::probe::{Answer, Code, CodeSet, Heard, Standing};
 use crate::verdict::Circumstances;
 use crate::verdict::explanation::seconds;
 use crate::verdict::record::{Class, EvidenceKind, Sender, ServiceOutcome, ServiceRecord, Verdict};
 use crate::verdict::rpc::is_elsewhere;
+
+/// `KRB_AP_ERR_SKEW` (RFC 4120 7.5.9).
+const CLOCK_SKEW: Code = Code { set: CodeSet::Kerberos, number: 37 };
 
 /// What the application answered. A flow whose path does not work has no answer to examine.
 pub(super) fn service_of(
@@ -33,14 +36,17 @@ pub(super) fn service_of(
             frame: reset_frame(flow),
             detail: heard
                 .and_then(|heard| heard.asked.as_ref())
-                .map(|asked| format!("{} asked for {}", asked.protocol, asked.subject)),
+                .map(|asked| format!("reset in place of an answer to: {}", asked.subject)),
             ..record(ServiceOutcome::ResetBeforeAnswer)
         };
     }
     if let Some((outcome, answer)) = heard.and_then(answer_of) {
         return ServiceRecord {
             code: answer.code.map(|code| code.name().into_owned()),
-            detail: Some(detail_of(answer, outcome)),
+            detail: Some(match heard.and_then(|heard| skew(heard, answer, circumstances)) {
+                Some(skew) => format!("{}; {skew}", detail_of(answer, outcome)),
+                None => detail_of(answer, outcome),
+            }),
             frame: Some(answer.frame),
             ..record(outcome)
         };
@@ -72,7 +78,7 @@ fn answer_of(heard: &Heard) -> Option<(ServiceOutcome, &Answer)> {
 
 /// "AS-REQ krbtgt/EXAMPLE.COM: the clocks of the two hosts are too far apart".
 fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> String {
-    let meaning = match (answer.code.and_then(crate::probe::Code::meaning), &answer.detail) {
+    let meaning = match (answer.code.and_then(Code::meaning), &answer.detail) {
         (Some(meaning), Some(detail)) => Some(format!("{meaning} ({detail})")),
         (Some(meaning), None) => Some(meaning.to_owned()),
         (None, Some(detail)) => Some(detail.clone()),
@@ -90,6 +96,24 @@ fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> String {
     }
 }
 
+/// Where clocks are the trouble: how far the responder's is from the capturing machine's. `None`
+/// where the capture does not tell its zone.
+fn skew(heard: &Heard, answer: &Answer, circumstances: &Circumstances) -> Option<String> {
+    if answer.code != Some(CLOCK_SKEW) || !circumstances.clock.zone_known {
+        return None;
+    }
+    let reading = heard.clock?;
+    let ahead = reading.says.since(reading.captured?);
+    let apart = ahead.unsigned_abs() / 1_000_000_000;
+    let direction = if ahead < 0 { "behind" } else { "ahead of" };
+    Some(format!(
+        "the responder's clock is {} min {} s {direction} the capturing machine's (frame {})",
+        apart / 60,
+        apart % 60,
+        reading.frame
+    ))
+}
+
 fn reset_frame(flow: &Flow) -> Option<crate::net::FrameNumber> {
     let reset = |kind, sender| kind == EvidenceKind::Rst && sender == Sender::Responder;
     let mut evidence = flow.evidence.iter();
@@ -101,4 +125,53 @@ fn silence(flow: &Flow, asked: Option<Timestamp>, circumstances: &Circumstances)
     let over = flow.tcp.reset_by.is_some() || flow.initiator.has_sent(crate::packet::Flags::FIN);
     let until = if over { flow.last_seen } else { circumstances.capture_end };
     Some(until?.since(asked?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::KnownPorts;
+    use crate::flow::script::play;
+    use crate::net::{Clock, FrameNumber, Time};
+    use crate::probe::ClockReading;
+
+    fn time(text: &str) -> Timestamp {
+        text.parse::<Time>().unwrap().at
+    }
+
+    /// A flow to a controller whose clock shows 10:24:13 when it is 10:15:00, and which says so.
+    fn told(zone_known: bool) -> String {
+        let answer = Answer {
+            protocol: "Kerberos",
+            subject: "TGS-REQ krbtgt/EXAMPLE.COM".to_owned(),
+            code: Some(CLOCK_SKEW),
+            detail: None,
+            frame: FrameNumber(5),
+            time: None,
+        };
+        let clock = ClockReading {
+            says: time("2026-03-02T10:24:13Z"),
+            captured: Some(time("2026-03-02T10:15:00Z")),
+            frame: FrameNumber(5),
+        };
+        let heard = Heard { failures: vec![answer], clock: Some(clock), ..Heard::default() };
+        let mut flow = play("ShADd");
+        flow.heard = Some(Box::new(heard));
+        let circumstances = Circumstances {
+            capture_end: None,
+            clock: Clock { digits: 6, zone_known },
+            syn_wait: 0,
+            udp_reply_wait: 0,
+            known_ports: KnownPorts::default(),
+            notes: Vec::new(),
+        };
+        service_of(&flow, Verdict::Established, &circumstances).detail.unwrap()
+    }
+
+    #[test]
+    fn a_clock_skew_is_told_against_the_capture_where_its_zone_is_known() {
+        let skew = "the responder's clock is 9 min 13 s ahead of the capturing machine's (frame 5)";
+        assert!(told(true).ends_with(skew), "{}", told(true));
+        assert!(!told(false).contains("capturing"), "{}", told(false));
+    }
 }

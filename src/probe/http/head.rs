@@ -56,7 +56,7 @@ pub(super) struct Response {
     /// It brings a token of a sign-in that goes on.
     pub challenges_on: bool,
     pub ntlm: Option<Ntlm>,
-    /// Its body is XML, as those of web services are.
+    /// Its body is XML, as those of web services are, or an encrypted one ([MS-WSMV] 2.2.9.1).
     pub xml: bool,
     /// What the responder calls its software.
     pub software: String,
@@ -91,7 +91,8 @@ impl Head {
                 body: fields.body(Expected::Everything),
                 challenges_on: fields.token,
                 ntlm: fields.ntlm,
-                xml: find(&fields.content_type, b"xml").is_some(),
+                xml: find(&fields.content_type, b"xml").is_some()
+                    || find(&fields.content_type, b"session-encrypted").is_some(),
                 software: fields.software,
                 via: fields.via,
             }));
