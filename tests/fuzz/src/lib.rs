@@ -63,6 +63,7 @@ pub fn judge(flow: &Flow, capture_end: Option<Timestamp>) {
         syn_wait: 3_000_000_000,
         udp_reply_wait: 2_000_000_000,
         known_ports: known_ports(),
+        notes: Vec::new(),
     };
     validity::judged(1, flow, &circumstances);
 }

@@ -14,7 +14,8 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         netmon => LinkType::netmon(netmon & 0x7fff),
     };
     let original_length = u32::from_be_bytes([*l0, *l1, *l2, *l3]);
-    let frame = Frame { number: FrameNumber(1), time: None, link_type, bytes, original_length, note: None };
+    let frame =
+        Frame { number: FrameNumber(1), time: None, link_type, bytes, original_length, note: None };
     match decode(frame) {
         Ok(packet) => {
             assert!(packet.payload.len() <= bytes.len());

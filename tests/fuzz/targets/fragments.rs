@@ -31,6 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
             link_type: LinkType::RAW,
             bytes: &bytes,
             original_length: bytes.len() as u32,
+            note: None,
         };
         counted += match decode(frame) {
             Err(Skipped::Fragment) => u64::from(table.decode(frame).is_some()),
