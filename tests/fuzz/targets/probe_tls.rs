@@ -4,6 +4,4 @@
 use libfuzzer_sys::{Corpus, fuzz_target};
 use portmortem::net::Transport;
 
-fuzz_target!(|bytes: &[u8]| -> Corpus {
-    portmortem_fuzz::probe(Transport::Tcp, 443, bytes)
-});
+fuzz_target!(|bytes: &[u8]| -> Corpus { portmortem_fuzz::probe(Transport::Tcp, 443, bytes) });
