@@ -391,3 +391,51 @@ impl Dialogue {
         self.done |= self.tries >= most;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Heard;
+    use proptest::prelude::*;
+
+    /// Beginnings of several protocols, so that their probes get to hear what follows.
+    const BEGINNINGS: [&[u8]; 7] = [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
+        b"\x05\x00\x0b\x03\x10\x00\x00\x00\x14\x00\x00\x00\x01\x00\x00\x00\0\0\0\0",
+        b"\x00\x00\x00\x24\xfeSMB\x40\x00",
+        b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00",
+        b"\x12\x01\x00\x2f\x00\x00\x01\x00",
+        b"\x00\x00\x00\x04\x6a\x02\x30\x00",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_segments_to_any_port_are_heard_in_bounds(
+            port in prop::sample::select(vec![53_u16, 80, 88, 135, 139, 389, 443, 445, 464, 1433, 4022, 50_000]),
+            beginning in prop::sample::select(BEGINNINGS.to_vec()),
+            segments in prop::collection::vec(
+                (any::<bool>(), prop::collection::vec(any::<u8>(), 0..120), 0..3_u32, 0..200_u32),
+                0..12,
+            ),
+        ) {
+            let mut dialogue = Dialogue::new(Transport::Tcp, [50_001, port]);
+            let mut heard = Heard::new(false);
+            let mut next = [SeqNumber(0), SeqNumber(0)];
+            let first = (false, beginning.to_vec(), 0, 0);
+            for (number, (back, bytes, gap, cut)) in (1..).zip([first].into_iter().chain(segments)) {
+                let (end, from) =
+                    if back { (End::High, Speaker::Responder) } else { (End::Low, Speaker::Initiator) };
+                let length = u32::try_from(bytes.len()).unwrap() + cut;
+                let seq = next[usize::from(back)].plus(gap);
+                next[usize::from(back)] = seq.plus(length);
+                let frame = FrameNumber(number);
+                dialogue.segment(end, from, seq, &bytes, length, frame, None, &mut |it| heard.take(it));
+                let held: usize = dialogue.lanes.iter().map(|lane| lane.buffer.len()).sum();
+                prop_assert!(held <= 2 * MOST_KEPT);
+            }
+            dialogue.finish([Speaker::Initiator, Speaker::Responder], &mut |it| heard.take(it));
+            prop_assert!(heard.failures.len() <= 16);
+        }
+    }
+}

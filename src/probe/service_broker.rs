@@ -66,6 +66,27 @@ fn recognise(opening: &Opening<'_>) -> Recognition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_heard_and_told_at_most_once(
+            messages in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 1..80)), 0..8),
+        ) {
+            let mut endpoint = Endpoint::default();
+            let mut signals = Vec::new();
+            for (asks, bytes) in &messages {
+                let from = if *asks { Speaker::Initiator } else { Speaker::Responder };
+                let length = bytes.len() as u64;
+                let message = Message { from, bytes, length, time: None };
+                if matches!(endpoint.hear(&message, &mut signals), Next::Done) {
+                    break;
+                }
+            }
+            let answers = signals.iter().filter(|it| matches!(it, Meaning::Answered { .. }));
+            prop_assert!(answers.count() <= 1);
+        }
+    }
 
     fn told(endpoint: &mut Endpoint, from: Speaker) -> Vec<Meaning> {
         let mut signals = Vec::new();

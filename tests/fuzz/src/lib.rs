@@ -9,7 +9,7 @@ use std::io::Cursor;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::Corpus;
-use portmortem::capture::{Frame, FrameBatch, Reading, open_source};
+use portmortem::capture::{Bounds, Contents, Frame, FrameBatch, Reading, open_source};
 use portmortem::flow::{Flow, KnownPorts};
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::net::{Clock, End, FrameNumber, SeqNumber, Timestamp, Transport};
@@ -106,6 +106,23 @@ pub fn probe(transport: Transport, port: u16, mut bytes: &[u8]) -> Corpus {
     for answer in heard.failures.iter().chain(&heard.served).chain(&heard.step) {
         // A word or two beside the text that was captured.
         assert!(answer.subject.chars().count() <= MOST_TEXT + 64, "{}", answer.subject);
+    }
+    Corpus::Keep
+}
+
+/// Reads every member of an archive that comes through a pipe, within a mebibyte inflated.
+pub fn members(bytes: &[u8]) -> Corpus {
+    let pipe = Box::new(Cursor::new(bytes.to_vec()));
+    let reading = Reading { piece: 61, digest: false };
+    let bounds = Bounds::of_bytes(1 << 20);
+    for content in Contents::of_pipe(pipe, "fuzz", reading, bounds).take(1_000) {
+        assert!(!content.shown_as.is_empty());
+        let Ok(mut reader) = content.opened else { continue };
+        let mut spare = FrameBatch::default();
+        while let Some(batch) = reader.next_batch(spare) {
+            spare = batch;
+        }
+        reader.finish();
     }
     Corpus::Keep
 }
