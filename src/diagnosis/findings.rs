@@ -6,7 +6,9 @@ use crate::capture::Severity;
 use crate::diagnosis::cause::{Weight, Weights, fails_at_last, failures};
 use crate::diagnosis::wording::{Words, explanation, next_step, title};
 use crate::diagnosis::{Evidence, Finding, FindingKind, FirewallRequest, rpc};
-use crate::matrix::{Cell, Outcome, Requirement, count_of, is_weak, list_of, service_failed};
+use crate::matrix::{
+    Cell, Outcome, Requirement, bounded, count_of, is_weak, list_of, service_failed,
+};
 use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, JudgedFlow, ServiceOutcome};
 
@@ -161,15 +163,15 @@ fn other_failures(
     let mut covered: Vec<u64> = of_cells.chain(told).copied().collect();
     covered.sort_unstable();
     let mut destinations: BTreeMap<(Address, Transport, u16), Vec<&JudgedFlow>> = BTreeMap::new();
-    let (mut unanswered, mut rejected) = (0_usize, 0_usize);
+    let (mut unanswered, mut rejected, mut unserved) = (0_usize, 0_usize, 0_usize);
     for flow in &evidence.flows {
-        match flow.class {
-            Class::Timeout if !is_weak(flow) => {}
-            Class::Reject => {}
+        let count = match flow.class {
+            Class::Timeout if !is_weak(flow) => &mut unanswered,
+            Class::Reject => &mut rejected,
+            Class::Success if service_failed(flow) => &mut unserved,
             Class::Success | Class::Timeout | Class::Inconclusive => continue,
-        }
+        };
         if covered.binary_search(&flow.id).is_err() {
-            let count = if flow.class == Class::Timeout { &mut unanswered } else { &mut rejected };
             *count += 1;
             let called = (flow.responder.address, flow.transport, flow.responder.port);
             destinations.entry(called).or_default().push(flow);
@@ -183,7 +185,11 @@ fn other_failures(
     most.sort_by_key(|(_, flows)| std::cmp::Reverse(flows.len()));
     let text = |(to, flows): &((Address, Transport, u16), Vec<&JudgedFlow>)| {
         let (address, transport, port) = to;
-        format!("{} {transport}/{port} ({})", words.host(*address), flows.len())
+        let failing = flows.iter().find(|flow| service_failed(flow));
+        let code = failing.and_then(|flow| flow.service.code.as_deref());
+        let answer = code.map(|code| format!(", answered {}", bounded(code, 60)));
+        let (host, count) = (words.host(*address), flows.len());
+        format!("{host} {transport}/{port} ({count}{})", answer.unwrap_or_default())
     };
     let named: Vec<String> = most.iter().map(text).collect();
     let shown = most.iter().take(NAMED_DESTINATIONS);
@@ -191,13 +197,17 @@ fn other_failures(
         shown.flat_map(|(_, flows)| flows.iter().take(SHOWN_FLOWS)).map(|flow| flow.id).collect();
     flows.sort_unstable();
     let severity = if evidence.sheet.cells.is_empty() { Severity::Warning } else { Severity::Info };
-    let all = count_of(unanswered + rejected, "attempt");
+    let all = count_of(unanswered + rejected + unserved, "attempt");
+    let services = match unserved {
+        0 => String::new(),
+        _ => format!(", and {unserved} reached a service that failed"),
+    };
     Some(Finding {
         severity,
         kind: FindingKind::OtherFailures.to_string(),
         title: format!("{all} outside the matrix failed: {}", list_of(&named, 2)),
         explanation: format!(
-            "{unanswered} got no answer and {rejected} were rejected, by destination: {}. No \
+            "{unanswered} got no answer and {rejected} were rejected{services}, by destination: {}. No \
              requirement of the matrix \"{}\" is about them, so they are not judged",
             list_of(&named, NAMED_DESTINATIONS),
             evidence.sheet.profile

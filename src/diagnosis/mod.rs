@@ -377,6 +377,15 @@ mod tests {
                 false,
             ),
             (
+                "a failing service that is nobody's matter",
+                vec![failing(
+                    flow(1, CAS, "10.9.9.9", "tcp", 80, Established),
+                    ServiceOutcome::Failed,
+                )],
+                vec!["info other_failures"],
+                false,
+            ),
+            (
                 "nobody's matter",
                 vec![flow(1, CAS, "10.9.9.9", "tcp", 80, NoReply)],
                 vec!["info other_failures"],
