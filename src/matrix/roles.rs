@@ -201,6 +201,10 @@ fn named_controllers(
     let mut purposes: BTreeMap<String, &str> = BTreeMap::new();
     for (purpose, host) in serves {
         let asked = purpose.to_ascii_lowercase();
+        // What people cannot have named shall not stand in a sentence.
+        if purpose.contains(char::is_control) || host.contains(char::is_control) {
+            continue;
+        }
         if asked.contains("._msdcs.")
             && [".dc.", ".gc.", ".pdc."].iter().any(|it| asked.contains(it))
         {

@@ -17,6 +17,27 @@ pub(super) fn service_of(
     verdict: Verdict,
     circumstances: &Circumstances,
 ) -> ServiceRecord {
+    let record = answered(flow, verdict, circumstances);
+    ServiceRecord { code: record.code.map(visible), detail: record.detail.map(visible), ..record }
+}
+
+/// What was said stands in sentences from here on: control characters become visible.
+fn visible(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if letter.is_control() {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> ServiceRecord {
     let heard = flow.heard.as_deref();
     let name = service_name(flow.responder_endpoint().port)
         .or(heard.and_then(|heard| heard.protocol))
