@@ -117,7 +117,7 @@ pub(super) fn markdown(text: &str) -> String {
             '@' => shown.push_str("\\@"),
             '#' => shown.push_str("\\#"),
             '!' => shown.push_str("\\!"),
-            '\\' | '*' | '_' | '[' | ']' | '|' | '~' | '$' | '{' | '}' => {
+            '\\' | '*' | '_' | '[' | ']' | '|' | '~' | '^' | '$' | '{' | '}' => {
                 shown.push('\\');
                 shown.push(character);
             }
@@ -272,6 +272,11 @@ mod tests {
         assert_eq!(cut("東京都庁", 6, "…"), "東京…");
         let marks = format!("a{}", "\u{301}".repeat(10_000));
         assert!(cut(&marks, 10, "…").chars().count() <= 41);
+    }
+
+    #[test]
+    fn raised_text_stays_on_its_line() {
+        assert_eq!(markdown("^A^"), "\\^A\\^");
     }
 
     proptest! {
