@@ -47,6 +47,7 @@ pub mod capture;
 pub mod cli;
 pub mod diagnosis;
 pub mod flow;
+pub mod log;
 pub mod matrix;
 pub mod net;
 pub mod packet;

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
-use crate::diagnosis::{Finding, FirewallRequest, diagnose};
+use crate::diagnosis::{Finding, FirewallRequest, HostTries, RuleSet, diagnose};
+use crate::log::LogRecord;
 use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess};
 use crate::net::{Address, FrameNumber, Time};
 use crate::packet::SkippedTally;
@@ -31,6 +32,8 @@ pub struct Report {
     pub options: Options,
     /// The captures, in the order given.
     pub captures: Vec<CaptureRecord>,
+    /// Logs of the failing machine (`--log`), in the order given.
+    pub logs: Vec<LogRecord>,
     /// Counts over all flows.
     pub totals: Totals,
     /// Hosts that have a role or a name.
@@ -41,6 +44,10 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What to ask the firewall team for.
     pub firewall_requests: Vec<FirewallRequest>,
+    /// The fewest rules that fulfil them.
+    pub rule_set: RuleSet,
+    /// What to run during the next capture.
+    pub to_try: Vec<HostTries>,
     /// All flows, by capture and first frame; empty with `--no-flows`.
     pub flows: Vec<JudgedFlow>,
 }
@@ -173,6 +180,11 @@ pub struct CaptureRecord {
     pub names: Vec<NameRecord>,
     /// Hosts that serve a purpose, as its packets tell (DNS SRV records).
     pub serves: Vec<ServesRecord>,
+    /// The machine that captured, as far as the packets tell.
+    pub taken_on: Option<TakenOn>,
+    /// Neighbours on the same network that were asked for and never answered (ARP, neighbour
+    /// discovery), by first frame.
+    pub silent_neighbours: Vec<NeighbourRecord>,
     /// Remarks stored in the capture.
     pub comments: Vec<CommentRecord>,
     /// Remarks beyond the first few.
@@ -189,6 +201,32 @@ pub struct CaptureRecord {
     /// Index of the joined capture that this file is a piece of (`--join`). Its frames are
     /// counted there.
     pub part_of: Option<usize>,
+}
+
+/// The machine that captured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TakenOn {
+    /// Its addresses, as far as known, sorted.
+    pub addresses: Vec<IpAddr>,
+    /// What tells so, as a sentence.
+    pub evidence: String,
+}
+
+/// A neighbour that never answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeighbourRecord {
+    /// The address that was asked for.
+    pub address: IpAddr,
+    /// Who asked first.
+    pub asked_by: IpAddr,
+    /// How often it was asked for.
+    pub asked: u64,
+    /// The first question.
+    pub first_frame: FrameNumber,
+    /// The last question.
+    pub last_frame: FrameNumber,
 }
 
 /// A line of a text.
@@ -209,6 +247,8 @@ pub struct NameRecord {
     pub address: IpAddr,
     /// Its name.
     pub name: String,
+    /// Who says so: "capture" for a block of the file, else the protocol, as "dns".
+    pub source: String,
 }
 
 /// A host that serves a purpose, by the word of a name server.
@@ -247,6 +287,7 @@ impl Report {
         options: Options,
         matrix: &Matrix,
         captures: Vec<CaptureRecord>,
+        logs: Vec<LogRecord>,
         mut flows: Vec<JudgedFlow>,
     ) -> Report {
         for (id, flow) in (1..).zip(&mut flows) {
@@ -278,8 +319,8 @@ impl Report {
                 name_interface(flow, "RPC dynamic");
             }
         }
-        let (findings, firewall_requests) =
-            diagnose(matrix, &sheet, &hosts, &flows, &unmatched, &options.rpc_range);
+        let range = &options.rpc_range;
+        let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, range, &logs);
         Report {
             schema: SCHEMA.to_owned(),
             generator: Generator {
@@ -288,11 +329,14 @@ impl Report {
             },
             options,
             captures,
+            logs,
             totals: Totals::of(&flows),
             hosts,
             matrix: sheet,
-            findings,
-            firewall_requests,
+            findings: diagnosis.findings,
+            firewall_requests: diagnosis.requests,
+            rule_set: diagnosis.rule_set,
+            to_try: diagnosis.to_try,
             flows,
         }
     }
@@ -404,13 +448,15 @@ impl CaptureRecord {
             names: summary
                 .names
                 .into_iter()
-                .map(|(address, name)| NameRecord { address, name })
+                .map(|(address, name)| NameRecord { address, name, source: "capture".to_owned() })
                 .collect(),
             serves: summary
                 .serves
                 .into_iter()
                 .map(|(purpose, host)| ServesRecord { purpose, host })
                 .collect(),
+            taken_on: None,
+            silent_neighbours: Vec::new(),
             comments: summary
                 .comments
                 .into_iter()

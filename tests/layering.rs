@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bottom first. A module may use every module before it and none after it.
-const STACK: [&str; 15] = [
+const STACK: [&str; 17] = [
     "words",
     "net",
     "capture",
@@ -16,6 +16,8 @@ const STACK: [&str; 15] = [
     "probe",
     "flow",
     "verdict",
+    "filter",
+    "log",
     "matrix",
     "diagnosis",
     "report",

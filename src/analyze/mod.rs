@@ -62,7 +62,7 @@ pub fn analyze(config: &Config) -> Report {
         // No threads to be had: this one will do.
         Err(_) => read_all(config, 1),
     };
-    Report::build(config.options.clone(), &config.matrix, captures, flows)
+    Report::build(config.options.clone(), &config.matrix, captures, Vec::new(), flows)
 }
 
 /// Threads that are worth having: beyond, each only takes memory and time from the others.

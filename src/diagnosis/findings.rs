@@ -47,13 +47,12 @@ pub(super) fn findings(
         flows.sort_unstable();
         let is_asked = flows.iter().any(|flow| asked.contains(flow));
         let finding = Finding {
-            severity: severity.unwrap_or(Severity::Info),
-            kind: kind.to_string(),
             title: title(&words, *kind, shares),
             explanation: explanation(&words, *kind, shares),
             cells: shares.iter().map(|share| share.index).collect(),
             flows,
             next_step: next_step(&words, *kind, shares, is_asked),
+            ..Finding::of(*kind, severity.unwrap_or(Severity::Info))
         };
         findings.push((*kind, finding));
     }
@@ -203,8 +202,6 @@ fn other_failures(
         _ => format!(", and {unserved} reached a service that failed"),
     };
     Some(Finding {
-        severity,
-        kind: FindingKind::OtherFailures.to_string(),
         title: format!("{all} outside the matrix failed: {}", list_of(&named, 2)),
         explanation: format!(
             "{unanswered} got no answer and {rejected} were rejected{services}, by destination: {}. No \
@@ -212,10 +209,10 @@ fn other_failures(
             list_of(&named, NAMED_DESTINATIONS),
             evidence.sheet.profile
         ),
-        cells: Vec::new(),
         flows,
         next_step: "list them with the command flows; if one of them is needed, add it to a \
                     matrix of your own (--matrix FILE)"
             .to_owned(),
+        ..Finding::of(FindingKind::OtherFailures, severity)
     })
 }

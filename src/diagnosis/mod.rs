@@ -6,107 +6,34 @@
 
 mod cause;
 mod findings;
+pub mod record;
 mod requests;
 mod roles;
 mod rpc;
+mod rules;
+mod tries;
 mod wording;
 
-use serde::{Deserialize, Serialize};
+pub use record::{
+    Finding, FindingKind, FirewallRequest, FramePlace, HostTries, LinePlace, Rule, RuleCheck,
+    RulePorts, RuleSet, Rung, Try,
+};
 
-use crate::capture::Severity;
+use crate::log::LogRecord;
 use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
-use crate::net::{Address, Transport};
 use crate::verdict::record::JudgedFlow;
-use crate::words::words;
 
-words! {
-    /// The kinds of findings, in the order in which they are told.
-    FindingKind {
-        /// The capturing machine itself dropped what was sent.
-        DroppedHere = "dropped_here",
-        /// A port that the endpoint mapper announced cannot be reached, and the mapper can.
-        RpcPortDropped = "rpc_port_dropped",
-        /// Nothing came back.
-        Dropped = "dropped",
-        /// ICMP said that a rule forbids it.
-        Prohibited = "prohibited",
-        /// Refused, and not plainly by the host itself.
-        Refused = "refused",
-        /// SYN-ACK seen, the handshake never completed: look at the way back.
-        Unconfirmed = "unconfirmed",
-        /// ICMP said that there is no way to the host.
-        Unreachable = "unreachable",
-        /// The host itself refused: nothing listens.
-        RefusedByHost = "refused_by_host",
-        /// The path works, the service does not.
-        ServiceFailed = "service_failed",
-        /// The path works, and the service never sent a byte back.
-        ServiceSilent = "service_silent",
-        /// The endpoint mapper works, and does not know the service that was asked for.
-        EndpointNotRegistered = "endpoint_not_registered",
-        /// A port outside the range that RPC is meant to use.
-        RpcOutsideRange = "rpc_outside_range",
-        /// A service is announced at another address than the one that was called.
-        RpcAddressDiffers = "rpc_address_differs",
-        /// Some attempts work, some fail.
-        Mixed = "mixed",
-        /// A name or block that was given a role and that no capture shows.
-        RoleNameUnknown = "role_name_unknown",
-        /// No two hosts have roles between which something is required.
-        NoRoles = "no_roles",
-        /// The captures do not tell.
-        CannotTell = "cannot_tell",
-        /// Failures that no row of the matrix is about.
-        OtherFailures = "other_failures",
-        /// A requirement failed, and an alternative of it is open.
-        AlternativeOpen = "alternative_open",
-        /// Roles were told from traffic.
-        RolesInferred = "roles_inferred",
-        /// Nobody tried.
-        NotExercised = "not_exercised",
-    }
-}
-
-/// Something to know, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Finding {
-    /// How bad.
-    pub severity: Severity,
-    /// Which kind of finding, as "dropped": a word of [`FindingKind`].
-    pub kind: String,
-    /// One line that stands alone.
-    pub title: String,
-    /// What was seen, then what it may mean.
-    pub explanation: String,
-    /// Indices of the cells it is about.
-    pub cells: Vec<usize>,
-    /// Ids of the flows that show it.
-    pub flows: Vec<u64>,
-    /// What to do.
-    pub next_step: String,
-}
-
-/// A rule to ask the firewall team for. It never names a source port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FirewallRequest {
-    /// Who opens the connection.
-    pub source: Address,
-    /// Who is called.
-    pub destination: Address,
-    /// Transport.
-    pub transport: Transport,
-    /// Destination ports, as "389" or "49152-65535".
-    pub ports: String,
-    /// "one-way" (answers are implied), or "both" where either side opens connections.
-    pub direction: String,
-    /// Service.
-    pub service: String,
-    /// Why, with frames.
-    pub reason: String,
-    /// Ids of the flows that show it.
-    pub flows: Vec<u64>,
+/// What is wrong, which rules mend it, and what nobody tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What to know, worst first.
+    pub findings: Vec<Finding>,
+    /// What to ask the firewall team for, by source, destination, transport and ports.
+    pub requests: Vec<FirewallRequest>,
+    /// Rules that fulfil the requests.
+    pub rule_set: RuleSet,
+    /// Lines to run during the next capture.
+    pub to_try: Vec<HostTries>,
 }
 
 /// What everything here is found from.
@@ -120,6 +47,8 @@ struct Evidence<'a> {
     several: bool,
     /// Ports that dynamic RPC is meant to use; empty where nobody said.
     rpc_range: &'a [PortRange],
+    /// Logs of the failing machine.
+    logs: &'a [LogRecord],
 }
 
 impl<'a> Evidence<'a> {
@@ -145,17 +74,23 @@ pub fn diagnose(
     flows: &[JudgedFlow],
     unmatched: &[UnmatchedHost],
     rpc_range: &[PortRange],
-) -> (Vec<Finding>, Vec<FirewallRequest>) {
+    logs: &[LogRecord],
+) -> Diagnosis {
     let mut by_id: Vec<&JudgedFlow> = flows.iter().collect();
     by_id.sort_by_key(|flow| flow.id);
     let several = several_captures(flows);
-    let evidence = Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range };
+    let evidence = Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range, logs };
     let requests = requests::requests(&evidence);
     let mut findings = findings::findings(&evidence, &requests);
     findings.extend(roles::findings(&evidence, unmatched));
     // Stable: findings of one kind stay in the order of their hosts.
     findings.sort_by_key(|(kind, finding)| (finding.severity, *kind));
-    (findings.into_iter().map(|(_, finding)| finding).collect(), requests)
+    Diagnosis {
+        findings: findings.into_iter().map(|(_, finding)| finding).collect(),
+        rule_set: rules::rule_set(&evidence, &requests),
+        to_try: tries::to_try(&evidence),
+        requests,
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +99,7 @@ mod tests {
     use crate::capture::FrameNote;
     use crate::matrix::sample::{address, failing, flow, refused_by, weak};
     use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, Told, assess};
+    use crate::net::Address;
     use crate::verdict::record::{
         EvidenceKind, EvidenceRecord, Origin, Sender, ServiceOutcome, Verdict,
     };
@@ -187,7 +123,8 @@ mod tests {
     ) -> (Vec<Finding>, Vec<FirewallRequest>) {
         let Assessment { hosts, sheet, unmatched, .. } =
             assess(matrix, given, Told { names, ..Told::default() }, flows);
-        diagnose(matrix, &sheet, &hosts, flows, &unmatched, &[])
+        let diagnosis = diagnose(matrix, &sheet, &hosts, flows, &unmatched, &[], &[]);
+        (diagnosis.findings, diagnosis.requests)
     }
 
     fn diagnosed(flows: &[JudgedFlow]) -> (Vec<Finding>, Vec<FirewallRequest>) {

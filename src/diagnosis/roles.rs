@@ -12,9 +12,7 @@ pub(super) fn findings(
     unmatched: &[UnmatchedHost],
 ) -> Vec<(FindingKind, Finding)> {
     let finding = |kind: FindingKind, severity, title, explanation, next_step| {
-        let kind_word = kind.to_string();
-        let (cells, flows) = (Vec::new(), Vec::new());
-        (kind, Finding { severity, kind: kind_word, title, explanation, cells, flows, next_step })
+        (kind, Finding { title, explanation, next_step, ..Finding::of(kind, severity) })
     };
     let mut findings = Vec::new();
     if !unmatched.is_empty() {

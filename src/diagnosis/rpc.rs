@@ -78,11 +78,8 @@ fn finding(
     flows.sort_unstable();
     flows.dedup();
     flows.truncate(MOST_FLOWS);
-    let (severity, cells) = (Severity::Warning, Vec::new());
-    (
-        kind,
-        Finding { severity, kind: kind.to_string(), title, explanation, cells, flows, next_step },
-    )
+    let plain = Finding::of(kind, Severity::Warning);
+    (kind, Finding { title, explanation, flows, next_step, ..plain })
 }
 
 fn ports_not_reached(
@@ -372,7 +369,7 @@ fn other_addresses(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Findi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::diagnose;
+    use crate::diagnosis::{Diagnosis, diagnose};
     use crate::matrix::sample::{announced, flow};
     use crate::matrix::{DEFAULT_PROFILE, GivenRole, Matrix, PortRange, Told, assess};
     use crate::verdict::record::{NotRegisteredRecord, RpcRecord, Verdict};
@@ -394,8 +391,8 @@ mod tests {
         };
         let given = if has_roles { vec![role("cas", CAS), role("child-dc", DC)] } else { vec![] };
         let found = assess(&matrix, &given, Told::default(), flows);
-        let (findings, requests) =
-            diagnose(&matrix, &found.sheet, &found.hosts, flows, &found.unmatched, range);
+        let Diagnosis { findings, requests, .. } =
+            diagnose(&matrix, &found.sheet, &found.hosts, flows, &found.unmatched, range, &[]);
         let told = findings
             .iter()
             .filter(|it| !["not_exercised", "no_roles"].contains(&it.kind.as_str()))

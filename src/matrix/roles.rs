@@ -14,7 +14,7 @@ use crate::matrix::Matrix;
 use crate::matrix::given::GivenHost;
 use crate::matrix::infer::{Inferred, infer};
 use crate::net::Address;
-use crate::verdict::record::JudgedFlow;
+use crate::verdict::record::{Confidence, JudgedFlow};
 use crate::words::words;
 
 /// The role that is inferred from being called as members call a domain controller.
@@ -42,6 +42,8 @@ pub struct RoleRecord {
     pub role: String,
     /// Given or inferred.
     pub source: RoleSource,
+    /// How sure an inferred role is; `None` where it is given.
+    pub confidence: Option<Confidence>,
     /// What it is inferred from, as a sentence; `None` where it is given.
     pub evidence: Option<String>,
 }
@@ -64,6 +66,10 @@ pub struct HostRecord {
     pub address: Address,
     /// Its names, sorted.
     pub names: Vec<String>,
+    /// Other addresses of the same machine, as far as the traffic proves it, sorted.
+    pub same_host: Vec<Address>,
+    /// What proves it, as a sentence; `None` where there is no other address.
+    pub same_host_evidence: Option<String>,
     /// Its roles.
     pub roles: Vec<RoleRecord>,
 }
@@ -142,7 +148,12 @@ impl<'m> Cast<'m> {
         for (address, roles) in &given {
             let record = |role: &usize| {
                 let role = matrix.roles.get(*role)?.name.clone();
-                Some(RoleRecord { role, source: RoleSource::Given, evidence: None })
+                Some(RoleRecord {
+                    role,
+                    source: RoleSource::Given,
+                    confidence: None,
+                    evidence: None,
+                })
             };
             records.insert(*address, roles.iter().filter_map(record).collect());
             cast.parts.insert(*address, given_parts(matrix, roles));
@@ -166,7 +177,9 @@ impl<'m> Cast<'m> {
             }
             cast.parts.insert(address, parts);
             let source = RoleSource::Inferred;
-            let record = RoleRecord { role: role.to_owned(), source, evidence: Some(evidence) };
+            let confidence = Some(Confidence::Likely);
+            let record =
+                RoleRecord { role: role.to_owned(), source, confidence, evidence: Some(evidence) };
             records.insert(address, vec![record]);
         }
         for address in records.keys() {
@@ -175,6 +188,8 @@ impl<'m> Cast<'m> {
         let record = |(address, names): (Address, BTreeSet<&str>)| HostRecord {
             address,
             names: names.into_iter().map(str::to_owned).collect(),
+            same_host: Vec::new(),
+            same_host_evidence: None,
             roles: records.remove(&address).unwrap_or_default(),
         };
         cast.hosts = hosts.into_iter().map(record).collect();

@@ -196,11 +196,14 @@ mod tests {
                 "generator",
                 "options",
                 "captures",
+                "logs",
                 "totals",
                 "hosts",
                 "matrix",
                 "findings",
                 "firewall_requests",
+                "rule_set",
+                "to_try",
                 "flows"
             ]
         );

@@ -166,7 +166,7 @@ fn report_on(flows: Vec<JudgedFlow>) -> Option<Report> {
         join: false,
         max_inflated: None,
     };
-    Some(Report::build(options, &Matrix::built_in(DEFAULT_PROFILE)?, Vec::new(), flows))
+    Some(Report::build(options, &Matrix::built_in(DEFAULT_PROFILE)?, Vec::new(), Vec::new(), flows))
 }
 
 /// Roles, outcomes, findings and requests of flows that were judged.

@@ -222,7 +222,7 @@ fn check_verdict(flow: &JudgedFlow) {
 /// The report on what was read.
 pub fn report_of(read: Read, matrix: &Matrix) -> Report {
     let record = CaptureRecord::of(read.summary, &read.skipped);
-    Report::build(options(), matrix, vec![record], read.flows)
+    Report::build(options(), matrix, vec![record], Vec::new(), read.flows)
 }
 
 /// What must be true of every report, made with `matrix`.

@@ -7,7 +7,7 @@ pub(super) use stories::{busy, good, seed, strangers};
 pub(super) use trouble::{hostile, large};
 
 use crate::capture::Severity;
-use crate::diagnosis::FirewallRequest;
+use crate::diagnosis::{FirewallRequest, RuleSet};
 use crate::matrix::{
     Cell, CellCounts, CellEnd, HostRecord, Outcome, RoleRecord, RoleSource, Sheet,
 };
@@ -50,6 +50,7 @@ pub(super) fn empty() -> Report {
             max_inflated: None,
         },
         captures: Vec::new(),
+        logs: Vec::new(),
         totals: Totals::default(),
         hosts: Vec::new(),
         matrix: Sheet {
@@ -61,6 +62,8 @@ pub(super) fn empty() -> Report {
         },
         findings: Vec::new(),
         firewall_requests: Vec::new(),
+        rule_set: RuleSet::default(),
+        to_try: Vec::new(),
         flows: Vec::new(),
     }
 }
@@ -82,6 +85,8 @@ pub(super) fn capture(path: &str, frames: u64) -> CaptureRecord {
         problems: Vec::new(),
         names: Vec::new(),
         serves: Vec::new(),
+        taken_on: None,
+        silent_neighbours: Vec::new(),
         comments: Vec::new(),
         comments_left_out: 0,
         not_understood: Vec::new(),
@@ -96,9 +101,12 @@ fn host(address: &str, name: &str, role: &str, inferred_from: Option<&str>) -> H
     HostRecord {
         address: ip(address),
         names: if name.is_empty() { Vec::new() } else { vec![name.to_owned()] },
+        same_host: Vec::new(),
+        same_host_evidence: None,
         roles: vec![RoleRecord {
             role: role.to_owned(),
             source: if inferred_from.is_some() { RoleSource::Inferred } else { RoleSource::Given },
+            confidence: None,
             evidence: inferred_from.map(str::to_owned),
         }],
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::capture::Severity;
-use crate::diagnosis::Finding;
+use crate::diagnosis::{Finding, FindingKind};
 
 /// The story this program comes from: a site server and a root domain controller, one open port,
 /// four silent ones and one that refuses in a way that is not the host's own.
@@ -60,8 +60,6 @@ pub(in crate::render) fn seed() -> Report {
     ];
     report.findings = vec![
         Finding {
-            severity: Severity::Error,
-            kind: "dropped".to_owned(),
             title: "4 ports from 10.0.0.5 to 10.1.0.10 got no answer".to_owned(),
             explanation: format!(
                 "SYNs to tcp/53, 88, 135 and 3268 were sent three times each and never answered. \
@@ -70,10 +68,9 @@ pub(in crate::render) fn seed() -> Report {
             cells: vec![1, 3, 7, 8],
             flows: vec![epm, gc, dns, kerberos],
             next_step: "ask for the firewall requests, then repeat the capture".to_owned(),
+            ..Finding::of(FindingKind::Dropped, Severity::Error)
         },
         Finding {
-            severity: Severity::Error,
-            kind: "refused".to_owned(),
             title: "LDAP from 10.0.0.5 to 10.1.0.10 was refused, perhaps by a device between"
                 .to_owned(),
             explanation: "RST in frame 211 answers the SYN of frame 210 with sequence 251831252 \
@@ -85,16 +82,16 @@ pub(in crate::render) fn seed() -> Report {
             next_step: "ask for the firewall request; if there is none in the way, check that \
                         10.1.0.10 listens on tcp/389"
                 .to_owned(),
+            ..Finding::of(FindingKind::Refused, Severity::Error)
         },
         Finding {
-            severity: Severity::Info,
-            kind: "not_exercised".to_owned(),
             title: "8 requirements between 10.0.0.5 and 10.1.0.10 were not exercised".to_owned(),
             explanation: "No attempt is in the captures, so they neither failed nor passed."
                 .to_owned(),
             cells: vec![2, 4, 6, 9, 10, 11, 12, 13],
             flows: Vec::new(),
             next_step: "during the next capture run: nltest /dsgetdc:DOMAIN".to_owned(),
+            ..Finding::of(FindingKind::NotExercised, Severity::Info)
         },
     ];
     report
@@ -215,14 +212,13 @@ pub(in crate::render) fn busy() -> Report {
         request(sql, dc, "8530", "WSUS", http),
     ];
     report.findings = vec![Finding {
-        severity: Severity::Error,
-        kind: "refused_by_host".to_owned(),
         title: "SMB on 10.1.0.10 is not listening".to_owned(),
         explanation: "RST in frame 201 answers the SYN of frame 200 as a closed port does."
             .to_owned(),
         cells: vec![2],
         flows: vec![smb],
         next_step: "check that the service \"Server\" runs on 10.1.0.10".to_owned(),
+        ..Finding::of(FindingKind::RefusedByHost, Severity::Error)
     }];
     report
 }
@@ -241,8 +237,6 @@ pub(in crate::render) fn strangers() -> Report {
     let packets = syns(&[81, 85, 99]);
     add_flow(&mut report, from, ("192.168.9.9", 8530), "WSUS", Verdict::NoReply, packets);
     report.findings = vec![Finding {
-        severity: Severity::Warning,
-        kind: "no_roles".to_owned(),
         title: "no host is known to play a role of the matrix".to_owned(),
         explanation: "No role was given, and no host was addressed as a domain controller is."
             .to_owned(),
@@ -250,6 +244,7 @@ pub(in crate::render) fn strangers() -> Report {
         flows: Vec::new(),
         next_step: "give the roles: --role site-server=ADDRESS --role domain-controller=ADDRESS"
             .to_owned(),
+        ..Finding::of(FindingKind::NoRoles, Severity::Warning)
     }];
     report
 }
