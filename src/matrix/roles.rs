@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::matrix::Matrix;
 use crate::matrix::given::GivenHost;
 use crate::matrix::infer::{Inferred, infer};
+use crate::matrix::names::{SameHost, shown};
 use crate::net::Address;
 use crate::verdict::record::{Confidence, JudgedFlow};
 use crate::words::words;
@@ -44,7 +45,7 @@ pub struct RoleRecord {
     pub source: RoleSource,
     /// How sure an inferred role is; `None` where it is given.
     pub confidence: Option<Confidence>,
-    /// What it is inferred from, as a sentence; `None` where it is given.
+    /// What it is inferred from, as a sentence; `None` where it is given to this very address.
     pub evidence: Option<String>,
 }
 
@@ -64,7 +65,7 @@ pub struct GivenRole {
 pub struct HostRecord {
     /// Its address.
     pub address: Address,
-    /// Its names, sorted.
+    /// Its names, the best first.
     pub names: Vec<String>,
     /// Other addresses of the same machine, as far as the traffic proves it, sorted.
     pub same_host: Vec<Address>,
@@ -86,8 +87,10 @@ pub struct UnmatchedHost {
 /// What the captures tell of hosts, beside their flows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Told<'a> {
-    /// Names for addresses.
+    /// Names for addresses, the best of each first.
     pub names: &'a [(Address, String)],
+    /// Addresses that are one host.
+    pub same_host: &'a [SameHost],
     /// Purposes, as name servers know them, and the names of hosts that serve them.
     pub serves: &'a [(String, String)],
 }
@@ -193,7 +196,59 @@ impl<'m> Cast<'m> {
             roles: records.remove(&address).unwrap_or_default(),
         };
         cast.hosts = hosts.into_iter().map(record).collect();
+        cast.settle(told);
         cast
+    }
+
+    /// Puts the best names first, and lets all addresses of a host have its roles: given ones
+    /// before those that are inferred of another of its addresses.
+    fn settle(&mut self, told: Told<'_>) {
+        let mut hosts: BTreeMap<Address, HostRecord> =
+            std::mem::take(&mut self.hosts).into_iter().map(|host| (host.address, host)).collect();
+        for same in told.same_host {
+            let of = |address: &Address| hosts.get(address).filter(|host| !host.roles.is_empty());
+            let mut speaks: Vec<HostRecord> =
+                same.addresses.iter().filter_map(of).cloned().collect();
+            let given =
+                |host: &HostRecord| host.roles.iter().any(|it| it.source == RoleSource::Given);
+            speaks.sort_by_key(|host| !given(host));
+            for address in &same.addresses {
+                let host = hosts.entry(*address).or_insert_with(|| HostRecord {
+                    address: *address,
+                    names: Vec::new(),
+                    same_host: Vec::new(),
+                    same_host_evidence: None,
+                    roles: Vec::new(),
+                });
+                host.same_host =
+                    same.addresses.iter().filter(|it| *it != address).copied().collect();
+                host.same_host_evidence = Some(same.evidence.clone());
+                let Some(speaker) = speaks.first().filter(|it| it.address != *address) else {
+                    continue;
+                };
+                if !host.roles.is_empty() && (given(host) || !given(speaker)) {
+                    continue;
+                }
+                host.roles.clone_from(&speaker.roles);
+                for role in &mut host.roles {
+                    let same = format!("{} is the same host", speaker.address);
+                    role.evidence = Some(match &role.evidence {
+                        Some(evidence) => format!("{same}: {evidence}"),
+                        None => format!("{same}, to which it was given"),
+                    });
+                }
+                // What nobody tried over this address too is no gap.
+                let parts = self.parts.get(&speaker.address).cloned().unwrap_or_default();
+                let parts = parts.into_iter().map(|(at, part)| (at, Part { given: false, ..part }));
+                self.parts.insert(*address, parts.collect());
+            }
+        }
+        let mut shown = shown(told.names, told.same_host);
+        for host in hosts.values_mut() {
+            host.names = shown.remove(&host.address).unwrap_or_default();
+        }
+        self.hosts = hosts.into_values().collect();
+        self.hosts.retain(|host| !host.names.is_empty() || !host.roles.is_empty());
     }
 
     /// What a host plays, by place of the row's role in the matrix; `None` for most hosts.

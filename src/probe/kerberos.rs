@@ -4,14 +4,15 @@
 //! and with which error it is refused, stands in the clear. Windows adds an NT status to some
 //! errors ([MS-KILE] 2.2.1).
 
-use crate::net::{Clock, Time, Timestamp, Transport};
+use crate::net::{Clock, NameSource, Time, Timestamp, Transport, looks_like_a_name};
 use crate::probe::asn1::{
     Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, SEQUENCE, application, context, element,
     elements, time,
 };
+use crate::probe::read::find;
 use crate::probe::{
     Code, CodeSet, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
-    Talk, text,
+    Talk, called, text,
 };
 
 pub(super) const PROBE: Probe = Probe {
@@ -178,6 +179,9 @@ impl Kerberos {
                 let service = service.unwrap_or_default();
                 self.asked = Some(Asked { subject: subject.clone(), service });
                 signals.push(Meaning::Asked { subject });
+                let name = asker(body).filter(|name| looks_like_a_name(name));
+                let by = NameSource::Kerberos;
+                signals.extend(name.map(|name| Meaning::Introduced { name, by }));
             }
             AS_REP | TGS_REP => self.tell_ticket(kind, body, signals),
             ERROR => {
@@ -212,6 +216,37 @@ impl Kerberos {
         let standing = Standing::Served;
         signals.push(Meaning::Answered { subject, standing, code: None, detail: referral });
     }
+}
+
+/// The name of the machine that asks, where it tells it: its NetBIOS name among its addresses (RFC
+/// 4120 7.5.3, type 20), or the account of a machine, which only that machine knows the password
+/// of. A managed service account looks like one, so this is weak.
+fn asker(body: &Element<'_>) -> Option<String> {
+    const NETBIOS: i64 = 20;
+    let body = element(body.child(context(4))?.content, SEQUENCE)?;
+    let addresses = body.child(context(9)).and_then(|it| element(it.content, SEQUENCE));
+    let addresses = addresses.iter().flat_map(|it| elements(it.content)).take(16);
+    let netbios =
+        addresses.filter(|it| it.child(context(0)).and_then(|it| number_in(&it)) == Some(NETBIOS));
+    let text = |it: Element<'_>| {
+        let name = element(it.child(context(1))?.content, OCTET_STRING)?.text();
+        // Fifteen letters, and one for its kind.
+        Some(name.get(..15).unwrap_or(&name).trim_end().to_owned())
+    };
+    let account = || body.child(context(1)).and_then(|it| name_in(&it));
+    netbios.filter_map(text).next().or_else(|| Some(account()?.strip_suffix('$')?.to_owned()))
+}
+
+/// Tells the host whose service a token is for: the ticket in it says so in the clear, and no other
+/// service can read the rest.
+pub(super) fn called_within(token: &[u8]) -> Option<Meaning> {
+    // The mark of a first token stands before it (RFC 4121 4.1).
+    let at = find(token, &[1, 0, application(AP_REQ)])? + 2;
+    let (kind, body) = open(token.get(at..)?)?;
+    let ticket =
+        element(body.child(context(3)).filter(|_| kind == AP_REQ)?.content, application(1))?;
+    let service = name_in(&element(ticket.content, SEQUENCE)?.child(context(2))?)?;
+    called(service.split('/').nth(1)?, NameSource::Kerberos)
 }
 
 /// What a request asks for. `None` where that was not captured.

@@ -1,6 +1,6 @@
 //! SQL Server Browser: which instances there are and on which ports they listen ([MC-SQLR]).
 
-use crate::net::Transport;
+use crate::net::{NameSource, Transport};
 use crate::probe::read::{latin, u16_le};
 use crate::probe::{
     Announcement, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
@@ -87,7 +87,7 @@ impl Browser {
         answered((!told.is_empty()).then(|| text(told.join(", "))));
         for instance in found {
             let Instance { host, name, port } = instance;
-            signals.push(Meaning::Introduced { name: host });
+            signals.push(Meaning::Introduced { name: host, by: NameSource::Tds });
             signals.extend(port.map(|port| announced(name, port)));
         }
     }
@@ -186,7 +186,7 @@ mod tests {
                     code: None,
                     detail: Some("CM on port 49720".to_owned()),
                 },
-                Meaning::Introduced { name: "SQL1".to_owned() },
+                Meaning::Introduced { name: "SQL1".to_owned(), by: NameSource::Tds },
                 announced("CM".to_owned(), 49720),
             ]
         );

@@ -28,6 +28,8 @@ pub(super) struct Request {
     /// Path and, where it names a thing, query.
     pub path: String,
     pub subject: String,
+    /// What it calls the responder; empty where it names another host, or none.
+    pub called: String,
     pub body: Expected,
     /// It carries credentials, and not only an offer to sign in.
     pub signed_in: bool,
@@ -40,6 +42,7 @@ impl Request {
         Request {
             method: String::new(),
             path: String::new(),
+            called: String::new(),
             subject: "a request that was not captured".to_owned(),
             body: Expected::Head,
             signed_in: false,
@@ -100,10 +103,14 @@ impl Head {
         let (method, target) = request_line(first)?;
         let (host, path) = address(method, target, fields.host.as_deref());
         let body = fields.body(Expected::Head);
+        // Who asks a proxy names another host than the one that is called (RFC 9112 3.2.2).
+        let called = fields.host.filter(|_| target.starts_with('/')).unwrap_or_default();
+        let called = called.split(':').next().unwrap_or_default().to_owned();
         Some(Head::Request(Request {
             method: method.to_owned(),
             subject: text(format!("{method} {host}{path}")),
             path,
+            called,
             body,
             // A negotiate message offers only.
             signed_in: fields.credentials && fields.ntlm != Some(Ntlm::Negotiate),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::net::NameSource;
 use crate::probe::tls::tests::client_hello;
 use crate::probe::{Code, CodeSet};
 use proptest::prelude::*;
@@ -95,7 +96,7 @@ fn a_refused_login_tells_its_error_and_never_the_password() {
     assert_eq!(
         asked,
         [
-            Meaning::Introduced { name: "CM01".to_owned() },
+            Meaning::Introduced { name: "CM01".to_owned(), by: NameSource::Tds },
             Meaning::Asked { subject: subject.to_owned() },
         ]
     );
