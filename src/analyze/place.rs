@@ -119,7 +119,7 @@ pub(super) fn taken_on(flows: &[Flow], summary: &CaptureSummary) -> Option<Captu
         return told(summary.own_addresses.iter().copied(), evidence.to_owned());
     }
     by_drops(flows, summary)
-        .or_else(|| by_heading(flows))
+        .or_else(|| by_heading(flows, &summary.links))
         .or_else(|| by_place(flows, &summary.links))
 }
 
@@ -164,7 +164,7 @@ fn by_drops(flows: &[Flow], summary: &CaptureSummary) -> Option<CapturingHost> {
 }
 
 /// A machine whose packets were captured as it sends them.
-fn by_heading(flows: &[Flow]) -> Option<CapturingHost> {
+fn by_heading(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     #[derive(Default)]
     struct Count {
         sides: u64,
@@ -217,8 +217,11 @@ fn by_heading(flows: &[Flow]) -> Option<CapturingHost> {
         one != other && own.contains_key(&one) && own.contains_key(&other)
     });
     let v4 = own.keys().filter(|address| address.is_ipv4()).count();
+    // Whoever made up a capture may have left all checksums out.
+    let others_differ =
+        counts.iter().any(|(address, it)| it.sides > 0 && !own.contains_key(address));
     // A machine that runs others captures what each of them sends.
-    let alone = own.len() < counts.len() && !within && macs.len() <= 1;
+    let alone = others_differ && !within && macs.len() <= 1;
     if own.is_empty()
         || !alone
         || (v4 > 1 && macs.is_empty() && own.values().all(|it| it.called == 0))
@@ -237,7 +240,8 @@ fn by_heading(flows: &[Flow]) -> Option<CapturingHost> {
             if leaving == 1 { "was" } else { "were" }
         )
     };
-    told(own.keys().map(|address| **address), evidence)
+    let same_card = links.iter().filter(|(_, mac)| macs.contains(mac)).map(|(address, _)| *address);
+    told(own.keys().map(|address| **address).chain(same_card), evidence)
 }
 
 /// A machine that is at one end of everything, and nearer than the others.
@@ -288,4 +292,100 @@ fn by_place(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     let evidence =
         format!("it is at one end of all {all} flows between hosts, with {others} others; {why}");
     told(addresses, evidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::FirstPacket;
+    use crate::flow::script::{flows, packets, play};
+    use crate::net::{Endpoint, FlowKey, Transport};
+    use crate::packet::Packet;
+
+    const OWN: Mac = [2, 0, 0, 0, 0, 1];
+    const ROUTER: Mac = [2, 0, 0, 0, 0, 2];
+    const UNKNOWN: Heading = Heading::Unknown;
+
+    /// A side of a flow: the card it sends from, its time to live, its heading.
+    type Sent = (Mac, u8, Heading);
+
+    /// A flow between two hosts that both sent.
+    fn flow(ends: [(&str, Sent); 2]) -> Flow {
+        let endpoint =
+            |at: usize| Endpoint { address: ends[at].0.parse().unwrap(), port: [50_000, 445][at] };
+        let packets: Vec<Packet<'_>> = packets("Sh")
+            .into_iter()
+            .enumerate()
+            .map(|(at, packet)| {
+                let (key, sender) = FlowKey::of(Transport::Tcp, endpoint(at), endpoint(1 - at));
+                Packet { key, sender, ..packet }
+            })
+            .collect();
+        let mut flow = flows(&packets).remove(0);
+        let first = |(mac, ttl, heading): Sent, to: Mac| FirstPacket {
+            link: Some([to, mac].concat().try_into().unwrap()),
+            ttl,
+            heading,
+        };
+        flow.initiator.first = first(ends[0].1, ends[1].1.0);
+        flow.responder.first = first(ends[1].1, ends[0].1.0);
+        flow
+    }
+
+    /// Addresses of the capturing machine.
+    fn machine(flows: &[Flow]) -> Vec<String> {
+        let mut summary = CaptureSummary::of("site.cap");
+        summary.links = links(flows);
+        let found = taken_on(flows, &summary);
+        found.iter().flat_map(|it| &it.addresses).map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_card_with_one_ipv4_address_and_no_router_behind_it_is_a_hosts() {
+        let flows = [
+            flow([("10.0.0.5", (OWN, 128, UNKNOWN)), ("10.1.0.10", (ROUTER, 126, UNKNOWN))]),
+            flow([("fe80::5", (OWN, 128, UNKNOWN)), ("fe80::1", (ROUTER, 255, UNKNOWN))]),
+        ];
+        let found: Vec<String> = links(&flows).iter().map(|(it, _)| it.to_string()).collect();
+        assert_eq!(found, ["10.0.0.5", "fe80::5"]);
+        // Two addresses near by behind one card: a host with both, or a device between.
+        let flows = [
+            flow([("10.0.0.5", (OWN, 128, UNKNOWN)), ("10.1.0.10", (ROUTER, 64, UNKNOWN))]),
+            flow([("10.0.0.5", (OWN, 128, UNKNOWN)), ("10.1.0.11", (ROUTER, 64, UNKNOWN))]),
+        ];
+        assert_eq!(links(&flows).len(), 1);
+    }
+
+    #[test]
+    fn whose_checksums_are_not_filled_in_captured() {
+        let leaves = Heading::Leaving;
+        let pair = |own: Heading, other: Heading| {
+            flow([("10.0.0.5", (OWN, 128, own)), ("10.0.0.6", (ROUTER, 128, other))])
+        };
+        assert_eq!(machine(&[pair(leaves, UNKNOWN)]), ["10.0.0.5"]);
+        assert_eq!(machine(&[pair(UNKNOWN, leaves)]), ["10.0.0.6"]);
+        assert_eq!(machine(&[pair(UNKNOWN, Heading::Arriving)]), ["10.0.0.5"]);
+        // A made-up capture, and one of a machine that runs both.
+        assert!(machine(&[pair(leaves, leaves)]).is_empty());
+        assert!(machine(&[pair(UNKNOWN, UNKNOWN)]).is_empty());
+    }
+
+    #[test]
+    fn who_is_at_one_end_of_everything_and_nearer_than_others_captured() {
+        let far = |address: &'static str| {
+            flow([("10.0.0.5", (OWN, 128, UNKNOWN)), (address, (ROUTER, 126, UNKNOWN))])
+        };
+        assert_eq!(machine(&[far("10.1.0.10"), far("10.1.0.11")]), ["10.0.0.5"]);
+        // Of two hosts each is at one end of everything.
+        assert!(machine(&[far("10.1.0.10")]).is_empty());
+        let elsewhere =
+            flow([("10.0.0.7", (OWN, 128, UNKNOWN)), ("10.1.0.12", (ROUTER, 126, UNKNOWN))]);
+        assert!(machine(&[far("10.1.0.10"), far("10.1.0.11"), elsewhere]).is_empty());
+    }
+
+    #[test]
+    fn a_capture_that_tells_nothing_is_nobodys() {
+        assert!(machine(&[]).is_empty());
+        assert!(machine(&[play("S")]).is_empty());
+    }
 }

@@ -31,8 +31,8 @@ pub struct SameHost {
     pub evidence: String,
 }
 
-/// Names by address, the best first: by trust, and among equals the whole name of one host
-/// before short ones and before those that are a domain's or that several addresses have.
+/// Names by address, the best first: those of one host before those that are a domain's or that
+/// several addresses have, then by trust, and among equals whole names before short ones.
 pub fn ranked(mut names: Vec<KnownName>) -> Vec<(Address, String)> {
     let domains = domains(&names);
     let mut addresses_of: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
@@ -49,7 +49,7 @@ pub fn ranked(mut names: Vec<KnownName>) -> Vec<(Address, String)> {
         let lower = known.name.to_ascii_lowercase();
         let written = known.source == NameSource::HostsFile;
         let shared = !written && (is_shared(&lower) || lower.contains('_'));
-        (known.source, shared, !written && !lower.contains('.'))
+        (shared, known.source, !written && !lower.contains('.'))
     });
     names.into_iter().map(|known| (Address::Ip(known.address), known.name)).collect()
 }
@@ -292,9 +292,9 @@ mod tests {
                 "ROOTDC1",
                 "dc1.corp.example",
                 "DC1.example.com",
+                "mp.example.com",
                 "example.com",
-                "gc._msdcs.example.com",
-                "mp.example.com"
+                "gc._msdcs.example.com"
             ]
         );
     }

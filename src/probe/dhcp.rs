@@ -289,6 +289,36 @@ mod tests {
     }
 
     #[test]
+    fn the_name_in_a_question_is_that_of_the_address_in_its_answer() {
+        let (name, by_hand) = (&b"CAS01"[..], [&[0, 0, 0][..], b"cas01.example.com"].concat());
+        // RFC 4702 2.1: flag E, and the name as DNS spells it.
+        let spelled = [&[4, 0, 0][..], b"\x05cas01\x07example\x03com\x00"].concat();
+        let asks =
+            |options: &[(u8, &[u8])]| told(&message(REQUEST, [0; 4], options)).pop().unwrap();
+        for (options, expected) in [
+            (vec![(MESSAGE_TYPE, &[3][..]), (HOST_NAME, name)], "CAS01"),
+            (
+                vec![(MESSAGE_TYPE, &[3]), (HOST_NAME, name), (FULL_NAME, &by_hand)],
+                "cas01.example.com",
+            ),
+            (vec![(MESSAGE_TYPE, &[3]), (FULL_NAME, &spelled)], "cas01.example.com"),
+        ] {
+            let name = expected.to_owned();
+            assert_eq!(asks(&options), Meaning::LeaseAsked { transaction: 0, name });
+        }
+        let mut renewal = message(REQUEST, [0; 4], &[(MESSAGE_TYPE, &[3]), (HOST_NAME, name)]);
+        renewal[12..16].copy_from_slice(&[10, 0, 0, 50]);
+        let address: std::net::IpAddr = "10.0.0.50".parse().unwrap();
+        let named = Meaning::Named { address, name: "CAS01".to_owned() };
+        assert_eq!(told(&renewal).pop(), Some(named));
+        let given = told(&message(REPLY, [10, 0, 0, 50], &[(MESSAGE_TYPE, &[ACK])])).pop();
+        assert_eq!(given, Some(Meaning::LeaseGiven { transaction: 0, address }));
+        let released =
+            told(&message(REQUEST, [0; 4], &[(MESSAGE_TYPE, &[RELEASE]), (HOST_NAME, name)]));
+        assert_eq!(released.len(), 1);
+    }
+
+    #[test]
     fn a_lease_is_asked_for_offered_and_given_under_one_subject() {
         let subject = "address for 00:15:5d:01:02:03".to_owned();
         let asked = told(&message(REQUEST, [0; 4], &[(0, &[]), (MESSAGE_TYPE, &[DISCOVER])]));

@@ -394,6 +394,47 @@ pub(super) mod tests {
         message(kind, &[(1, integer(5)), (2, integer(kind)), (4, body)])
     }
 
+    #[test]
+    fn a_machine_that_asks_is_known_by_its_netbios_name_or_its_account() {
+        let asked = |more: &[(u8, Vec<u8>)]| {
+            let mut fields = vec![(2, string("EXAMPLE.COM"))];
+            fields.extend_from_slice(more);
+            let fields: Vec<u8> =
+                fields.iter().flat_map(|(at, value)| write(context(*at), value)).collect();
+            let body = write(SEQUENCE, &fields);
+            let request = [(1, integer(5)), (2, integer(AS_REQ)), (4, body)];
+            told(&[message(AS_REQ, &request)]).into_iter().nth(1)
+        };
+        let by = NameSource::Kerberos;
+        let introduced = |name: &str| Some(Meaning::Introduced { name: name.to_owned(), by });
+        let address = [
+            write(context(0), &integer(20)),
+            write(context(1), &write(OCTET_STRING, b"CAS01           ")),
+        ];
+        let addresses = write(SEQUENCE, &write(SEQUENCE, &address.concat()));
+        assert_eq!(asked(&[(1, name(&["admin"])), (9, addresses)]), introduced("CAS01"));
+        assert_eq!(asked(&[(1, name(&["CAS01$"]))]), introduced("CAS01"));
+        assert_eq!(asked(&[(1, name(&["admin"]))]), None);
+    }
+
+    #[test]
+    fn a_ticket_that_is_handed_over_names_the_responder() {
+        let inner = [
+            write(context(0), &integer(5)),
+            write(context(1), &string("EXAMPLE.COM")),
+            write(context(2), &name(&["cifs", "dc1.example.com"])),
+        ];
+        let inner = write(application(1), &write(SEQUENCE, &inner.concat()));
+        let request = message(AP_REQ, &[(0, integer(5)), (1, integer(AP_REQ)), (3, inner)]);
+        let token = [&b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01\x00"[..], &request].concat();
+        let expected =
+            Meaning::Called { name: "dc1.example.com".to_owned(), by: NameSource::Kerberos };
+        assert_eq!(called_within(&token), Some(expected));
+        for end in 0..token.len() {
+            called_within(&token[..end]);
+        }
+    }
+
     fn ticket(kind: u8, service: &[&str], realm: &str) -> Vec<u8> {
         let ticket = [
             write(context(0), &integer(5)),

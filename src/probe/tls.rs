@@ -376,7 +376,9 @@ pub(crate) mod tests {
     fn a_handshake_of_tls_1_2_is_over_when_both_encrypt() {
         let mut tls = Tls::default();
         let asked = told(&mut tls, Speaker::Initiator, &client_hello("cm01.example.com"));
-        assert_eq!(asked, [Meaning::Asked { subject: "TLS handshake cm01.example.com".into() }]);
+        let called = called("cm01.example.com", NameSource::Tls).unwrap();
+        let subject = "TLS handshake cm01.example.com".into();
+        assert_eq!(asked, [Meaning::Asked { subject }, called]);
         let hello = sealed(HANDSHAKE, &hello(SERVER_HELLO, &[(ALPN, b"\0\x03\x02h2".to_vec())]));
         let step = answered(Standing::Step, None, "TLS 1.2");
         assert_eq!(told(&mut tls, Speaker::Responder, &hello), [step]);
@@ -425,7 +427,22 @@ pub(crate) mod tests {
         let mut tls = Tls::default();
         assert_eq!(told(&mut tls, Speaker::Initiator, &sealed(HANDSHAKE, first)), []);
         let asked = told(&mut tls, Speaker::Initiator, &sealed(HANDSHAKE, second));
-        assert_eq!(asked, [Meaning::Asked { subject: "TLS handshake cm01.example.com".into() }]);
+        assert_eq!(asked[0], Meaning::Asked { subject: "TLS handshake cm01.example.com".into() });
+    }
+
+    #[test]
+    fn a_certificate_in_the_clear_names_the_responder() {
+        let certificate = certificate::tests::certificate("ignored", &["cm01.example.com"]);
+        let first = with_length(3, &certificate);
+        let other = with_length(3, &certificate::tests::certificate("CA", &["ca.example.com"]));
+        let list = with_length(3, &[first, other].concat());
+        let message = [&[CERTIFICATE][..], &with_length(3, &list)].concat();
+        let mut tls = Tls::default();
+        let expected = Meaning::Introduced { name: "cm01.example.com".into(), by: NameSource::Tls };
+        let record = sealed(HANDSHAKE, &message);
+        assert_eq!(told(&mut tls, Speaker::Responder, &record), [expected]);
+        // What a caller shows is about somebody else.
+        assert_eq!(told(&mut Tls::default(), Speaker::Initiator, &record), []);
     }
 
     #[test]

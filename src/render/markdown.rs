@@ -258,24 +258,24 @@ fn captures(report: &Report, triage: &Triage<'_>, out: &mut dyn Write) -> io::Re
         return Ok(());
     }
     heading(out, "Captures")?;
-    header(
-        out,
-        &["", "capture", "format", "frames", "first seen", "taken on", "SHA-256", "problems"],
-    )?;
+    header(out, &["", "capture", "format", "frames", "first seen", "SHA-256", "problems"])?;
     for (place, capture) in report.captures.iter().take(MOST_ROWS).enumerate() {
         let first_seen = capture.first_seen.map(|time| match capture.zone.as_str() {
             "utc" => time.to_string(),
             _ => format!("{time} (local, zone not known)"),
         });
+        let mut format = capture.format.as_deref().unwrap_or("not readable").to_owned();
+        if let Some(taken_on) = &capture.taken_on {
+            format = format!("{format}, taken on {}", triage.taken_on(taken_on));
+        }
         row(
             out,
             &[
                 format!("\\[{}\\]", place + 1),
                 markdown_code(&cut(&capture.path, LONGEST, "...")),
-                prose(capture.format.as_deref().unwrap_or("not readable")),
+                prose(&format),
                 phrase::number(capture.frames),
                 first_seen.unwrap_or_default(),
-                capture.taken_on.as_ref().map(|it| prose(&triage.taken_on(it))).unwrap_or_default(),
                 capture.sha256.as_deref().map(markdown_code).unwrap_or_default(),
                 problems(capture),
             ],

@@ -192,7 +192,7 @@ const PIPES: [&str; 16] = [
     "winreg",
 ];
 
-/// Tells the host in the path of a share, as the caller wrote it: `\\\\HOST\\SHARE`.
+/// Tells the host in the path of a share, as the caller wrote it: `\\HOST\SHARE`.
 fn called_in(path: &str) -> Option<Meaning> {
     called(path.strip_prefix(r"\\")?.split('\\').next()?, NameSource::Smb)
 }

@@ -110,6 +110,23 @@ fn a_refused_login_tells_its_error_and_never_the_password() {
 }
 
 #[test]
+fn a_login_names_the_responder_as_the_caller_wrote_it() {
+    for (written, expected) in [
+        ("tcp:sql1.example.com\\CM,1433", Some("sql1.example.com")),
+        ("10.1.0.7", None),
+        ("(local)", None),
+    ] {
+        let words = [(36, "CM01"), (52, written)];
+        let asked =
+            told(&mut Tds::default(), Speaker::Initiator, &packet_of(LOGIN, 1, &login(&words)));
+        let expected =
+            expected.map(|name| Meaning::Called { name: name.to_owned(), by: NameSource::Tds });
+        let called = asked.into_iter().find(|it| matches!(it, Meaning::Called { .. }));
+        assert_eq!(called, expected, "{written}");
+    }
+}
+
+#[test]
 fn a_login_is_acknowledged_after_changes_of_the_environment() {
     let mut tds = Tds::default();
     told(&mut tds, Speaker::Initiator, &packet_of(LOGIN, 1, &login(&[(36, "CM01")])));
@@ -146,7 +163,7 @@ fn the_handshake_inside_pre_login_packets_is_read() {
     assert_eq!(told(&mut tds, Speaker::Initiator, &packet_of(PRE_LOGIN, 1, first)), []);
     let asked = told(&mut tds, Speaker::Initiator, &packet_of(PRE_LOGIN, 1, second));
     let subject = "TLS handshake sql1.example.com".to_owned();
-    assert_eq!(asked, [Meaning::Asked { subject }]);
+    assert_eq!(asked[0], Meaning::Asked { subject });
     let alert = packet_of(PRE_LOGIN, 1, &[21, 3, 3, 0, 2, 2, 70]);
     let [Meaning::Answered { standing, code, .. }] =
         &told(&mut tds, Speaker::Responder, &alert)[..]
