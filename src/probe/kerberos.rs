@@ -226,7 +226,7 @@ fn asker(body: &Element<'_>) -> Option<String> {
     let body = element(body.child(context(4))?.content, SEQUENCE)?;
     let addresses = body.child(context(9)).and_then(|it| element(it.content, SEQUENCE));
     let addresses = addresses.iter().flat_map(|it| elements(it.content)).take(16);
-    let netbios =
+    let mut netbios =
         addresses.filter(|it| it.child(context(0)).and_then(|it| number_in(&it)) == Some(NETBIOS));
     let text = |it: Element<'_>| {
         let name = element(it.child(context(1))?.content, OCTET_STRING)?.text();
@@ -234,7 +234,7 @@ fn asker(body: &Element<'_>) -> Option<String> {
         Some(name.get(..15).unwrap_or(&name).trim_end().to_owned())
     };
     let account = || body.child(context(1)).and_then(|it| name_in(&it));
-    netbios.filter_map(text).next().or_else(|| Some(account()?.strip_suffix('$')?.to_owned()))
+    netbios.find_map(text).or_else(|| Some(account()?.strip_suffix('$')?.to_owned()))
 }
 
 /// Tells the host whose service a token is for: the ticket in it says so in the clear, and no other

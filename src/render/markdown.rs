@@ -234,10 +234,9 @@ fn hosts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             .roles
             .iter()
             .map(|role| match (role.source, &role.evidence) {
-                (RoleSource::Inferred, Some(evidence)) => evidence.as_str(),
+                (_, Some(evidence)) => evidence.as_str(),
                 (RoleSource::Inferred, None) => "inferred",
                 (RoleSource::Given, None) => "given",
-                (RoleSource::Given, Some(evidence)) => evidence.as_str(),
             })
             .collect();
         row(

@@ -150,7 +150,7 @@ pub(super) fn hosts(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// "also 2001:db8::5: it calls itself cas01.corp.example at each".
+/// The other addresses of a host, and what proves it.
 fn also(host: &HostRecord) -> Option<String> {
     let evidence = host.same_host_evidence.as_deref()?;
     let others: Vec<String> = host.same_host.iter().take(4).map(Address::to_string).collect();
