@@ -46,6 +46,7 @@ pub mod analyze;
 pub mod capture;
 pub mod cli;
 pub mod diagnosis;
+pub mod filter;
 pub mod flow;
 pub mod log;
 pub mod matrix;

@@ -4,14 +4,18 @@
 //! serializing a [`Report`] is the JSON format. After a report is built, nothing is computed:
 //! renderers only lay out what stands here.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
 use crate::diagnosis::{Finding, FirewallRequest, HostTries, RuleSet, diagnose};
+use crate::filter::Filter;
 use crate::log::LogRecord;
-use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess};
+use crate::matrix::{
+    Assessment, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess, assess_some,
+};
 use crate::net::{Address, FrameNumber, Time};
 use crate::packet::SkippedTally;
 use crate::verdict::link;
@@ -110,6 +114,8 @@ pub struct Filters {
     pub since: Option<String>,
     /// Frames from this time on (`--until`).
     pub until: Option<String>,
+    /// Flows that this filter does not want (`--filter`).
+    pub filter: Option<Filter>,
 }
 
 /// Frames that hold no packet of a flow, by what they hold.
@@ -306,7 +312,7 @@ impl Report {
             .map(|record| (record.purpose.clone(), record.host.clone()))
             .collect();
         let told = Told { names: &names, serves: &serves };
-        let Assessment { hosts, sheet, requirement_of, unmatched } =
+        let Assessment { mut hosts, mut sheet, requirement_of, unmatched } =
             assess(matrix, &options.roles, told, &flows);
         for (flow, place) in flows.iter_mut().zip(requirement_of) {
             if let Some(row) = place.and_then(|place| matrix.requirements.get(place)) {
@@ -318,6 +324,16 @@ impl Report {
             } else if flow.rpc.as_ref().is_some_and(|rpc| rpc.announced_frame.is_some()) {
                 name_interface(flow, "RPC dynamic");
             }
+        }
+        if let Some(filter) = &options.filters.filter {
+            // Asked of flows that are whole: what others tell of them is known by now.
+            let wanted = flows.iter().filter(|flow| filter.matches(flow));
+            let wanted: BTreeSet<u64> = wanted.map(|flow| flow.id).collect();
+            sheet = assess_some(matrix, &options.roles, told, &flows, &wanted).sheet;
+            flows.retain(|flow| wanted.contains(&flow.id));
+            let ends = flows.iter().flat_map(|flow| [flow.initiator, flow.responder]);
+            let shown: BTreeSet<Address> = ends.map(|end| end.address).collect();
+            hosts.retain(|host| shown.contains(&host.address));
         }
         let range = &options.rpc_range;
         let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, range, &logs);

@@ -10,12 +10,15 @@
 mod heap;
 mod join;
 mod learn;
+mod packets;
 mod pipeline;
 
 use std::num::NonZeroUsize;
 use std::thread;
 
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+
+pub use packets::{Selection, WrittenPackets, write_packets};
 
 use crate::analyze::heap::{Analysed, Heap};
 use crate::analyze::pipeline::Pipeline;

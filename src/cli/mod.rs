@@ -12,10 +12,10 @@ mod text_file;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
-use crate::analyze::{Config, analyze};
+use crate::analyze::{Config, Selection, analyze};
 use crate::capture::Severity;
 use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments};
 use crate::matrix::{parse_role_argument, parse_roles_file};
@@ -73,8 +73,18 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         None => analysis(&arguments.analyze),
         Some(Command::Analyze(analyze)) => analysis(&analyze),
         Some(Command::Flows(flows)) => {
-            let report = report_of(&flows.input, false)?;
-            finish(&flows.input, &report, View::Flows)
+            let packets = flows.write.as_deref();
+            let config = config_of(&flows.input, packets, false)?;
+            let report = analyze(&config);
+            let is_whole = match packets {
+                Some(path) => {
+                    let selection = Selection::whole(&report);
+                    output::write_packets(path, &config, &report, &selection, flows.input.quiet)?
+                }
+                None => true,
+            };
+            let status = finish(&flows.input, &report, View::Flows)?;
+            Ok(if is_whole { status } else { Status::Trouble })
         }
         Some(Command::Matrix(command)) => matrix::run(&command).map(|()| Status::Analysed),
         Some(Command::Compare(_)) => bail!("compare: not in this version; the name is reserved"),
@@ -101,20 +111,41 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
         Format::Table => arguments.input.verbose,
         Format::Ndjson | Format::Csv => false,
     };
-    let mut report = report_of(&arguments.input, digest)?;
+    let packets = arguments.evidence.as_deref();
+    let config = config_of(&arguments.input, packets, digest)?;
+    let mut report = analyze(&config);
+    let mut is_whole = true;
+    if let Some(path) = packets {
+        let selection = match arguments.evidence_for.as_slice() {
+            [] => Selection::deciding(&report),
+            ids => Selection::deciding_for(&report, ids)
+                .map_err(|message| anyhow!("--evidence-for: {message}"))?,
+        };
+        let quiet = arguments.input.quiet;
+        is_whole = output::write_packets(path, &config, &report, &selection, quiet)?;
+    }
     if arguments.no_flows {
         report.flows.clear();
     }
-    finish(&arguments.input, &report, View::Analysis)
+    let status = finish(&arguments.input, &report, View::Analysis)?;
+    Ok(if is_whole { status } else { Status::Trouble })
 }
 
-/// Reads what the arguments name, and analyses.
-fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
+/// What the arguments ask for. `packets` is the file that packets are written to.
+fn config_of(arguments: &InputArguments, packets: Option<&str>, digest: bool) -> Result<Config> {
     check_times(arguments)?;
     let inputs = inputs_of(arguments)?;
-    if let Some(path) = &arguments.output {
+    for path in arguments.output.as_deref().into_iter().chain(packets) {
         let read = arguments.roles.iter().chain(&arguments.matrix);
         output::check_place(path, &inputs, !arguments.no_recursive, read)?;
+    }
+    if let Some(path) = packets
+        && inputs.iter().any(|input| input == "-")
+    {
+        bail!(
+            "{path}: packets are found by reading the captures a second time, and standard input can \
+             be read only once: give a file instead of -"
+        );
     }
     let matrix = match (&arguments.matrix, &arguments.profile) {
         (Some(path), _) => matrix::read(path)?,
@@ -141,11 +172,12 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
         filters: Filters {
             since: arguments.since.map(|time| time.to_string()),
             until: arguments.until.map(|time| time.to_string()),
+            filter: arguments.filter.clone(),
         },
         join: arguments.join,
         max_inflated: arguments.max_inflated.map(|size| size.0),
     };
-    Ok(analyze(&Config {
+    Ok(Config {
         inputs,
         recursive: !arguments.no_recursive,
         threads: arguments.threads,
@@ -155,7 +187,7 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
         since: arguments.since.map(|time| time.at),
         until: arguments.until.map(|time| time.at),
         options,
-    }))
+    })
 }
 
 /// The inputs as text, as reports show them.

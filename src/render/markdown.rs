@@ -31,6 +31,7 @@ pub(super) fn page(report: &Report, view: View, out: &mut dyn Write) -> io::Resu
 fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let triage = Triage::of(report);
     writeln!(out, "**{}.**", prose(&triage.headline(report)))?;
+    filtered(report, out)?;
     failed(report, &triage, out)?;
     requests(report, out)?;
     cells(report, &triage, Part::NotForFirewall, "Not for the firewall team", out)?;
@@ -42,6 +43,13 @@ fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     hosts(report, out)?;
     captures(report, out)?;
     how_to_read(report, out)
+}
+
+fn filtered(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    match &report.options.filters.filter {
+        Some(filter) => writeln!(out, "\n{}", prose(&phrase::filtered(filter))),
+        None => Ok(()),
+    }
 }
 
 /// Text of unknown origin, bounded and made inert.
@@ -319,6 +327,9 @@ fn flows(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         phrase::number(totals.reject),
         phrase::number(totals.inconclusive)
     )?;
+    if let Some(filter) = &report.options.filters.filter {
+        writeln!(out, "{}\n", prose(&phrase::filtered(filter)))?;
+    }
     if report.flows.is_empty() {
         return captures(report, out);
     }
