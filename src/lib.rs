@@ -43,6 +43,7 @@
 //! program; without one the crate forbids `unsafe`.
 
 pub mod analyze;
+pub mod anonymize;
 pub mod capture;
 pub mod cli;
 pub mod diagnosis;

@@ -115,6 +115,9 @@ pub(super) struct InputArguments {
     /// Write the report to a file: whole, or not at all
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(super) output: Option<String>,
+    /// Replace addresses, names and realms by pseudonyms, which are the same for the same key
+    #[arg(long, value_name = "KEY", help_heading = "Output")]
+    pub(super) anonymize: Option<String>,
     /// Colour the table
     #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
     pub(super) color: ColorArgument,

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
 use crate::analyze::{Config, Selection, analyze};
+use crate::anonymize::anonymize;
 use crate::capture::Severity;
 use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments};
 use crate::matrix::{parse_role_argument, parse_roles_file};
@@ -139,6 +140,9 @@ fn config_of(arguments: &InputArguments, packets: Option<&str>, digest: bool) ->
         let read = arguments.roles.iter().chain(&arguments.matrix);
         output::check_place(path, &inputs, !arguments.no_recursive, read)?;
     }
+    if packets.is_some() && arguments.anonymize.is_some() {
+        bail!("--anonymize: packets are written as they are: leave --evidence or --write out");
+    }
     if let Some(path) = packets
         && inputs.iter().any(|input| input == "-")
     {
@@ -219,6 +223,14 @@ fn finish(arguments: &InputArguments, report: &Report, view: View) -> Result<Sta
         // Where nobody hears of them, the report and the exit status still tell.
         let _ = print_problems(report);
     }
+    let anonymous = match &arguments.anonymize {
+        Some(key) => {
+            let made = anonymize(report, key);
+            Some(made.context("the report could not be made anonymous, so nothing is printed")?)
+        }
+        None => None,
+    };
+    let report = anonymous.as_ref().unwrap_or(report);
     let format = arguments.format.0;
     if let Some(path) = &arguments.output {
         let style = output::style_of_file(arguments);
