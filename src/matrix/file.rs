@@ -36,7 +36,7 @@ const ROLES: [(&str, Option<&str>); 8] = [
 
 const TOP_KEYS: [&str; 5] = ["title", "rpc_dynamic", "not_rpc", "role", "requirement"];
 const ROLE_KEYS: [&str; 2] = ["name", "kind_of"];
-const ROW_KEYS: [&str; 12] = [
+const ROW_KEYS: [&str; 15] = [
     "id",
     "service",
     "from",
@@ -46,6 +46,9 @@ const ROW_KEYS: [&str; 12] = [
     "direction",
     "need",
     "one_of",
+    "condition",
+    "configurable",
+    "answered",
     "listener_known",
     "symptom",
     "source",
@@ -212,10 +215,14 @@ impl Reader<'_> {
             None => Some(Direction::OneWay),
         };
         let need = self.need(table);
-        let listener_known = match get(table, "listener_known") {
-            Some(value) => self.yes_or_no(value),
+        let condition = get(table, "condition").and_then(|value| self.text(value, "condition"));
+        let configurable = get(table, "configurable")
+            .and_then(|value| self.word(value, "the name of a port that can be configured"));
+        let mut yes_or_no = |key| match get(table, key) {
+            Some(value) => self.yes_or_no(value, key),
             None => true,
         };
+        let (answered, listener_known) = (yes_or_no("answered"), yes_or_no("listener_known"));
         let symptom = get(table, "symptom").and_then(|value| self.text(value, "symptom"));
         let source = get(table, "source").and_then(|value| self.text(value, "source"));
         let id = match get(table, "id") {
@@ -244,6 +251,9 @@ impl Reader<'_> {
             rpc_dynamic,
             direction,
             need: need.clone(),
+            condition: condition.map(str::to_owned),
+            configurable: configurable.clone(),
+            answered,
             listener_known,
             symptom: symptom.map(str::to_owned),
             source: source.map(str::to_owned),

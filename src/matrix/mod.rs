@@ -162,6 +162,15 @@ pub struct Requirement {
     pub direction: Direction,
     /// How much it is needed.
     pub need: Need,
+    /// When it applies, in a few words; `None` for always. A row with a condition is judged where
+    /// a flow exercises it, and never listed as not exercised: whether anybody should have tried,
+    /// the captures do not tell.
+    pub condition: Option<String>,
+    /// The name by which `--port` and `[ports]` give other ports than these.
+    pub configurable: Option<String>,
+    /// Whether what is sent there is answered. It is not for datagrams such as wake-on-LAN, whose
+    /// silence proves nothing.
+    pub answered: bool,
     /// Whether anything is known to listen there. Nothing is on UDP 135: a failure is told, and
     /// neither blamed nor made a firewall request.
     pub listener_known: bool,
@@ -197,7 +206,11 @@ pub struct Matrix {
 }
 
 /// The built-in profiles: name and text.
-const BUILT_INS: [(&str, &str); 1] = [("configmgr-dc", include_str!("configmgr-dc.toml"))];
+const BUILT_INS: [(&str, &str); 3] = [
+    ("configmgr-dc", include_str!("configmgr-dc.toml")),
+    ("configmgr", include_str!("configmgr.toml")),
+    ("active-directory", include_str!("active-directory.toml")),
+];
 
 /// The profile that is used where the user names none.
 pub const DEFAULT_PROFILE: &str = "configmgr-dc";
@@ -223,10 +236,15 @@ impl Matrix {
     /// program may use.
     pub fn known_ports(&self) -> KnownPorts {
         let fixed = |range: &&PortRange| !self.rpc_dynamic.contains(range);
-        KnownPorts::with(self.requirements.iter().flat_map(|row| {
-            let ports = row.ports.iter().filter(fixed);
-            ports.flat_map(|range| (range.first..=range.last).map(|port| (row.transport, port)))
-        }))
+        let of = |row: &Requirement| -> Vec<(Transport, u16)> {
+            let ranges = row.ports.iter().filter(fixed);
+            let ports = ranges.flat_map(|range| range.first..=range.last);
+            ports.map(|port| (row.transport, port)).collect()
+        };
+        let (answered, unanswered): (Vec<&Requirement>, Vec<&Requirement>) =
+            self.requirements.iter().partition(|row| row.answered);
+        KnownPorts::with(answered.into_iter().flat_map(of))
+            .and_unanswered(unanswered.into_iter().flat_map(of))
     }
 
     /// Place of a role in `roles`.

@@ -192,11 +192,11 @@ impl Reader<'_> {
         None
     }
 
-    pub(super) fn yes_or_no(&mut self, value: &Value<'_>) -> bool {
+    pub(super) fn yes_or_no(&mut self, value: &Value<'_>, what: &str) -> bool {
         if let DeValue::Boolean(answer) = value.get_ref() {
             return *answer;
         }
-        self.fault(value.span().start, "listener_known is true or false".to_owned());
+        self.fault(value.span().start, format!("{what} is true or false"));
         true
     }
 }
