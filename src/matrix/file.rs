@@ -78,7 +78,7 @@ impl Reader<'_> {
             None => RPC_DYNAMIC.to_vec(),
         };
         let not_rpc = match get(document, "not_rpc") {
-            Some(value) => self.single_ports(value),
+            Some(value) => self.single_ports(value, "not_rpc"),
             None => NOT_RPC.to_vec(),
         };
         let roles = self.roles(document);

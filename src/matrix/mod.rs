@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod given;
 mod infer;
+mod ports;
 mod reader;
 mod roles;
 mod rows;
@@ -30,7 +31,8 @@ pub(crate) use explain::{
     bounded, count_of, is_weak, list_of, seen, service_failed, several_captures, then,
 };
 pub use fault::{Error, Fault, Position};
-pub use given::{parse_role_argument, parse_roles_file};
+pub use given::{RolesFile, parse_role_argument, parse_roles_file};
+pub use ports::{GivenPort, effective, parse_port_argument};
 pub use roles::{GivenRole, HostRecord, RoleRecord, RoleSource, Told, UnmatchedHost};
 pub use sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 

@@ -249,13 +249,13 @@ impl Reader<'_> {
         ports
     }
 
-    pub(super) fn single_ports(&mut self, value: &Value<'_>) -> Vec<u16> {
+    pub(super) fn single_ports(&mut self, value: &Value<'_>, what: &str) -> Vec<u16> {
         let mut ports = Vec::new();
         for entry in Reader::one_or_many(value) {
             match self.range(entry) {
                 Some(range) if range.first == range.last => ports.push(range.first),
                 Some(_) => {
-                    let message = "not_rpc lists single ports".to_owned();
+                    let message = format!("{what} lists single ports");
                     self.fault(entry.span().start, message);
                 }
                 None => {}

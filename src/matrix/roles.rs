@@ -165,8 +165,9 @@ impl<'m> Cast<'m> {
             };
             let mut parts = BTreeMap::new();
             let mut play = |part: &str| {
-                if let Some(index) = matrix.role_index(part) {
-                    parts.insert(index, Part { role, given: false });
+                let index = matrix.role_index(part).into_iter();
+                for wider in index.flat_map(|index| matrix.role_and_wider(index)) {
+                    parts.entry(wider).or_insert(Part { role, given: false });
                 }
             };
             play(role);
