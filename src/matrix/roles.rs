@@ -171,7 +171,8 @@ impl<'m> Cast<'m> {
                 }
             };
             play(role);
-            if role == DOMAIN_MEMBER && !site_server_given {
+            let is_candidate = !site_server_given && matrix.role_index(SITE_SERVER).is_some();
+            if role == DOMAIN_MEMBER && is_candidate {
                 // A candidate: judged as a site server, and still called what it is known to be.
                 play(SITE_SERVER);
                 evidence.push_str("; judged as a candidate site server, as none was given");
