@@ -419,6 +419,43 @@ mod tests {
     }
 
     #[test]
+    fn a_row_with_a_condition_is_there_once_somebody_tried() {
+        let matrix = Matrix::built_in("configmgr").unwrap();
+        let given = [role("cas", CAS), role("sql-server", DC)];
+        let rows = |flows: &[JudgedFlow]| -> Vec<(String, Option<String>)> {
+            let assessment = assess(&matrix, &given, Told::default(), flows);
+            assert_eq!(assessment.sheet.not_exercised_unlisted, 0);
+            let never = assessment.sheet.never_exercised;
+            assert_eq!(never, ["site-sql"], "no row with a condition, none of other roles");
+            let cells = assessment.sheet.cells.into_iter();
+            cells.map(|cell| (cell.requirement, cell.condition)).collect()
+        };
+        assert_eq!(rows(&[]), [("site-sql".to_owned(), None)]);
+        let tried = rows(&[flow(1, CAS, DC, "tcp", 445, Verdict::NoReply)]);
+        let setup = "while a site with a remote database is set up, or for an availability group";
+        let expected =
+            [("site-sql".to_owned(), None), ("site-sql-smb".to_owned(), Some(setup.to_owned()))];
+        assert_eq!(tried, expected);
+    }
+
+    #[test]
+    fn inferred_roles_are_the_wider_ones_too() {
+        let matrix = Matrix::built_in("active-directory").unwrap();
+        let flows = [
+            ldap(1, Verdict::Established),
+            flow(2, CAS, DC, "tcp", 88, Verdict::Established),
+            flow(3, CAS, DC, "udp", 53, Verdict::Answered),
+        ];
+        let assessment = assess(&matrix, &[], Told::default(), &flows);
+        let rows: Vec<&str> =
+            assessment.sheet.cells.iter().map(|cell| cell.requirement.as_str()).collect();
+        // A controller is a DNS server.
+        assert_eq!(rows, ["kerberos-tcp", "ldap-tcp", "dns-udp"]);
+        let evidence = assessment.hosts[0].roles[0].evidence.as_deref().unwrap();
+        assert!(!evidence.contains("site server"), "the matrix knows none: {evidence}");
+    }
+
+    #[test]
     fn inferred_pairs_list_what_was_exercised_and_count_the_rest() {
         let flows = [ldap(1, Verdict::Established), flow(2, CAS, DC, "tcp", 88, Verdict::NoReply)];
         let assessment = assess(&matrix(), &[], Told::default(), &flows);

@@ -425,6 +425,13 @@ mod tests {
                 "7:6 \"a b\" cannot be an id: use letters, digits and -",
             ),
             (&format!("{good}symptom = 3\n"), "7:11 symptom is a text in quotes"),
+            (&format!("{good}condition = true\n"), "7:13 condition is a text in quotes"),
+            (&format!("{good}answered = \"no\"\n"), "7:12 answered is true or false"),
+            (
+                &format!("{good}configurable = \"the port\"\n"),
+                "7:16 \"the port\" cannot be the name of a port that can be configured: use \
+                 letters, digits and -",
+            ),
             (
                 &format!("{good}id = \"x\"\n{ROW}id = \"x\"\n{good}"),
                 "12:6 id \"x\" stands in line 7 already: give another id",

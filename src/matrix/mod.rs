@@ -321,6 +321,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_never_answered_is_a_service_all_the_same() {
+        let ports = Matrix::built_in("configmgr").unwrap().known_ports();
+        for (transport, port, answers) in [
+            (Transport::Udp, 9, false),
+            (Transport::Udp, 63_500, false),
+            (Transport::Udp, 547, true),
+            (Transport::Tcp, 10_130, false),
+        ] {
+            assert!(ports.is_service(transport, port), "{transport}/{port}");
+            assert_eq!(ports.answers(port), answers, "{transport}/{port}");
+        }
+        assert!(!ports.is_service(Transport::Tcp, 49_155), "dynamic ports are anybody's");
+        assert!(!ports.is_service(Transport::Udp, 68), "the side that asks for an address");
+    }
+
+    #[test]
     fn ranges_of_ports_are_read_as_they_are_written() {
         for text in ["389", "50000-50100", "1-65535"] {
             assert_eq!(text.parse::<PortRange>().unwrap().to_string(), text);
@@ -339,5 +355,9 @@ mod tests {
         let site_server = matrix.role_index("site-server").unwrap();
         assert_eq!(matrix.role_and_wider(cas), [cas, site_server]);
         assert_eq!(matrix.role_and_wider(site_server), [site_server]);
+        let matrix = Matrix::built_in("configmgr").unwrap();
+        let chain = matrix.role_and_wider(matrix.role_index("pxe-server").unwrap());
+        let names: Vec<&str> = chain.iter().map(|role| &*matrix.roles[*role].name).collect();
+        assert_eq!(names, ["pxe-server", "distribution-point", "site-system", "domain-member"]);
     }
 }

@@ -140,12 +140,17 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
-    use crate::matrix::parse_roles_file;
+    use crate::matrix::sample::flow;
+    use crate::matrix::{GivenRole, Told, assess, parse_roles_file};
     use crate::net::Transport;
+    use crate::verdict::record::Verdict;
 
     fn matrix() -> Matrix {
-        Matrix::built_in("configmgr").unwrap()
+        static MATRIX: LazyLock<Matrix> = LazyLock::new(|| Matrix::built_in("configmgr").unwrap());
+        MATRIX.clone()
     }
 
     fn given(name: &str, ports: &[u16]) -> GivenPort {
@@ -245,6 +250,33 @@ mod tests {
             let error = parse_roles_file(text, "roles.toml", &matrix()).unwrap_err().to_string();
             assert!(error.lines().any(|line| line.starts_with(expected)), "{error}");
         }
+    }
+
+    /// The rows that a flow from a site server to a SQL Server on a site system exercises.
+    fn exercised(matrix: &Matrix, port: u16) -> Vec<String> {
+        let (site, sql) = ("10.0.0.5", "10.0.0.6");
+        let role =
+            |role: &str, host: &str| GivenRole { role: role.into(), hosts: vec![host.into()] };
+        let given = [role("primary", site), role("sql-server", sql), role("management-point", sql)];
+        let flows = [flow(1, site, sql, "tcp", port, Verdict::NoReply)];
+        let assessment = assess(matrix, &given, Told::default(), &flows);
+        let cells = assessment.sheet.cells.iter().filter(|cell| !cell.flows.is_empty());
+        cells.map(|cell| cell.requirement.clone()).collect()
+    }
+
+    #[test]
+    fn a_given_port_in_the_dynamic_range_is_not_taken_for_rpc() {
+        let usual = exercised(&matrix(), 50_000);
+        assert_eq!(usual, ["site-sql-rpc-dynamic", "site-system-rpc-dynamic"]);
+        let matrix = matrix().with_ports(&[given("sql", &[50_000])]);
+        assert_eq!(exercised(&matrix, 50_000), ["site-sql"]);
+        assert_eq!(exercised(&matrix, 50_001), usual);
+    }
+
+    #[test]
+    fn a_port_that_is_given_away_is_no_longer_the_services() {
+        let matrix = matrix().with_ports(&[given("sql", &[50_000])]);
+        assert_eq!(exercised(&matrix, 1433), [""; 0]);
     }
 
     proptest::proptest! {
