@@ -14,7 +14,8 @@ use crate::diagnosis::{Finding, FirewallRequest, HostTries, RuleSet, diagnose};
 use crate::filter::Filter;
 use crate::log::LogRecord;
 use crate::matrix::{
-    Assessment, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess, assess_some,
+    Assessment, GivenPort, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess,
+    assess_some,
 };
 use crate::net::{Address, FrameNumber, Time};
 use crate::packet::SkippedTally;
@@ -93,6 +94,9 @@ pub struct Options {
     pub matrix: Option<String>,
     /// Roles as given by `--role` and `--roles`.
     pub roles: Vec<GivenRole>,
+    /// Ports of services that are not on their usual ones, by name (`--port` and `--roles`). The
+    /// matrix that a report is built with has them already.
+    pub ports: Vec<GivenPort>,
     /// Ports that dynamic RPC is meant to use, as configured and allowed on the way
     /// (`--rpc-range`); empty where nobody said.
     pub rpc_range: Vec<PortRange>,
