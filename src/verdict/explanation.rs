@@ -9,7 +9,7 @@ use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, Sender};
 use crate::net::{FrameNumber, Transport};
 use crate::packet::{Encapsulation, IcmpError};
 use crate::verdict::record::{Class, Origin, Verdict};
-use crate::verdict::{Circumstances, Frames, drop_note, icmp};
+use crate::verdict::{Circumstances, Frames, drop_note, icmp, schedule};
 
 /// Explains a verdict.
 pub(super) fn of(
@@ -247,8 +247,13 @@ impl<'a> Seen<'a> {
             }
             again => format!(", sent again in {}", Frames(again)),
         };
+        let end = self.circumstances.capture_end;
+        let schedule = schedule::followed(self.flow, Verdict::NoReply, end)
+            .map(|followed| format!(" ({})", followed.told()))
+            .unwrap_or_default();
         let wait = self.age().map(|age| format!(" in {age}")).unwrap_or_default();
-        format!("{what} in frame {first}{again}, no answer{wait}{}", self.beside_the_silence())
+        let beside = self.beside_the_silence();
+        format!("{what} in frame {first}{again}{schedule}, no answer{wait}{beside}")
     }
 
     /// What came back and is no answer: a reset that does not acknowledge the SYN refuses nothing

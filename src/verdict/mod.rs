@@ -6,6 +6,7 @@ mod icmp;
 mod origin;
 pub mod record;
 mod rpc;
+mod schedule;
 mod service;
 
 pub use rpc::link;
@@ -229,7 +230,8 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
                 note: note_of(evidence, circumstances),
             })
             .collect(),
-        schedule: None,
+        schedule: schedule::followed(flow, verdict, circumstances.capture_end)
+            .map(|followed| followed.record),
         first_frame: flow.first_frame,
         last_frame: flow.last_frame,
         first_seen: flow.first_seen.map(told),
