@@ -15,8 +15,8 @@ use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, PortRange, Sheet,
 use crate::net::{Address, FrameNumber, Time};
 pub use crate::packet::NeighbourRecord;
 use crate::packet::SkippedTally;
-use crate::verdict::link;
 use crate::verdict::record::{Class, JudgedFlow};
+use crate::verdict::{link, weigh_origins};
 
 /// Name and number of the JSON contract.
 pub const SCHEMA: &str = "portmortem.report/1";
@@ -280,6 +280,7 @@ impl Report {
         }
         tell_conversations_apart(&mut flows);
         link(&mut flows);
+        weigh_origins(&mut flows);
         let names: Vec<(Address, String)> = captures
             .iter()
             .flat_map(|capture| &capture.names)
