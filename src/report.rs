@@ -443,7 +443,7 @@ impl CaptureRecord {
                 .map(|(purpose, host)| ServesRecord { purpose, host })
                 .collect(),
             taken_on: None,
-            silent_neighbours: Vec::new(),
+            silent_neighbours: skipped.neighbours.silent(summary.last_seen),
             comments: summary
                 .comments
                 .into_iter()

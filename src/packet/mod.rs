@@ -23,7 +23,7 @@ mod tunnel;
 
 pub use encapsulation::{Encapsulation, Layer, LayerKind};
 pub use fragments::FragmentTable;
-pub use neighbours::NeighbourRecord;
+pub use neighbours::{NeighbourRecord, Neighbours};
 pub use row::RowBytes;
 pub use skipped::{Skipped, SkippedTally};
 pub use transport::{Flags, Segment};
