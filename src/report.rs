@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
-use crate::diagnosis::{Finding, FirewallRequest, HostTries, RuleSet, diagnose};
+use crate::diagnosis::{Beside, Finding, FirewallRequest, HostTries, RuleSet, Vantage, diagnose};
 use crate::filter::Filter;
 use crate::log::LogRecord;
 use crate::matrix::{
@@ -18,9 +18,10 @@ use crate::matrix::{
     assess_some,
 };
 use crate::net::{Address, FrameNumber, Time};
+pub use crate::packet::NeighbourRecord;
 use crate::packet::SkippedTally;
-use crate::verdict::link;
 use crate::verdict::record::{Class, JudgedFlow};
+use crate::verdict::{link, weigh_origins};
 
 /// Name and number of the JSON contract.
 pub const SCHEMA: &str = "portmortem.report/1";
@@ -223,22 +224,6 @@ pub struct TakenOn {
     pub evidence: String,
 }
 
-/// A neighbour that never answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NeighbourRecord {
-    /// The address that was asked for.
-    pub address: IpAddr,
-    /// Who asked first.
-    pub asked_by: IpAddr,
-    /// How often it was asked for.
-    pub asked: u64,
-    /// The first question.
-    pub first_frame: FrameNumber,
-    /// The last question.
-    pub last_frame: FrameNumber,
-}
-
 /// A line of a text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -305,6 +290,7 @@ impl Report {
         }
         tell_conversations_apart(&mut flows);
         link(&mut flows);
+        weigh_origins(&mut flows);
         let names: Vec<(Address, String)> = captures
             .iter()
             .flat_map(|capture| &capture.names)
@@ -339,8 +325,9 @@ impl Report {
             let shown: BTreeSet<Address> = ends.map(|end| end.address).collect();
             hosts.retain(|host| shown.contains(&host.address));
         }
-        let range = &options.rpc_range;
-        let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, range, &logs);
+        let vantages: Vec<Vantage<'_>> = captures.iter().map(CaptureRecord::vantage).collect();
+        let beside = Beside { rpc_range: &options.rpc_range, logs: &logs, vantages: &vantages };
+        let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, beside);
         Report {
             schema: SCHEMA.to_owned(),
             generator: Generator {
@@ -476,7 +463,7 @@ impl CaptureRecord {
                 .map(|(purpose, host)| ServesRecord { purpose, host })
                 .collect(),
             taken_on: None,
-            silent_neighbours: Vec::new(),
+            silent_neighbours: skipped.neighbours.silent(summary.last_seen),
             comments: summary
                 .comments
                 .into_iter()
@@ -492,6 +479,14 @@ impl CaptureRecord {
             left_out: Vec::new(),
             same_as: None,
             part_of: None,
+        }
+    }
+
+    /// From where it saw what it saw.
+    fn vantage(&self) -> Vantage<'_> {
+        Vantage {
+            taken_on: self.taken_on.as_ref().map_or(&[], |taken_on| &taken_on.addresses),
+            silent_neighbours: &self.silent_neighbours,
         }
     }
 

@@ -188,6 +188,7 @@ pub(super) fn become_copy(record: &mut CaptureRecord, first: usize, path: &str) 
     record.same_as = Some(first);
     record.skipped.clear();
     record.names.clear();
+    record.silent_neighbours.clear();
     record.comments.clear();
     record.comments_left_out = 0;
     record.problems = vec![ProblemRecord {
