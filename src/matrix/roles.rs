@@ -168,12 +168,14 @@ impl<'m> Cast<'m> {
             };
             let mut parts = BTreeMap::new();
             let mut play = |part: &str| {
-                if let Some(index) = matrix.role_index(part) {
-                    parts.insert(index, Part { role, given: false });
+                let index = matrix.role_index(part).into_iter();
+                for wider in index.flat_map(|index| matrix.role_and_wider(index)) {
+                    parts.entry(wider).or_insert(Part { role, given: false });
                 }
             };
             play(role);
-            if role == DOMAIN_MEMBER && !site_server_given {
+            let is_candidate = !site_server_given && matrix.role_index(SITE_SERVER).is_some();
+            if role == DOMAIN_MEMBER && is_candidate {
                 // A candidate: judged as a site server, and still called what it is known to be.
                 play(SITE_SERVER);
                 evidence.push_str("; judged as a candidate site server, as none was given");

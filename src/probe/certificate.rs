@@ -95,7 +95,7 @@ pub(super) mod tests {
             ("RDP01", &[], Some("RDP01")),
             ("sql1.example.com", &[], Some("sql1.example.com")),
             ("SSL_Self_Signed_Fallback", &[], None),
-            ("Contoso Ltd", &[], None),
+            ("Example Ltd", &[], None),
             ("ignored", &["*.example.com"], None),
             ("ignored", &["a.example", "b.example", "c.example", "d.example", "e.example"], None),
         ] {

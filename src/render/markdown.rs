@@ -31,6 +31,7 @@ pub(super) fn page(report: &Report, view: View, out: &mut dyn Write) -> io::Resu
 fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let triage = Triage::of(report);
     writeln!(out, "**{}.**", prose(&triage.headline(report)))?;
+    filtered(report, out)?;
     failed(report, &triage, out)?;
     requests(report, out)?;
     cells(report, &triage, Part::NotForFirewall, "Not for the firewall team", out)?;
@@ -42,6 +43,13 @@ fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     hosts(report, out)?;
     captures(report, &triage, out)?;
     how_to_read(report, out)
+}
+
+fn filtered(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    match &report.options.filters.filter {
+        Some(filter) => writeln!(out, "\n{}", prose(&phrase::filtered(filter))),
+        None => Ok(()),
+    }
 }
 
 /// Text of unknown origin, bounded and made inert.
@@ -104,13 +112,22 @@ fn cells(
                 prose(&triage.title(cell.to.address)),
                 prose(&cell.service),
                 prose(&format!("{}/{}", cell.transport, cell.ports)),
-                prose(&phrase::words(&cell.need)),
+                prose(&need(cell)),
                 format!("**{}**", phrase::words(cell.outcome.as_str())),
                 prose(&seen::of_cell(report, cell)),
             ],
         )?;
     }
     more(out, all.len(), "use --format csv for all")
+}
+
+/// How much it is needed, and when: "required (WSUS is set up for TLS)".
+fn need(cell: &Cell) -> String {
+    let need = phrase::words(&cell.need);
+    match &cell.condition {
+        Some(condition) => format!("{need} ({condition})"),
+        None => need,
+    }
 }
 
 fn requests(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -328,6 +345,9 @@ fn flows(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         phrase::number(totals.reject),
         phrase::number(totals.inconclusive)
     )?;
+    if let Some(filter) = &report.options.filters.filter {
+        writeln!(out, "{}\n", prose(&phrase::filtered(filter)))?;
+    }
     if report.flows.is_empty() {
         return captures(report, &Triage::of(report), out);
     }

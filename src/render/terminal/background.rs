@@ -67,6 +67,10 @@ pub(super) fn captures_in_short(report: &Report, page: &mut Page<'_>) -> io::Res
             page.paragraph(0, 2, None, &line)?;
         }
     }
+    if let Some(filter) = &report.options.filters.filter {
+        let line = page.safe(&phrase::filtered(filter));
+        page.paragraph(0, 2, None, &line)?;
+    }
     let damaged = damaged(report);
     if damaged > 0 {
         let captures = phrase::counted(damaged, "capture");
