@@ -1,16 +1,27 @@
 //! Outcomes in, findings and firewall requests out.
 //!
-//! A finding says what was seen, then what it may mean, then what to do; findings of one pair of
-//! hosts and one kind are one. A firewall request is the smallest rule that can mend what was
-//! seen. Both are pure functions of the sheet, the hosts and the flows.
+//! A finding says what was seen, then what it may mean, then what to do. What has one cause is
+//! one finding, and what a finding explains points to it. A firewall request is the smallest rule
+//! that can mend what was seen. Both are pure functions of the sheet, the hosts and the flows.
+//!
+//! ```text
+//! cells -> shares (what went wrong with each) -> groups (one cause each) -> findings, linked with
+//!          their causes, and ranked
+//! ```
 
 mod cause;
+mod causes;
+mod facts;
 mod findings;
+mod grouping;
+mod names;
+mod other;
 pub mod record;
 mod requests;
 mod roles;
 mod rpc;
 mod rules;
+mod shares;
 mod tries;
 mod wording;
 
@@ -26,7 +37,7 @@ use crate::verdict::record::JudgedFlow;
 /// What is wrong, which rules mend it, and what nobody tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// What to know, worst first.
+    /// What to know, worst first; of what is equally bad, causes before what they explain.
     pub findings: Vec<Finding>,
     /// What to ask the firewall team for, by source, destination, transport and ports.
     pub requests: Vec<FirewallRequest>,
@@ -83,10 +94,9 @@ pub fn diagnose(
     let requests = requests::requests(&evidence);
     let mut findings = findings::findings(&evidence, &requests);
     findings.extend(roles::findings(&evidence, unmatched));
-    // Stable: findings of one kind stay in the order of their hosts.
-    findings.sort_by_key(|(kind, finding)| (finding.severity, *kind));
+    let findings = findings::ranked(findings);
     Diagnosis {
-        findings: findings.into_iter().map(|(_, finding)| finding).collect(),
+        findings,
         rule_set: rules::rule_set(&evidence, &requests),
         to_try: tries::to_try(&evidence),
         requests,
@@ -352,7 +362,8 @@ mod tests {
         let (findings, _) = diagnosed(&[call(1, 389, Verdict::Established), failed]);
         assert_eq!(
             findings[0].title,
-            "10.0.0.5 reaches 10.1.0.10, and the service fails in some attempts, on LDAP (tcp/389)"
+            "10.0.0.5 (cas) reaches 10.1.0.10 (child-dc), and the service fails in some attempts, on \
+             LDAP (tcp/389)"
         );
         let explanation = &findings[0].explanation;
         assert!(!explanation.contains("rule that was changed"), "{explanation}");
@@ -374,8 +385,9 @@ mod tests {
         assert_eq!(finding.cells.len(), 5);
         assert_eq!(
             finding.title,
-            "10.0.0.5 gets no answer from 10.1.0.10 on Kerberos (tcp/88), RPC endpoint mapper \
-             (tcp/135), LDAP (tcp/389), Global Catalog LDAP (tcp/3268) and DNS (tcp/53, optional)"
+            "10.0.0.5 (cas) gets no answer from 10.1.0.10 (child-dc) on Kerberos (tcp/88), RPC \
+             endpoint mapper (tcp/135), LDAP (tcp/389), Global Catalog LDAP (tcp/3268) and DNS \
+             (tcp/53, optional)"
         );
         let up = "10.1.0.10 did answer on tcp/445 (SYN in frame 60, SYN-ACK in frame 61), so it is \
                   up and there is a way to it";
@@ -421,7 +433,11 @@ mod tests {
         let (findings, requests) = diagnosed_by(&matrix, &given(), &[], &flows);
         assert_eq!(kinds(&findings), ["info alternative_open"]);
         assert_eq!(requests, []);
-        let flows = [call(1, 445, Verdict::NoReply), call(2, 139, Verdict::NoReply)];
+        let flows = [
+            call(1, 445, Verdict::NoReply),
+            call(2, 139, Verdict::NoReply),
+            call(3, 80, Verdict::Established),
+        ];
         let (findings, requests) = diagnosed_by(&matrix, &given(), &[], &flows);
         assert_eq!(kinds(&findings), ["error dropped"]);
         assert_eq!(requests.len(), 2);
@@ -493,12 +509,12 @@ mod tests {
             let (findings, requests) = diagnosed_by(&matrix, &given(), &names, &flows);
             let all = format!("{findings:?}{requests:?}");
             assert!(name.is_empty() || !all.contains(&format!("{name:?}")[1..name.len().min(9)]));
-            assert!(all.contains("10.0.0.5 gets no answer from 10.1.0.10 on LDAP"));
+            assert!(all.contains("(cas) gets no answer from 10.1.0.10 (child-dc) on LDAP"));
             assert!(all.len() < 20_000);
         }
         let names = [(address(DC), "ROOTDC1.corp.example".to_owned())];
         let (findings, _) = diagnosed_by(&matrix, &given(), &names, &flows);
-        assert!(findings[0].title.contains("from ROOTDC1.corp.example (10.1.0.10) on"));
+        assert!(findings[0].title.contains("from ROOTDC1.corp.example (10.1.0.10, child-dc) on"));
         let untried = findings.iter().find(|finding| finding.kind == "not_exercised").unwrap();
         assert!(untried.next_step.contains("-ComputerName 10.1.0.10 "));
     }
