@@ -9,10 +9,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
-use crate::diagnosis::{Finding, FirewallRequest, HostTries, RuleSet, diagnose};
+use crate::diagnosis::{Beside, Finding, FirewallRequest, HostTries, RuleSet, Vantage, diagnose};
 use crate::log::LogRecord;
 use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess};
 use crate::net::{Address, FrameNumber, Time};
+pub use crate::packet::NeighbourRecord;
 use crate::packet::SkippedTally;
 use crate::verdict::link;
 use crate::verdict::record::{Class, JudgedFlow};
@@ -213,22 +214,6 @@ pub struct TakenOn {
     pub evidence: String,
 }
 
-/// A neighbour that never answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NeighbourRecord {
-    /// The address that was asked for.
-    pub address: IpAddr,
-    /// Who asked first.
-    pub asked_by: IpAddr,
-    /// How often it was asked for.
-    pub asked: u64,
-    /// The first question.
-    pub first_frame: FrameNumber,
-    /// The last question.
-    pub last_frame: FrameNumber,
-}
-
 /// A line of a text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -319,8 +304,9 @@ impl Report {
                 name_interface(flow, "RPC dynamic");
             }
         }
-        let range = &options.rpc_range;
-        let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, range, &logs);
+        let vantages: Vec<Vantage<'_>> = captures.iter().map(CaptureRecord::vantage).collect();
+        let beside = Beside { rpc_range: &options.rpc_range, logs: &logs, vantages: &vantages };
+        let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, beside);
         Report {
             schema: SCHEMA.to_owned(),
             generator: Generator {
@@ -472,6 +458,14 @@ impl CaptureRecord {
             left_out: Vec::new(),
             same_as: None,
             part_of: None,
+        }
+    }
+
+    /// From where it saw what it saw.
+    fn vantage(&self) -> Vantage<'_> {
+        Vantage {
+            taken_on: self.taken_on.as_ref().map_or(&[], |taken_on| &taken_on.addresses),
+            silent_neighbours: &self.silent_neighbours,
         }
     }
 

@@ -110,6 +110,11 @@ pub(super) fn fill(finding: &mut Finding, evidence: &Evidence<'_>, kind: Finding
         | FindingKind::RpcAddressDiffers
         | FindingKind::CannotTell
         | FindingKind::OtherFailures => None,
+        FindingKind::HostUnreachable
+            if flows.iter().all(|flow| evidence.is_missed(flow.responder.address)) =>
+        {
+            Some(Rung::Neighbour)
+        }
         FindingKind::CallerCutOff
         | FindingKind::HostUnreachable
         | FindingKind::DroppedHere

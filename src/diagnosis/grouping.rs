@@ -55,7 +55,7 @@ pub(super) fn group<'a>(
     let mut groups = Vec::new();
     let signs = SignsOfLife::of(evidence);
     groups.extend(cut_off(&signs, &mut rest));
-    groups.extend(unreachable(&signs, &mut rest));
+    groups.extend(unreachable(evidence, &signs, &mut rest));
     groups.extend(blocked_ports(evidence, &mut rest));
     groups.extend(alike(rest, |_| None));
     for group in &mut groups {
@@ -132,9 +132,13 @@ fn cut_off<'a>(signs: &SignsOfLife, shares: &mut Vec<Share<'a>>) -> Vec<Group<'a
         .collect()
 }
 
-/// Hosts of which nothing was ever seen, though they were called for several services; those with
-/// the same callers together.
-fn unreachable<'a>(signs: &SignsOfLife, shares: &mut Vec<Share<'a>>) -> Vec<Group<'a>> {
+/// Hosts of which nothing was ever seen, though they were called for several services, or looked for
+/// by their neighbours; those with the same callers together.
+fn unreachable<'a>(
+    evidence: &Evidence<'a>,
+    signs: &SignsOfLife,
+    shares: &mut Vec<Share<'a>>,
+) -> Vec<Group<'a>> {
     let mut called: BTreeMap<Address, (BTreeSet<&str>, BTreeSet<Address>)> = BTreeMap::new();
     for share in shares.iter().filter(|share| is_lost(share)) {
         let (from, to) = share.pair();
@@ -144,7 +148,10 @@ fn unreachable<'a>(signs: &SignsOfLife, shares: &mut Vec<Share<'a>>) -> Vec<Grou
             rows.insert(&share.requirement.id);
         }
     }
-    called.retain(|to, (rows, _)| rows.len() > 1 && !signs.heard.contains(to));
+    called.retain(|to, (rows, _)| {
+        let looked_for = !rows.is_empty() && evidence.is_missed(*to);
+        (rows.len() > 1 || looked_for) && !signs.heard.contains(to)
+    });
     let mut by_callers: BTreeMap<BTreeSet<Address>, BTreeSet<Address>> = BTreeMap::new();
     for (to, (_, callers)) in called {
         by_callers.entry(callers).or_default().insert(to);

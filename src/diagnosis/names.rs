@@ -10,7 +10,7 @@ use crate::diagnosis::cause::cause_of;
 use crate::diagnosis::wording::Words;
 use crate::diagnosis::{Evidence, Finding, FindingKind};
 use crate::matrix::{count_of, is_weak, list_of, seen, service_failed, then};
-use crate::net::Address;
+use crate::net::{Address, Transport};
 use crate::probe::is_outside;
 use crate::verdict::record::{Class, JudgedFlow, NO_ANSWER_TO};
 
@@ -92,8 +92,11 @@ impl<'a> Lookups<'a> {
                 silent.entry((from, to)).or_default().push(flow);
             }
         }
-        // A single datagram may be lost.
-        silent.retain(|_, flows| flows.len() > 1 || !flows.iter().all(|flow| is_weak(flow)));
+        // A single datagram may be lost, and TCP alone is for long answers.
+        silent.retain(|_, flows| {
+            flows.iter().any(|flow| flow.transport == Transport::Udp)
+                && (flows.len() > 1 || !flows.iter().all(|flow| is_weak(flow)))
+        });
         let missing = missing(evidence, &flows);
         Lookups { answered, in_the_dark, silent, missing }
     }
@@ -140,7 +143,12 @@ impl<'a> Lookups<'a> {
             let flows: Vec<&JudgedFlow> = callers.values().flatten().copied().collect();
             let Some(first) = flows.iter().min_by_key(|flow| flow.id) else { continue };
             let callers: BTreeSet<Address> = callers.into_keys().collect();
-            let (from, to) = (words.titled_all(&callers), words.titled_all(&servers));
+            let from = words.titled_all(&callers);
+            let named: Vec<String> = servers.iter().map(|server| words.titled(*server)).collect();
+            let to = list_of(&named, NAMED);
+            let outside = flows
+                .iter()
+                .all(|flow| question(flow).is_some_and(|(_, name)| is_outside(&name)));
             let asked =
                 question(first).map(|(kind, name)| format!(" to the question {kind} {name}"));
             let several = if servers.len() == 1 { "name server" } else { "name servers" };
@@ -170,7 +178,7 @@ impl<'a> Lookups<'a> {
                 flows: sorted(&flows),
                 ..Finding::of(
                     FindingKind::NameServerSilent,
-                    if is_served { Severity::Info } else { Severity::Warning },
+                    if is_served || outside { Severity::Info } else { Severity::Warning },
                 )
             };
             findings.push((FindingKind::NameServerSilent, finding, callers));
@@ -281,12 +289,14 @@ fn missing<'a>(
             Some(_) | None => {}
         }
     }
+    let hosts = host_names(evidence, lookups);
     let mut all: BTreeMap<Address, Missing<'_>> = BTreeMap::new();
     for (from, names) in unknown {
         let knows = |name: &str| known.get(&from).is_some_and(|known| known.contains(name));
         for (name, flow) in names {
             if let Some(domain) = directory_domain(&name) {
-                if !knows(&format!("_.{domain}")) {
+                // Windows asks for the domain of a controller's own name too, in vain.
+                if !knows(&format!("_.{domain}")) && !hosts.contains(domain) {
                     let missing = all.entry(from).or_default();
                     missing.domains.insert(domain.to_owned());
                     missing.flows.push(flow);
@@ -304,4 +314,16 @@ fn missing<'a>(
         }
     }
     all
+}
+
+/// Names of hosts, as far as anybody told, in lower case.
+fn host_names(evidence: &Evidence<'_>, lookups: &[&JudgedFlow]) -> BTreeSet<String> {
+    let known = evidence.hosts.iter().flat_map(|host| &host.names);
+    let mut names: BTreeSet<String> = known.map(|name| name.to_ascii_lowercase()).collect();
+    for flow in lookups.iter().filter(|flow| flow.service.code.as_deref() == Some("NOERROR")) {
+        if let Some(("A" | "AAAA", name)) = question(flow) {
+            names.insert(name);
+        }
+    }
+    names
 }

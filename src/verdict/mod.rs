@@ -229,6 +229,7 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
                 note: note_of(evidence, circumstances),
             })
             .collect(),
+        schedule: None,
         first_frame: flow.first_frame,
         last_frame: flow.last_frame,
         first_seen: flow.first_seen.map(told),

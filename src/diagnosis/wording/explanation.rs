@@ -6,9 +6,11 @@ use crate::diagnosis::FindingKind;
 use crate::diagnosis::cause::answer_of;
 use crate::diagnosis::grouping::Group;
 use crate::diagnosis::shares::{Facet, Share};
+use crate::diagnosis::silence::{Reading, Silence, silence_of};
 use crate::diagnosis::wording::{Words, always_reached, first_drop, port_of};
 use crate::matrix::{count_of, list_of, seen, then};
 use crate::net::Address;
+use crate::verdict::record::JudgedFlow;
 
 /// Cells whose packets an explanation tells.
 const TOLD: usize = 4;
@@ -40,15 +42,18 @@ pub(in crate::diagnosis) fn explanation(words: &Words<'_, '_>, group: &Group<'_>
     }
     let reached = kind == FindingKind::Mixed && shares.iter().all(always_reached);
     // Where every attempt got through, no rule was changed: it is the service that wavers.
-    text = match silence(words, group) {
-        Some(silence) => then(&text, &silence),
-        None if reached => {
-            then(&text, meaning(FindingKind::ServiceFailed, FindingKind::ServiceFailed))
-        }
-        None => then(&text, meaning(kind, group.cause)),
+    let (kind, cause) = if reached {
+        (FindingKind::ServiceFailed, FindingKind::ServiceFailed)
+    } else {
+        (kind, group.cause)
     };
+    if let Some(silence) = silence(words, group).filter(|silence| !silence.sentence.is_empty()) {
+        text = then(&text, &capitalized(&silence.sentence));
+        return if is_decisive(silence.reading) { text } else { then(&text, meaning(kind, cause)) };
+    }
+    text = then(&text, meaning(kind, cause));
     let unanswered = matches!(
-        group.cause,
+        cause,
         FindingKind::Dropped
             | FindingKind::Prohibited
             | FindingKind::Refused
@@ -65,12 +70,31 @@ pub(in crate::diagnosis) fn explanation(words: &Words<'_, '_>, group: &Group<'_>
     text
 }
 
-/// What the silence of a group means, where it was weighed.
-///
-/// The place for what is known of neighbours, of other ports and of where the capture was taken;
-/// without it the meaning of the kind stands.
-fn silence(_: &Words<'_, '_>, _: &Group<'_>) -> Option<String> {
-    None
+/// What the silence of a group means, weighed for its first pair of hosts; `None` where it was not
+/// silence that failed.
+pub(super) fn silence(words: &Words<'_, '_>, group: &Group<'_>) -> Option<Silence> {
+    if !matches!(group.cause, FindingKind::Dropped | FindingKind::UdpUnanswered)
+        || group.kind == FindingKind::CallerCutOff
+    {
+        return None;
+    }
+    let pair = group.shares.first().map(Share::pair)?;
+    let shares = group.shares.iter().filter(|share| share.pair() == pair);
+    let flows: Vec<&JudgedFlow> = shares.flat_map(|share| &share.flows).copied().collect();
+    Some(silence_of(words.evidence, &flows))
+}
+
+/// Whether a reading leaves nothing to guess.
+fn is_decisive(reading: Reading) -> bool {
+    matches!(
+        reading,
+        Reading::DroppedHere | Reading::HostItself | Reading::NoNeighbour | Reading::NoRoute
+    )
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// The shares to tell of: of several pairs the first of each, as they fail alike.

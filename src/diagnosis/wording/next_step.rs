@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use crate::diagnosis::FindingKind;
 use crate::diagnosis::grouping::Group;
 use crate::diagnosis::shares::{Facet, Share};
+use crate::diagnosis::silence::Reading;
+use crate::diagnosis::wording::explanation::silence;
 use crate::diagnosis::wording::{Words, dropper, ports};
 use crate::matrix::list_of;
 use crate::net::{Address, Transport};
@@ -65,6 +67,10 @@ pub(in crate::diagnosis) fn next_step(
             "{ask}repeat the capture; if the rules are in place already, capture on one of {to} too \
              and see whether the packets arrive"
         ),
+        FindingKind::Dropped if arrives(words, group) => format!(
+            "the calls arrive at {to}: look at its own firewall (wf.msc, or Get-NetFirewallRule) for \
+             {ports}, and whether the service listens (netstat -ano)"
+        ),
         FindingKind::Dropped => format!(
             "{ask}repeat the capture; if the rules are in place already, capture on {to} too and \
              see whether the packets arrive"
@@ -119,6 +125,11 @@ pub(in crate::diagnosis) fn next_step(
         | FindingKind::OtherFailures
         | FindingKind::RolesInferred => String::new(),
     }
+}
+
+/// Whether the capture was taken on the host that does not answer.
+fn arrives(words: &Words<'_, '_>, group: &Group<'_>) -> bool {
+    silence(words, group).is_some_and(|silence| silence.reading == Reading::HostItself)
 }
 
 /// How to make the attempts that are missing: of several pairs, towards the first.

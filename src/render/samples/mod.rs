@@ -203,6 +203,7 @@ fn add_flow(
         origin: (verdict == Verdict::Refused).then_some(Origin::Unknown),
         origin_reasons: Vec::new(),
         history,
+        schedule: None,
         first_frame: evidence.first().map_or(FrameNumber(1), |packet| packet.frame),
         last_frame: evidence.last().map_or(FrameNumber(1), |packet| packet.frame),
         first_seen: evidence.first().and_then(|packet| packet.time),
