@@ -134,14 +134,12 @@ impl<'l, 'a> Causes<'l, 'a> {
 
     fn of_share(&self, group: &Group<'_>, share: &Share<'_>) -> Option<usize> {
         let (from, to) = share.pair();
-        match group.kind {
-            FindingKind::CannotTell => {
-                self.cut_off.get(&from).or_else(|| self.down.get(&to)).copied()
-            }
-            FindingKind::ServiceFailed if share.facet == Facet::Rights => {
-                self.ticketless.get(&from).copied()
-            }
-            _ => None,
+        if group.kind == FindingKind::CannotTell {
+            self.cut_off.get(&from).or_else(|| self.down.get(&to)).copied()
+        } else if group.kind == FindingKind::ServiceFailed && share.facet == Facet::Rights {
+            self.ticketless.get(&from).copied()
+        } else {
+            None
         }
     }
 
@@ -149,7 +147,8 @@ impl<'l, 'a> Causes<'l, 'a> {
     pub(super) fn of_untried(&self, share: &Share<'_>) -> Option<usize> {
         let (from, to) = share.pair();
         let pair = (from, to);
-        let wide = self.cut_off.get(&from).or_else(|| self.down.get(&to));
+        let down = || self.down.get(&to).or_else(|| self.down.get(&from));
+        let wide = self.cut_off.get(&from).or_else(down);
         let names = || self.nameless.get(&from).filter(|_| !share.is_on(53));
         let unknown = || {
             let missing = self.lookups.missing(from)?;

@@ -184,7 +184,16 @@ pub(super) fn ranked(mut findings: Vec<(FindingKind, Finding)>) -> Vec<Finding> 
         let about = finding.cells.len();
         let depth = depth(&findings, *place);
         let is_cause = explains.contains_key(place);
-        Some((finding.severity, depth, !is_cause, Reverse(about), Reverse(finding.attempts), *kind))
+        Some((
+            finding.severity,
+            depth,
+            !is_cause,
+            Reverse(about),
+            // What had to work first.
+            finding.rung,
+            Reverse(finding.attempts),
+            *kind,
+        ))
     };
     let mut order: Vec<usize> = (0..findings.len()).collect();
     // Stable: findings of one rank stay in the order of their hosts.

@@ -14,6 +14,8 @@ use crate::verdict::record::{Class, JudgedFlow, Sender};
 
 /// Pairs of hosts that differ in what fails are told one by one up to this many.
 const MOST_ALIKE: usize = 4;
+/// Where nobody tried, there is little to tell of each.
+const MOST_UNTRIED: usize = 1;
 
 /// Shares of one cause.
 pub(super) struct Group<'a> {
@@ -251,13 +253,14 @@ fn alike<'a>(
     }
     let mut groups = Vec::new();
     for ((cause, _, explained_by), mut drafts) in by_sort {
-        if drafts.len() > MOST_ALIKE {
+        let most = if cause == FindingKind::NotExercised { MOST_UNTRIED } else { MOST_ALIKE };
+        if drafts.len() > most {
             let mut callers: BTreeMap<Address, Vec<Share<'a>>> = BTreeMap::new();
             for share in drafts.into_iter().flatten() {
                 callers.entry(share.pair().0).or_default().push(share);
             }
             drafts = callers.into_values().collect();
-            if drafts.len() > MOST_ALIKE {
+            if drafts.len() > most {
                 drafts = vec![drafts.into_iter().flatten().collect()];
             }
         }

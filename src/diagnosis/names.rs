@@ -146,9 +146,8 @@ impl<'a> Lookups<'a> {
             let from = words.titled_all(&callers);
             let named: Vec<String> = servers.iter().map(|server| words.titled(*server)).collect();
             let to = list_of(&named, NAMED);
-            let outside = flows
-                .iter()
-                .all(|flow| question(flow).is_some_and(|(_, name)| is_outside(&name)));
+            let outside =
+                flows.iter().all(|flow| question(flow).is_some_and(|(_, name)| is_outside(&name)));
             let asked =
                 question(first).map(|(kind, name)| format!(" to the question {kind} {name}"));
             let several = if servers.len() == 1 { "name server" } else { "name servers" };

@@ -81,7 +81,12 @@ pub(in crate::diagnosis) fn title(words: &Words<'_, '_>, group: &Group<'_>) -> S
         }
         FindingKind::NotExercised => {
             let count = count_of(shares.len(), "requirement");
-            format!("nobody tried {count} from {from} to {to}: {on}")
+            let pairs = group.pairs();
+            if pairs.len() == 1 {
+                return format!("nobody tried {count} from {from} to {to}: {on}");
+            }
+            let hosts = pairs.into_iter().flat_map(|(from, to)| [from, to]).collect();
+            format!("nobody tried {count} between {}: {on}", words.titled_all(&hosts))
         }
         FindingKind::RpcPortDropped
         | FindingKind::EndpointNotRegistered
