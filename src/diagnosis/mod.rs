@@ -1,16 +1,27 @@
 //! Outcomes in, findings and firewall requests out.
 //!
-//! A finding says what was seen, then what it may mean, then what to do; findings of one pair of
-//! hosts and one kind are one. A firewall request is the smallest rule that can mend what was
-//! seen. Both are pure functions of the sheet, the hosts and the flows.
+//! A finding says what was seen, then what it may mean, then what to do. What has one cause is
+//! one finding, and what a finding explains points to it. A firewall request is the smallest rule
+//! that can mend what was seen. Both are pure functions of the sheet, the hosts and the flows.
+//!
+//! ```text
+//! cells -> shares (what went wrong with each) -> groups (one cause each) -> findings, linked with
+//!          their causes, and ranked
+//! ```
 
 mod cause;
+mod causes;
+mod facts;
 mod findings;
+mod grouping;
+mod names;
+mod other;
 pub mod record;
 mod requests;
 mod roles;
 mod rpc;
 mod rules;
+mod shares;
 mod silence;
 mod tries;
 mod wording;
@@ -24,13 +35,14 @@ use std::net::IpAddr;
 
 use crate::log::LogRecord;
 use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
+use crate::net::Address;
 use crate::packet::NeighbourRecord;
 use crate::verdict::record::JudgedFlow;
 
 /// What is wrong, which rules mend it, and what nobody tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// What to know, worst first.
+    /// What to know, worst first; of what is equally bad, causes before what they explain.
     pub findings: Vec<Finding>,
     /// What to ask the firewall team for, by source, destination, transport and ports.
     pub requests: Vec<FirewallRequest>,
@@ -86,6 +98,12 @@ impl<'a> Evidence<'a> {
     fn flows_of(&self, ids: &[u64]) -> Vec<&'a JudgedFlow> {
         ids.iter().filter_map(|id| self.flow(*id)).collect()
     }
+
+    /// Whether neighbours looked for this address in vain.
+    fn is_missed(&self, address: Address) -> bool {
+        let mut neighbours = self.vantages.iter().flat_map(|vantage| vantage.silent_neighbours);
+        neighbours.any(|neighbour| Address::from(neighbour.address) == address)
+    }
 }
 
 /// Finds what is wrong, and which rules can mend it.
@@ -109,10 +127,10 @@ pub fn diagnose(
     let requests = requests::requests(&evidence);
     let mut findings = findings::findings(&evidence, &requests);
     findings.extend(roles::findings(&evidence, unmatched));
-    // Stable: findings of one kind stay in the order of their hosts.
-    findings.sort_by_key(|(kind, finding)| (finding.severity, *kind));
+    let findings = findings::ranked(findings);
+    // Logs are set beside the findings here, when their order and places stand.
     Diagnosis {
-        findings: findings.into_iter().map(|(_, finding)| finding).collect(),
+        findings,
         rule_set: rules::rule_set(&evidence, &requests),
         to_try: tries::to_try(&evidence),
         requests,
@@ -125,7 +143,6 @@ mod tests {
     use crate::capture::FrameNote;
     use crate::matrix::sample::{address, failing, flow, refused_by, weak};
     use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, Told, assess};
-    use crate::net::Address;
     use crate::verdict::record::{
         EvidenceKind, EvidenceRecord, Origin, Sender, ServiceOutcome, Verdict,
     };
@@ -378,7 +395,8 @@ mod tests {
         let (findings, _) = diagnosed(&[call(1, 389, Verdict::Established), failed]);
         assert_eq!(
             findings[0].title,
-            "10.0.0.5 reaches 10.1.0.10, and the service fails in some attempts, on LDAP (tcp/389)"
+            "10.0.0.5 (cas) reaches 10.1.0.10 (child-dc), and the service fails in some attempts, on \
+             LDAP (tcp/389)"
         );
         let explanation = &findings[0].explanation;
         assert!(!explanation.contains("rule that was changed"), "{explanation}");
@@ -400,8 +418,9 @@ mod tests {
         assert_eq!(finding.cells.len(), 5);
         assert_eq!(
             finding.title,
-            "10.0.0.5 gets no answer from 10.1.0.10 on Kerberos (tcp/88), RPC endpoint mapper \
-             (tcp/135), LDAP (tcp/389), Global Catalog LDAP (tcp/3268) and DNS (tcp/53, optional)"
+            "10.0.0.5 (cas) gets no answer from 10.1.0.10 (child-dc) on Kerberos (tcp/88), RPC \
+             endpoint mapper (tcp/135), LDAP (tcp/389), Global Catalog LDAP (tcp/3268) and DNS \
+             (tcp/53, optional)"
         );
         let up = "10.1.0.10 did answer on tcp/445 (SYN in frame 60, SYN-ACK in frame 61), so it is \
                   up and there is a way to it";
@@ -447,7 +466,11 @@ mod tests {
         let (findings, requests) = diagnosed_by(&matrix, &given(), &[], &flows);
         assert_eq!(kinds(&findings), ["info alternative_open"]);
         assert_eq!(requests, []);
-        let flows = [call(1, 445, Verdict::NoReply), call(2, 139, Verdict::NoReply)];
+        let flows = [
+            call(1, 445, Verdict::NoReply),
+            call(2, 139, Verdict::NoReply),
+            call(3, 80, Verdict::Established),
+        ];
         let (findings, requests) = diagnosed_by(&matrix, &given(), &[], &flows);
         assert_eq!(kinds(&findings), ["error dropped"]);
         assert_eq!(requests.len(), 2);
@@ -470,7 +493,8 @@ mod tests {
         let command = "53,88,135,389,445,3268 | ForEach-Object { Test-NetConnection \
                        -ComputerName 10.1.0.10 -Port $_ }";
         assert!(finding.next_step.contains(command), "{}", finding.next_step);
-        assert_eq!(finding.cells.len(), 12);
+        // Twelve rows one way, and dynamic RPC over TCP and UDP the other.
+        assert_eq!(finding.cells.len(), 14);
     }
 
     #[test]
@@ -519,14 +543,14 @@ mod tests {
             let (findings, requests) = diagnosed_by(&matrix, &given(), &names, &flows);
             let all = format!("{findings:?}{requests:?}");
             assert!(name.is_empty() || !all.contains(&format!("{name:?}")[1..name.len().min(9)]));
-            assert!(all.contains("10.0.0.5 gets no answer from 10.1.0.10 on LDAP"));
+            assert!(all.contains("(cas) gets no answer from 10.1.0.10 (child-dc) on LDAP"));
             assert!(all.len() < 20_000);
         }
         let names = [(address(DC), "ROOTDC1.corp.example".to_owned())];
         let (findings, _) = diagnosed_by(&matrix, &given(), &names, &flows);
-        assert!(findings[0].title.contains("from ROOTDC1.corp.example (10.1.0.10) on"));
+        assert!(findings[0].title.contains("from ROOTDC1.corp.example (10.1.0.10, child-dc) on"));
         let untried = findings.iter().find(|finding| finding.kind == "not_exercised").unwrap();
-        assert!(untried.next_step.contains("-ComputerName 10.1.0.10 "));
+        assert!(untried.next_step.contains("-ComputerName 10.1.0.10 "), "{}", untried.next_step);
     }
 
     #[test]

@@ -12,8 +12,16 @@ use crate::words::words;
 words! {
     /// The kinds of findings, in the order in which they are told.
     FindingKind {
+        /// Nobody whom a host called answered it.
+        CallerCutOff = "caller_cut_off",
+        /// A host answered nobody on any port.
+        HostUnreachable = "host_unreachable",
+        /// A name server answered none of the questions of a host.
+        NameServerSilent = "name_server_silent",
         /// The capturing machine itself dropped what was sent.
         DroppedHere = "dropped_here",
+        /// The same ports fail alike towards every host on which they were called.
+        PortBlocked = "port_blocked",
         /// A port that the endpoint mapper announced cannot be reached, and the mapper can.
         RpcPortDropped = "rpc_port_dropped",
         /// Nothing came back.
@@ -40,6 +48,10 @@ words! {
         RpcAddressDiffers = "rpc_address_differs",
         /// Some attempts work, some fail.
         Mixed = "mixed",
+        /// Name servers do not know a name that was asked for.
+        NameNotFound = "name_not_found",
+        /// UDP is not answered, and TCP of the same service is.
+        UdpUnanswered = "udp_unanswered",
         /// A name or block that was given a role and that no capture shows.
         RoleNameUnknown = "role_name_unknown",
         /// No two hosts have roles between which something is required.

@@ -42,6 +42,7 @@ mod tls;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
+pub(crate) use dns::is_outside;
 pub use heard::{Answer, ClockReading, Heard};
 pub use msrpc::{Interface, asked_interface};
 

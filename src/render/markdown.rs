@@ -32,14 +32,14 @@ fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let triage = Triage::of(report);
     writeln!(out, "**{}.**", prose(&triage.headline(report)))?;
     filtered(report, out)?;
-    failed(report, &triage, out)?;
+    cells(report, &triage, Part::Failed, "What failed", out)?;
     requests(report, out)?;
     cells(report, &triage, Part::NotForFirewall, "Not for the firewall team", out)?;
+    findings(report, out)?;
     cells(report, &triage, Part::CannotTell, "Cannot tell", out)?;
     cells(report, &triage, Part::Worked, "What worked", out)?;
     not_exercised(report, &triage, out)?;
     uncovered(report, &triage, out)?;
-    findings(report, out)?;
     hosts(report, out)?;
     captures(report, &triage, out)?;
     how_to_read(report, out)
@@ -76,18 +76,6 @@ fn more(out: &mut dyn Write, all: usize, next: &str) -> io::Result<()> {
         0 => Ok(()),
         left => writeln!(out, "\n… and {} more ({next})", phrase::number(phrase::count(left))),
     }
-}
-
-fn failed(report: &Report, triage: &Triage<'_>, out: &mut dyn Write) -> io::Result<()> {
-    cells(report, triage, Part::Failed, "What failed", out)?;
-    let sentences = seen::may_mean(report, triage.cells(Part::Failed));
-    if !sentences.is_empty() {
-        writeln!(out, "\nWhat it may mean:\n")?;
-    }
-    for sentence in sentences {
-        writeln!(out, "- {sentence}")?;
-    }
-    Ok(())
 }
 
 /// A table of the cells of one part; nothing where there are none.
@@ -225,8 +213,15 @@ fn findings(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for (place, finding) in report.findings.iter().take(MOST_ROWS).enumerate() {
         let title = prose(&finding.title);
         writeln!(out, "{}. **{}: {title}**", place + 1, finding.severity)?;
-        // Blanks keep these lines within their number.
-        writeln!(out, "   {}", markdown(&cut(&finding.explanation, 3 * LONGEST, "...")))?;
+        // Blanks keep these lines within their number, and two at an end break a line.
+        if let Some(cause) = finding.explained_by {
+            writeln!(out, "   *Explained by* finding {}.  ", cause + 1)?;
+        }
+        let explanation = markdown(&cut(&finding.explanation, 3 * LONGEST, "..."));
+        writeln!(out, "   {}  ", explanation.trim_end())?;
+        if let Some(symptom) = &finding.symptom {
+            writeln!(out, "   *Setup may show:* {}  ", prose(symptom).trim_end())?;
+        }
         if !finding.next_step.trim().is_empty() {
             writeln!(out, "   *Next:* {}", prose(&finding.next_step))?;
         }

@@ -127,7 +127,7 @@ mod tests {
         assert!(has("RPC endpoint mapper  tcp/135   dropped  SYN 101, again 108, 131"));
         assert!(has("LDAP                 tcp/389   refused  SYN 210, RST 211"));
         assert!(has("10.0.0.5  10.1.0.10    tcp       one-way    53, 88, 135, 389, 3268"));
-        assert!(has("RPC dynamic tcp+udp/49152-65535"));
+        assert!(has("1. error: 4 ports from 10.0.0.5 to 10.1.0.10 got no answer"));
         // The source port of the seed's endpoint mapper flow is in no request and on no screen.
         assert!(!page.contains("52702"));
     }

@@ -33,6 +33,7 @@ pub(super) fn write(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     let rules = triage::rules(report);
     requests(report, &rules, page, FIRST_RULES)?;
     not_for_firewall(report, &triage, page)?;
+    background::findings(report, page)?;
     not_exercised(report, &triage, page)?;
 
     let most = if page.verbose() { usize::MAX } else { MORE_ROWS };
@@ -49,7 +50,6 @@ pub(super) fn write(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
         rows(report, &triage, Part::CannotTell, page, most)?;
     }
     worked(report, &triage, page)?;
-    background::findings(report, page)?;
     background::hosts(report, page)?;
     background::captures(report, page)
 }
@@ -60,11 +60,7 @@ fn failed(report: &Report, triage: &Triage<'_>, page: &mut Page<'_>) -> io::Resu
         return Ok(false);
     }
     page.heading("FAILED", "")?;
-    let cut = rows(report, triage, Part::Failed, page, FIRST_ROWS)?;
-    for sentence in seen::may_mean(report, triage.cells(Part::Failed)) {
-        page.paragraph(2, 4, Some(Ink::Faint), sentence)?;
-    }
-    Ok(cut)
+    rows(report, triage, Part::Failed, page, FIRST_ROWS)
 }
 
 /// Cells grouped by pair, at most so many rows; true if there are more.
