@@ -19,7 +19,7 @@ use crate::analyze::{Config, analyze};
 use crate::capture::Severity;
 use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments};
 use crate::matrix::{parse_role_argument, parse_roles_file};
-use crate::render::{Format, View, render};
+use crate::render::{Format, Style, View, probe_script, render, requests};
 use crate::report::{Filters, Options, Report, Waits};
 
 /// How a run ended.
@@ -73,8 +73,16 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         None => analysis(&arguments.analyze),
         Some(Command::Analyze(analyze)) => analysis(&analyze),
         Some(Command::Flows(flows)) => {
-            let report = report_of(&flows.input, false)?;
-            finish(&flows.input, &report, View::Flows)
+            let report = report_of(&flows.input, false, None)?;
+            finish(&flows.input, &report, |style, out| {
+                render(&report, View::Flows, flows.format.0, style, out)
+            })
+        }
+        Some(Command::Requests(arguments)) => {
+            let report = report_of(&arguments.input, false, None)?;
+            finish(&arguments.input, &report, |style, out| {
+                requests(&report, arguments.format.0, style, out)
+            })
         }
         Some(Command::Matrix(command)) => matrix::run(&command).map(|()| Status::Analysed),
         Some(Command::Compare(_)) => bail!("compare: not in this version; the name is reserved"),
@@ -96,25 +104,38 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
 
 fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
     // Half of the time of a run, so only for formats that print it.
-    let digest = match arguments.input.format.0 {
+    let digest = match arguments.format.0 {
         Format::Json | Format::Markdown => true,
         Format::Table => arguments.input.verbose,
         Format::Ndjson | Format::Csv => false,
     };
-    let mut report = report_of(&arguments.input, digest)?;
+    let script = arguments.probe_script.as_deref();
+    let mut report = report_of(&arguments.input, digest, script)?;
+    if let Some(path) = script {
+        output::write_whole(path, |out| probe_script(&report, out))?;
+    }
     if arguments.no_flows {
         report.flows.clear();
     }
-    finish(&arguments.input, &report, View::Analysis)
+    finish(&arguments.input, &report, |style, out| {
+        render(&report, View::Analysis, arguments.format.0, style, out)
+    })
 }
 
-/// Reads what the arguments name, and analyses.
-fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
+/// Reads what the arguments name, and analyses. `script` is a path that is written beside the
+/// report.
+fn report_of(arguments: &InputArguments, digest: bool, script: Option<&str>) -> Result<Report> {
     check_times(arguments)?;
     let inputs = inputs_of(arguments)?;
-    if let Some(path) = &arguments.output {
+    let written = [("--output", arguments.output.as_deref()), ("--probe-script", script)];
+    for (option, path) in written {
         let read = arguments.roles.iter().chain(&arguments.matrix);
-        output::check_place(path, &inputs, !arguments.no_recursive, read)?;
+        if let Some(path) = path {
+            output::check_place(option, path, &inputs, !arguments.no_recursive, read)?;
+        }
+    }
+    if let Some(path) = script.filter(|path| arguments.output.as_deref() == Some(*path)) {
+        bail!("{path}: both --output and --probe-script name it; give one of them another name");
     }
     let matrix = match (&arguments.matrix, &arguments.profile) {
         (Some(path), _) => matrix::read(path)?,
@@ -181,19 +202,22 @@ fn check_times(arguments: &InputArguments) -> Result<()> {
     Ok(())
 }
 
-/// Prints problems and the report, and tells the exit status.
-fn finish(arguments: &InputArguments, report: &Report, view: View) -> Result<Status> {
+/// Prints problems and the report, as `write` does, and tells the exit status.
+fn finish(
+    arguments: &InputArguments,
+    report: &Report,
+    write: impl FnOnce(Style, &mut dyn Write) -> io::Result<()>,
+) -> Result<Status> {
     if !arguments.quiet {
         // Where nobody hears of them, the report and the exit status still tell.
         let _ = print_problems(report);
     }
-    let format = arguments.format.0;
     if let Some(path) = &arguments.output {
         let style = output::style_of_file(arguments);
-        output::write_whole(path, |out| render(report, view, format, style, out))?;
+        output::write_whole(path, |out| write(style, out))?;
     } else {
         let style = output::style_of_stdout(arguments);
-        render(report, view, format, style, &mut io::stdout().lock())
+        write(style, &mut io::stdout().lock())
             .context("standard output: the report cannot be written")?;
     }
     let named = |outcome| arguments.fail_on.iter().any(|named| named.0 == outcome);

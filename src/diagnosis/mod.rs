@@ -19,6 +19,8 @@ pub use record::{
     RulePorts, RuleSet, Rung, Try,
 };
 
+pub(crate) use tries::is_host_name;
+
 use crate::log::LogRecord;
 use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
 use crate::verdict::record::JudgedFlow;
@@ -91,6 +93,20 @@ pub fn diagnose(
         to_try: tries::to_try(&evidence),
         requests,
     }
+}
+
+/// Rules for requests that were made by hand.
+#[cfg(test)]
+pub(crate) fn rule_set_of(requests: &[FirewallRequest]) -> RuleSet {
+    let mut rules = rules::rules(requests, |request| request.service.clone());
+    for rule in &mut rules {
+        let first = rule.requests.first().and_then(|place| requests.get(*place));
+        rule.reason = first.map(|request| request.reason.clone()).unwrap_or_default();
+    }
+    let flows: std::collections::BTreeSet<u64> =
+        requests.iter().flat_map(|request| &request.flows).copied().collect();
+    let mendable = flows.len() as u64;
+    RuleSet { rules, check: RuleCheck { mendable, mended: mendable, opened_unasked: 0 } }
 }
 
 #[cfg(test)]
