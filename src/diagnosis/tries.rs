@@ -1,6 +1,6 @@
 //! What nobody tried: the lines to run during the next capture, by the host to run them on.
 //!
-//! Lines are for PowerShell 5.1 or newer and name hosts by address. PortQry is a download of
+//! Lines are for PowerShell 5.1 or newer and name hosts by address. `PortQry` is a download of
 //! Microsoft; everything else is part of Windows. Of what the captures say only names of domains
 //! get into a line, and only if they can be nothing but that.
 

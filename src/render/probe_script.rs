@@ -4,6 +4,7 @@
 //! version of PowerShell reads it alike. It starts, stops and changes nothing.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 use std::io::{BufWriter, Write};
 
@@ -115,21 +116,19 @@ fn block(
         .map(String::as_str)
         .chain(own_names.iter().map(String::as_str))
         .collect();
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\n# On {} ({})\nif (Test-Here {} {}) {{\n    $ran = $true\n",
         inert(&shown.join(", ")),
         inert(&host.role),
         array(&addresses),
         array(own_names)
-    ));
+    );
     // Nothing that portmortem made itself is left out here.
     for line in host.tries.iter().filter(|line| is_one_line(&line.command)) {
         let requirements = inert(&line.requirements.join(", "));
         let to = inert(&line.to.to_string());
-        text.push_str(&format!(
-            "    Invoke-Line '{requirements} to {to}' {{ {} }}\n",
-            line.command
-        ));
+        let _ = writeln!(text, "    Invoke-Line '{requirements} to {to}' {{ {} }}", line.command);
     }
     text.push_str("}\n");
 }

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use crate::diagnosis::{Rule, is_host_name};
 use crate::net::{Address, Transport};
-use crate::render::triage::{RuleRow, checked, rule_rows};
+use crate::render::triage::{RuleRow, checked};
 use crate::render::{Style, csv, markdown, terminal};
 use crate::report::Report;
 use crate::words::words;
@@ -125,11 +125,6 @@ fn ways(rule: &Rule) -> Vec<(Vec<IpAddr>, Vec<IpAddr>)> {
     let turns = rule.direction == "both" && back != there;
     let ways = [Some(there), turns.then_some(back)].into_iter().flatten();
     ways.filter(|(from, to)| !from.is_empty() && !to.is_empty()).collect()
-}
-
-/// The rows of one rule: its ports, a transport at a time.
-fn rows<'a>(report: &'a Report, number: usize) -> impl Iterator<Item = RuleRow<'a>> {
-    rule_rows(report).into_iter().filter(move |row| row.number == number)
 }
 
 /// Each range of a row, as "389" or "49152-65535".

@@ -332,29 +332,29 @@ pub(super) fn uncovered(report: &Report) -> Vec<Uncovered<'_>> {
 
 /// The rules to ask for, a row for each of their transports.
 pub(super) fn rule_rows(report: &Report) -> Vec<RuleRow<'_>> {
-    let mut rows = Vec::new();
-    for (number, rule) in (1..).zip(&report.rule_set.rules) {
-        for transport in Transport::ALL {
-            let of_transport = rule.ports.iter().filter(|ports| ports.transport == *transport);
-            let mut row = RuleRow {
-                number,
-                rule,
-                transport: *transport,
-                ports: Vec::new(),
-                services: Vec::new(),
-            };
-            for ports in of_transport {
-                row.ports.push(&ports.ports);
-                if !row.services.contains(&ports.service.as_str()) {
-                    row.services.push(&ports.service);
-                }
-            }
-            if !row.ports.is_empty() {
-                rows.push(row);
+    let rules = (1..).zip(&report.rule_set.rules);
+    rules.flat_map(|(number, rule)| rows_of(number, rule)).collect()
+}
+
+/// The rows of one rule.
+pub(super) fn rows_of(number: usize, rule: &Rule) -> Vec<RuleRow<'_>> {
+    let row = |transport: &Transport| {
+        let mut row = RuleRow {
+            number,
+            rule,
+            transport: *transport,
+            ports: Vec::new(),
+            services: Vec::new(),
+        };
+        for ports in rule.ports.iter().filter(|ports| ports.transport == *transport) {
+            row.ports.push(&ports.ports);
+            if !row.services.contains(&ports.service.as_str()) {
+                row.services.push(&ports.service);
             }
         }
-    }
-    rows
+        (!row.ports.is_empty()).then_some(row)
+    };
+    Transport::ALL.iter().filter_map(row).collect()
 }
 
 /// What became of the attempts when they were played against the rules; `None` without rules.

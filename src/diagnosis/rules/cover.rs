@@ -48,7 +48,9 @@ pub(super) fn cover(asked: &BTreeSet<Cell>, both: bool) -> Vec<Block> {
     };
     let mut blocks: Vec<Block> = found.iter().map(|block| kinds.spelled_out(block)).collect();
     if both {
-        blocks.iter_mut().for_each(|block| turn(block, asked));
+        for block in &mut blocks {
+            turn(block, asked);
+        }
     }
     blocks.sort();
     blocks
@@ -528,8 +530,22 @@ mod tests {
         asked.iter().copied().chain(back).collect()
     }
 
+    /// How many of these blocks cover what is left, at least; of more than `most` no matter.
+    fn least(left: &BTreeSet<Cell>, blocks: &[&BTreeSet<Cell>], most: usize) -> usize {
+        let Some(first) = left.first() else { return 0 };
+        if most == 0 {
+            return 1;
+        }
+        let mut best = most;
+        for block in blocks.iter().filter(|block| block.contains(first)) {
+            let rest: BTreeSet<Cell> = left.difference(block).copied().collect();
+            best = best.min(1 + least(&rest, blocks, best.saturating_sub(1)));
+        }
+        best
+    }
+
     /// The fewest blocks there can be, by trying all sets of all blocks of hosts.
-    fn fewest(asked: &BTreeSet<Cell>, both: bool, hosts: u32, ports: usize) -> usize {
+    fn fewest(asked: &BTreeSet<Cell>, both: bool, hosts: u32, ports: u32) -> usize {
         let allowed = both_ways(asked, both);
         let chosen = |bits: u32, count: u32| (0..count).filter(move |place| bits >> place & 1 == 1);
         let mut all: Vec<BTreeSet<Cell>> = Vec::new();
@@ -539,7 +555,7 @@ mod tests {
                     let block = Block {
                         sources: chosen(sources, hosts).map(host).collect(),
                         destinations: chosen(destinations, hosts).map(host).collect(),
-                        ports: chosen(bits, ports as u32).map(|place| place as usize).collect(),
+                        ports: chosen(bits, ports).map(|place| place as usize).collect(),
                     };
                     let (from, to) = (&block.sources, &block.destinations);
                     if !(from.is_disjoint(to) || from.is_subset(to) || to.is_subset(from)) {
@@ -561,18 +577,6 @@ mod tests {
         let mut maximal: Vec<&BTreeSet<Cell>> = maximal;
         maximal.sort();
         maximal.dedup();
-        fn least(left: &BTreeSet<Cell>, blocks: &[&BTreeSet<Cell>], most: usize) -> usize {
-            let Some(first) = left.first() else { return 0 };
-            if most == 0 {
-                return 1;
-            }
-            let mut best = most;
-            for block in blocks.iter().filter(|block| block.contains(first)) {
-                let rest: BTreeSet<Cell> = left.difference(block).copied().collect();
-                best = best.min(1 + least(&rest, blocks, best.saturating_sub(1)));
-            }
-            best
-        }
         least(&allowed, &maximal, asked.len())
     }
 

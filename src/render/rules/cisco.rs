@@ -5,7 +5,9 @@ use std::io;
 use std::io::Write;
 use std::net::IpAddr;
 
-use crate::render::rules::{about, numbered, preface, ranges, rows, ways};
+use crate::diagnosis::Rule;
+use crate::render::rules::{about, numbered, preface, ranges, ways};
+use crate::render::triage::rows_of;
 use crate::report::Report;
 
 /// Longer remarks are refused.
@@ -42,7 +44,7 @@ pub(super) fn list(report: &Report, out: &mut dyn Write) -> io::Result<()> {
                 for from in from.iter().filter(|host| of_version(host, version)) {
                     let to = to.iter().filter(|host| of_version(host, version));
                     for to in to.filter(|to| *to != from) {
-                        of_rule.extend(entries(report, number, *from, *to));
+                        of_rule.extend(entries(number, rule, *from, *to));
                     }
                 }
             }
@@ -67,9 +69,9 @@ fn of_version(address: &IpAddr, version: u8) -> bool {
     address.is_ipv4() == (version == 4)
 }
 
-fn entries(report: &Report, number: usize, from: IpAddr, to: IpAddr) -> Vec<String> {
+fn entries(number: usize, rule: &Rule, from: IpAddr, to: IpAddr) -> Vec<String> {
     let mut entries = Vec::new();
-    for row in rows(report, number) {
+    for row in rows_of(number, rule) {
         for range in ranges(&row) {
             let ports = match range.split_once('-') {
                 Some((first, last)) => format!("range {first} {last}"),

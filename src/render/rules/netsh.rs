@@ -5,7 +5,8 @@ use std::io;
 use std::io::Write;
 use std::net::IpAddr;
 
-use crate::render::rules::{about, numbered, preface, protocol, ranges, rows, ways};
+use crate::render::rules::{about, numbered, preface, protocol, ranges, ways};
+use crate::render::triage::rows_of;
 use crate::report::Report;
 
 /// Addresses on one side of a command: a line of `cmd` holds 8191 characters.
@@ -28,7 +29,7 @@ pub(super) fn script(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             remark(out, &text)?;
         }
         for (from, to) in ways(rule) {
-            for row in rows(report, number) {
+            for row in rows_of(number, rule) {
                 let (protocol, ports) = (protocol(row.transport), ranges(&row).join(","));
                 for to in to.chunks(MOST_ADDRESSES) {
                     for from in from.chunks(MOST_ADDRESSES) {

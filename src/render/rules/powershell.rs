@@ -7,7 +7,8 @@ use std::io;
 use std::io::Write;
 use std::net::IpAddr;
 
-use crate::render::rules::{about, numbered, preface, protocol, ranges, rows, ways};
+use crate::render::rules::{about, numbered, preface, protocol, ranges, ways};
+use crate::render::triage::rows_of;
 use crate::report::Report;
 
 const GROUP: &str = "portmortem";
@@ -29,7 +30,7 @@ pub(super) fn script(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             comment(out, &text)?;
         }
         for (from, to) in ways(rule) {
-            for row in rows(report, number) {
+            for row in rows_of(number, rule) {
                 let protocol = protocol(row.transport);
                 let ports = quoted(&ranges(&row));
                 let (from, to) = (quoted_addresses(&from), quoted_addresses(&to));

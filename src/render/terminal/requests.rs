@@ -124,7 +124,9 @@ fn table(rows: &[RuleRow<'_>], page: &mut Page<'_>, most: usize, numbered: bool)
     if !numbered {
         columns.remove(0);
         header.remove(0);
-        cells.iter_mut().for_each(|row| drop(row.remove(0)));
+        for row in &mut cells {
+            row.remove(0);
+        }
     }
     let fixed = columns.iter().filter(|column| **column == Column::Fixed).count();
     let used: usize = (0..fixed)
@@ -140,7 +142,9 @@ fn table(rows: &[RuleRow<'_>], page: &mut Page<'_>, most: usize, numbered: bool)
     } else if room >= 16 {
         columns.pop();
         header.pop();
-        cells.iter_mut().for_each(|row| drop(row.pop()));
+        for row in &mut cells {
+            row.pop();
+        }
         page.table(2, &columns, Some(&header), cells)
     } else {
         for row in rows {
