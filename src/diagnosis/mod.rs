@@ -31,6 +31,8 @@ pub use record::{
     RulePorts, RuleSet, Rung, Try,
 };
 
+pub(crate) use tries::is_host_name;
+
 use std::net::IpAddr;
 
 use crate::log::LogRecord;
@@ -135,6 +137,20 @@ pub fn diagnose(
         to_try: tries::to_try(&evidence),
         requests,
     }
+}
+
+/// Rules for requests that were made by hand.
+#[cfg(test)]
+pub(crate) fn rule_set_of(requests: &[FirewallRequest]) -> RuleSet {
+    let mut rules = rules::rules(requests, |request| request.service.clone());
+    for rule in &mut rules {
+        let first = rule.requests.first().and_then(|place| requests.get(*place));
+        rule.reason = first.map(|request| request.reason.clone()).unwrap_or_default();
+    }
+    let flows: std::collections::BTreeSet<u64> =
+        requests.iter().flat_map(|request| &request.flows).copied().collect();
+    let mendable = flows.len() as u64;
+    RuleSet { rules, check: RuleCheck { mendable, mended: mendable, opened_unasked: 0 } }
 }
 
 #[cfg(test)]
@@ -449,6 +465,65 @@ mod tests {
         let dynamic: (&str, &str, &[u64]) = ("49152-65535", "both", &[1, 2]);
         assert_eq!(asked, [("389", "one-way", &[3][..]), dynamic]);
         assert_eq!(requests[1].source, address(CAS));
+    }
+
+    #[test]
+    fn a_request_for_both_directions_is_told_in_the_way_of_its_row() {
+        // The domain controller called, and nobody the other way.
+        let flows = [flow(1, DC, CAS, "tcp", 50_001, Verdict::NoReply)];
+        let (_, requests) = diagnosed(&flows);
+        assert_eq!((requests[0].source, requests[0].destination), (address(CAS), address(DC)));
+        assert_eq!((&*requests[0].direction, &*requests[0].flows), ("both", &[1][..]));
+    }
+
+    fn rule_set(flows: &[JudgedFlow], rpc_range: &[PortRange]) -> RuleSet {
+        let matrix = Matrix::built_in(DEFAULT_PROFILE).unwrap();
+        let roles = [
+            GivenRole { role: "cas".to_owned(), hosts: vec![CAS.to_owned()] },
+            GivenRole {
+                role: "child-dc".to_owned(),
+                hosts: vec![DC.to_owned(), "10.1.0.11".to_owned()],
+            },
+        ];
+        let Assessment { hosts, sheet, .. } = assess(&matrix, &roles, Told::default(), flows);
+        diagnose(&matrix, &sheet, &hosts, flows, &[], rpc_range, &[]).rule_set
+    }
+
+    #[test]
+    fn rules_are_checked_against_every_attempt() {
+        let other = |id, port, verdict| flow(id, CAS, "10.1.0.11", "tcp", port, verdict);
+        let flows = [
+            call(1, 389, Verdict::NoReply),
+            call(2, 389, Verdict::NoReply),
+            other(3, 389, Verdict::NoReply),
+            call(4, 53, Verdict::NoReply),
+            other(5, 53, Verdict::NoReply),
+            // No rule mends what the host itself refuses, and nothing opens what works.
+            refused_by(call(6, 445, Verdict::Refused), Origin::Host),
+            other(7, 445, Verdict::Established),
+        ];
+        let RuleSet { rules, check } = rule_set(&flows, &[]);
+        assert_eq!(check, RuleCheck { mendable: 5, mended: 5, opened_unasked: 0 });
+        let [rule] = rules.as_slice() else { panic!("{rules:?}") };
+        assert_eq!((rule.sources.len(), rule.destinations.len()), (1, 2));
+        let ports: Vec<(&str, &str)> =
+            rule.ports.iter().map(|ports| (&*ports.ports, &*ports.service)).collect();
+        assert_eq!(ports, [("53", "DNS (optional)"), ("389", "LDAP")]);
+        assert_eq!(
+            rule.reason,
+            "5 attempts without an answer; the first: SYN in frame 10, sent again in 11 and 12, \
+             no answer"
+        );
+        assert_eq!(rule.requests, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_the_range_of_rpc_mends_is_no_attempt_that_a_rule_can_mend() {
+        let range: PortRange = "50000-50100".parse().unwrap();
+        let flows = [call(1, 50_001, Verdict::NoReply), call(2, 49_155, Verdict::NoReply)];
+        let RuleSet { rules, check } = rule_set(&flows, &[range]);
+        assert_eq!(rules[0].ports[0].ports, "50000-50100");
+        assert_eq!(check, RuleCheck { mendable: 1, mended: 1, opened_unasked: 0 });
     }
 
     #[test]

@@ -194,8 +194,10 @@ pub struct FirewallRequest {
     pub flows: Vec<u64>,
 }
 
-/// Rules that mend what the firewall requests ask for, as few as there can be, and the check that
-/// they do.
+/// Rules that mend what the firewall requests ask for, few of them, and the check that they do.
+///
+/// They open what the requests ask for and nothing else. Where hosts are asked for in few ways, which
+/// is nearly always, there can be no fewer of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleSet {
@@ -219,7 +221,7 @@ pub struct Rule {
     pub direction: String,
     /// Why, in one line with one frame to open.
     pub reason: String,
-    /// Indices of the firewall requests that it fulfils.
+    /// Indices of the firewall requests that it fulfils, or has a part in.
     pub requests: Vec<usize>,
 }
 
@@ -231,7 +233,7 @@ pub struct RulePorts {
     pub transport: Transport,
     /// Ports, as "389" or "49152-65535".
     pub ports: String,
-    /// Service.
+    /// Services, with "(optional)" behind those that nobody requires.
     pub service: String,
 }
 
@@ -240,7 +242,8 @@ pub struct RulePorts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleCheck {
-    /// Attempts that a rule can mend.
+    /// Attempts that a rule can mend: those of the firewall requests. Dynamic RPC that calls a port
+    /// outside of the range it is meant to use (`--rpc-range`) is mended by configuring it.
     pub mendable: u64,
     /// How many of them the rules let through: all, or the rules are wrong.
     pub mended: u64,

@@ -259,6 +259,14 @@ impl Matrix {
         self.roles.iter().position(|role| role.name == name)
     }
 
+    /// Whether a host of `role` plays `wider`, as a row names it.
+    pub(crate) fn plays(&self, role: &str, wider: &str) -> bool {
+        let (Some(role), Some(wider)) = (self.role_index(role), self.role_index(wider)) else {
+            return false;
+        };
+        self.role_and_wider(role).contains(&wider)
+    }
+
     /// A role and those that it is a kind of, narrowest first.
     fn role_and_wider(&self, index: usize) -> Vec<usize> {
         let mut chain = vec![index];

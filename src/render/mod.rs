@@ -9,12 +9,17 @@ mod csv;
 mod json;
 mod markdown;
 mod phrase;
+mod probe_script;
+mod rules;
 #[cfg(test)]
 mod samples;
 mod seen;
 mod terminal;
 mod text;
 mod triage;
+
+pub use probe_script::probe_script;
+pub use rules::{Syntax, requests};
 
 use std::borrow::Cow;
 use std::io;
@@ -263,6 +268,7 @@ mod tests {
         // section only, so nothing is promised below it.
         let mut report = samples::large(1000, 400);
         report.firewall_requests.clear();
+        report.rule_set = crate::diagnosis::RuleSet::default();
         for cell in &mut report.matrix.cells {
             cell.outcome = Outcome::Refused;
         }
