@@ -27,7 +27,8 @@ use std::str::FromStr;
 pub(crate) use assess::in_order_of_time;
 pub use assess::{Assessment, assess};
 pub(crate) use explain::{
-    bounded, count_of, is_weak, list_of, seen, service_failed, several_captures, then,
+    bounded, capture_suffix, count_of, is_weak, list_of, seen, service_failed, several_captures,
+    then,
 };
 pub use fault::{Error, Fault, Position};
 pub use given::{parse_role_argument, parse_roles_file};
