@@ -35,6 +35,7 @@ pub(crate) use tries::is_host_name;
 
 use std::net::IpAddr;
 
+use crate::diagnosis::silence::Heard;
 use crate::log::LogRecord;
 use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
 use crate::net::Address;
@@ -89,6 +90,8 @@ struct Evidence<'a> {
     logs: &'a [LogRecord],
     /// From where the captures saw what they saw.
     vantages: &'a [Vantage<'a>],
+    /// What was heard of hosts that leave calls unanswered.
+    heard: Heard<'a>,
 }
 
 impl<'a> Evidence<'a> {
@@ -124,8 +127,9 @@ pub fn diagnose(
     let mut by_id: Vec<&JudgedFlow> = flows.iter().collect();
     by_id.sort_by_key(|flow| flow.id);
     let several = several_captures(flows);
+    let heard = Heard::of(&by_id);
     let evidence =
-        Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range, logs, vantages };
+        Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range, logs, vantages, heard };
     let requests = requests::requests(&evidence);
     let mut findings = findings::findings(&evidence, &requests);
     findings.extend(roles::findings(&evidence, unmatched));
