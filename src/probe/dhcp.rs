@@ -8,8 +8,8 @@ use std::net::Ipv4Addr;
 
 use crate::net::Transport;
 use crate::probe::{
-    Code, CodeSet, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Talk,
-    text,
+    Code, CodeSet, Duty, Framing, Holder, Meaning, Message, Next, Opening, Probe, Recognition,
+    Speaker, Talk, text,
 };
 
 pub(super) const PROBE: Probe = Probe {
@@ -41,6 +41,7 @@ const BOOT_FILE: u8 = 67;
 
 /// RFC 2132 9.6: message types that need another subject than the rest.
 const DISCOVER: u8 = 1;
+const OFFER: u8 = 2;
 const DECLINE: u8 = 4;
 const ACK: u8 = 5;
 const RELEASE: u8 = 7;
@@ -182,6 +183,7 @@ impl<'a> Lease<'a> {
         let standing = code.map_or(crate::probe::Standing::Served, Code::standing);
         let detail = Some(self.detail()).filter(|detail| !detail.is_empty());
         signals.push(Meaning::Answered { subject, standing, code, detail });
+        signals.extend(self.duty());
         if let (Some(ACK), Some(name)) = (self.message_type, self.host_name) {
             let name = text(zero_ended(name));
             let address = self.given;
@@ -189,6 +191,21 @@ impl<'a> Lease<'a> {
                 signals.push(Meaning::Named { address: address.into(), name });
             }
         }
+    }
+
+    /// What a reply proves of the server that it names. Not of its sender, which may be a relay
+    /// (RFC 2131 4.1).
+    fn duty(&self) -> Option<Meaning> {
+        let server = self.server.filter(|server| !server.is_unspecified())?;
+        let holder = Holder::Host(server.into());
+        let boots = self.vendor_class.is_some_and(|class| class.starts_with(b"PXEClient"));
+        let (duty, how) = match self.message_type? {
+            OFFER | ACK if boots => (Duty::PxeServer, "answered a network boot"),
+            OFFER if !self.given.is_unspecified() => (Duty::DhcpServer, "offered an address"),
+            ACK if !self.given.is_unspecified() => (Duty::DhcpServer, "gave an address"),
+            _ => return None,
+        };
+        Some(Meaning::Does { holder, duty, how: how.to_owned() })
     }
 
     /// "10.0.0.50 by 10.0.0.1; boot file boot\x64\wdsnbp.com on 10.0.0.2".
@@ -260,7 +277,14 @@ mod tests {
             assert_eq!((of, *standing), (&subject, expected));
             assert_eq!(code.unwrap().number, u32::from(number));
             assert_eq!(detail.as_deref(), Some("10.0.0.50 by 10.0.0.1"));
-            assert_eq!(told.len() > 1, number == ACK, "the name of a host that has its address");
+            let server = Meaning::Does {
+                holder: Holder::Host([10, 0, 0, 1].into()),
+                duty: Duty::DhcpServer,
+                how: if number == ACK { "gave an address" } else { "offered an address" }
+                    .to_owned(),
+            };
+            assert_eq!(told[1], server, "not who sends it, which may be a relay");
+            assert_eq!(told.len() > 2, number == ACK, "the name of a host that has its address");
         }
     }
 

@@ -197,7 +197,8 @@ mod tests {
             | Meaning::Named { .. }
             | Meaning::Introduced { .. }
             | Meaning::Clock { .. }
-            | Meaning::Serves { .. } => None,
+            | Meaning::Serves { .. }
+            | Meaning::Does { .. } => None,
         };
         signals.iter().filter_map(text).collect()
     }

@@ -28,6 +28,8 @@ pub(super) struct Request {
     /// Path and, where it names a thing, query.
     pub path: String,
     pub subject: String,
+    /// Its target is a whole address, so that it goes to a proxy (RFC 9112 3.2.2).
+    pub to_proxy: bool,
     pub body: Expected,
     /// It carries credentials, and not only an offer to sign in.
     pub signed_in: bool,
@@ -41,6 +43,7 @@ impl Request {
             method: String::new(),
             path: String::new(),
             subject: "a request that was not captured".to_owned(),
+            to_proxy: false,
             body: Expected::Head,
             signed_in: false,
             ntlm: None,
@@ -103,6 +106,7 @@ impl Head {
         Some(Head::Request(Request {
             method: method.to_owned(),
             subject: text(format!("{method} {host}{path}")),
+            to_proxy: target.contains("://"),
             path,
             body,
             // A negotiate message offers only.

@@ -293,7 +293,8 @@ mod tests {
                 | Meaning::Calls { .. }
                 | Meaning::Introduced { .. }
                 | Meaning::Clock { .. }
-                | Meaning::Serves { .. } => panic!("{signal:?}"),
+                | Meaning::Serves { .. }
+                | Meaning::Does { .. } => panic!("{signal:?}"),
             })
             .collect()
     }
