@@ -1,8 +1,9 @@
 //! Who is a domain controller, who a site server, and how we know.
 //!
 //! Given roles come first: to addresses, to hosts of a block that flows show, and to names that
-//! the captures store. A host without a given role gets one from its traffic, as `infer` tells,
-//! if the matrix knows that role.
+//! the captures store. Others come from traffic, as `infer` tells, if the matrix knows them; what
+//! is inferred of a host with a given role must be proven and must not contradict it. Weak roles
+//! are told, and nobody is judged by them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,17 +13,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::matrix::Matrix;
 use crate::matrix::given::GivenHost;
-use crate::matrix::infer::{Inferred, infer};
+use crate::matrix::infer::{DOMAIN_MEMBER, Inferred, infer};
 use crate::net::Address;
 use crate::verdict::record::{Confidence, JudgedFlow};
 use crate::words::words;
 
-/// The role that is inferred from being called as members call a domain controller.
+/// The role that controllers of any domain are a kind of.
 pub(super) const DOMAIN_CONTROLLER: &str = "domain-controller";
-/// The role that is inferred from calling a domain controller.
-pub(super) const DOMAIN_MEMBER: &str = "domain-member";
 /// The role whose rows a domain member is judged by, where no host was given it.
 pub(super) const SITE_SERVER: &str = "site-server";
+
+/// Roles of hosts that only call.
+const CALLERS: [&str; 3] = [DOMAIN_MEMBER, "client", "console"];
 
 words! {
     /// How a host's role is known.
@@ -99,6 +101,9 @@ pub(super) struct Part<'m> {
     pub(super) role: &'m str,
     /// Whether the user gave it.
     pub(super) given: bool,
+    /// Whether a domain member stands in for a site server: only what it asks of domain
+    /// controllers is judged so.
+    pub(super) candidate: bool,
 }
 
 /// All hosts with a role or a name.
@@ -131,18 +136,14 @@ impl<'m> Cast<'m> {
             silent.remove(&flow.responder.address);
         }
         hosts.retain(|address, _| !silent.contains(address) || given.contains_key(address));
-        let inferred = if matrix.role_index(DOMAIN_CONTROLLER).is_some() {
-            let controller = |roles: &BTreeSet<usize>| {
-                roles.iter().any(|role| is_kind_of(matrix, *role, DOMAIN_CONTROLLER))
-            };
-            let named = named_controllers(&hosts, told.serves);
-            infer(flows, &named, |address| given.get(&address).map(controller))
-        } else {
-            BTreeMap::new()
+        let controller = |roles: &BTreeSet<usize>| {
+            roles.iter().any(|role| is_kind_of(matrix, *role, DOMAIN_CONTROLLER))
         };
+        let inferred = infer(flows, &hosts, told, |address| given.get(&address).map(controller));
         let site_server_given =
             given.values().flatten().any(|role| is_kind_of(matrix, *role, SITE_SERVER));
 
+        let knows_site_servers = matrix.role_index(SITE_SERVER).is_some();
         let mut cast = Cast { hosts: Vec::new(), parts: BTreeMap::new(), unmatched };
         let mut records: BTreeMap<Address, Vec<RoleRecord>> = BTreeMap::new();
         for (address, roles) in &given {
@@ -156,31 +157,43 @@ impl<'m> Cast<'m> {
                 })
             };
             records.insert(*address, roles.iter().filter_map(record).collect());
-            cast.parts.insert(*address, given_parts(matrix, roles));
+            cast.parts.insert(*address, parts_of(matrix, roles, true));
         }
         for (address, found) in inferred {
-            let (role, mut evidence) = match found {
-                Inferred::Controller(evidence) => (DOMAIN_CONTROLLER, evidence),
-                Inferred::Member(evidence) => (DOMAIN_MEMBER, evidence),
-            };
-            let mut parts = BTreeMap::new();
-            let mut play = |part: &str| {
-                if let Some(index) = matrix.role_index(part) {
-                    parts.insert(index, Part { role, given: false });
+            let given = given.get(&address);
+            let mut played = BTreeSet::new();
+            for found in found {
+                let role = known_role(matrix, found.role);
+                // Without a role of its own, a domain member may still stand in.
+                let stands_in = found.role == DOMAIN_MEMBER && knows_site_servers;
+                if role.is_none() && !stands_in {
+                    continue;
                 }
-            };
-            play(role);
-            if role == DOMAIN_MEMBER && !site_server_given {
-                // A candidate: judged as a site server, and still called what it is known to be.
-                play(SITE_SERVER);
-                evidence.push_str("; judged as a candidate site server, as none was given");
+                if let (Some(given), Some(role)) = (given, role)
+                    && !may_join(matrix, given, role, &found)
+                {
+                    continue;
+                }
+                let Inferred { confidence, mut evidence, .. } = found;
+                let name = role.and_then(|role| matrix.roles.get(role));
+                let name = name.map_or(DOMAIN_MEMBER, |role| &role.name);
+                if confidence != Confidence::Weak {
+                    played.extend(role);
+                    if name == DOMAIN_MEMBER && knows_site_servers && !site_server_given {
+                        evidence.push_str("; judged as a candidate site server, as none was given");
+                        cast.stand_in(matrix, address);
+                    }
+                } else {
+                    evidence.push_str("; not judged by it");
+                }
+                records.entry(address).or_default().push(RoleRecord {
+                    role: name.to_owned(),
+                    source: RoleSource::Inferred,
+                    confidence: Some(confidence),
+                    evidence: Some(evidence),
+                });
             }
-            cast.parts.insert(address, parts);
-            let source = RoleSource::Inferred;
-            let confidence = Some(Confidence::Likely);
-            let record =
-                RoleRecord { role: role.to_owned(), source, confidence, evidence: Some(evidence) };
-            records.insert(address, vec![record]);
+            cast.play(address, parts_of(matrix, &played, false));
         }
         for address in records.keys() {
             hosts.entry(*address).or_default();
@@ -196,6 +209,25 @@ impl<'m> Cast<'m> {
         cast
     }
 
+    /// Adds what a host plays to what it was given. A role that it has itself goes before one that
+    /// it only stands in for.
+    fn play(&mut self, address: Address, parts: BTreeMap<usize, Part<'m>>) {
+        for (role, part) in parts {
+            let known = self.parts.entry(address).or_default();
+            if known.get(&role).is_none_or(|known| known.candidate) {
+                known.insert(role, part);
+            }
+        }
+    }
+
+    /// Has a domain member stand in for a site server.
+    fn stand_in(&mut self, matrix: &'m Matrix, address: Address) {
+        if let Some(index) = matrix.role_index(SITE_SERVER) {
+            let part = Part { role: DOMAIN_MEMBER, given: false, candidate: true };
+            self.play(address, BTreeMap::from([(index, part)]));
+        }
+    }
+
     /// What a host plays, by place of the row's role in the matrix; `None` for most hosts.
     pub(super) fn parts_of(&self, address: Address) -> Option<&BTreeMap<usize, Part<'m>>> {
         self.parts.get(&address)
@@ -205,36 +237,6 @@ impl<'m> Cast<'m> {
     pub(super) fn players(&self, role: usize) -> impl Iterator<Item = (Address, Part<'m>)> {
         self.parts.iter().filter_map(move |(address, parts)| Some((*address, *parts.get(&role)?)))
     }
-}
-
-/// Hosts that a name server names for finding domain controllers ([MS-ADTS] 6.3.2.3), with the
-/// sentence that says so.
-fn named_controllers(
-    hosts: &BTreeMap<Address, BTreeSet<&str>>,
-    serves: &[(String, String)],
-) -> BTreeMap<Address, String> {
-    let mut purposes: BTreeMap<String, &str> = BTreeMap::new();
-    for (purpose, host) in serves {
-        let asked = purpose.to_ascii_lowercase();
-        // What people cannot have named shall not stand in a sentence.
-        if purpose.contains(char::is_control) || host.contains(char::is_control) {
-            continue;
-        }
-        if asked.contains("._msdcs.")
-            && [".dc.", ".gc.", ".pdc."].iter().any(|it| asked.contains(it))
-        {
-            purposes.entry(host.to_ascii_lowercase()).or_insert(purpose);
-        }
-    }
-    let mut named = BTreeMap::new();
-    for (address, names) in hosts {
-        let found = names.iter().find_map(|name| {
-            let purpose = purposes.get(&name.to_ascii_lowercase())?;
-            Some(format!("DNS names {name} for {purpose}"))
-        });
-        named.extend(found.map(|sentence| (*address, sentence)));
-    }
-    named
 }
 
 /// Whether an address can be that of a host: not of a group, of everybody or of oneself.
@@ -247,13 +249,39 @@ pub(super) fn is_host(address: Address) -> bool {
     !(broadcast || address.is_multicast() || address.is_loopback() || address.is_unspecified())
 }
 
-fn is_kind_of(matrix: &Matrix, role: usize, wider: &str) -> bool {
+pub(super) fn is_kind_of(matrix: &Matrix, role: usize, wider: &str) -> bool {
     let wider = matrix.role_index(wider);
     wider.is_some_and(|wider| matrix.role_and_wider(role).contains(&wider))
 }
 
-/// What a host with these given roles plays: for each role the narrowest kind of it.
-fn given_parts<'m>(matrix: &'m Matrix, roles: &BTreeSet<usize>) -> BTreeMap<usize, Part<'m>> {
+/// The place of an inferred role in the matrix, or of the nearest that it knows.
+fn known_role(matrix: &Matrix, role: &str) -> Option<usize> {
+    let wider = if matches!(role, "root-dc" | "child-dc") { DOMAIN_CONTROLLER } else { role };
+    matrix.role_index(role).or_else(|| matrix.role_index(wider))
+}
+
+/// Whether an inferred role may stand beside given ones: it is proven, says something new, and
+/// contradicts none of them. Who is said to be a site server is not taken for a controller, nor
+/// the other way round, and who is said to be anything is not called a mere caller.
+fn may_join(matrix: &Matrix, given: &BTreeSet<usize>, role: usize, found: &Inferred) -> bool {
+    let of = |wider: &str| given.iter().any(|role| is_kind_of(matrix, *role, wider));
+    let related = |given: &usize| {
+        matrix.role_and_wider(*given).contains(&role) || matrix.role_and_wider(role).contains(given)
+    };
+    let calls_only = CALLERS.iter().any(|caller| of(caller));
+    let contradicts = calls_only
+        || CALLERS.contains(&found.role)
+        || (is_kind_of(matrix, role, DOMAIN_CONTROLLER) && of(SITE_SERVER))
+        || (is_kind_of(matrix, role, SITE_SERVER) && of(DOMAIN_CONTROLLER));
+    found.confidence == Confidence::Proven && !contradicts && !given.iter().any(related)
+}
+
+/// What a host with these roles plays: for each role the narrowest kind of it.
+fn parts_of<'m>(
+    matrix: &'m Matrix,
+    roles: &BTreeSet<usize>,
+    given: bool,
+) -> BTreeMap<usize, Part<'m>> {
     let mut chains: Vec<Vec<usize>> =
         roles.iter().map(|role| matrix.role_and_wider(*role)).collect();
     // The longest chain begins with the narrowest role; the sort keeps the matrix's order.
@@ -262,7 +290,8 @@ fn given_parts<'m>(matrix: &'m Matrix, roles: &BTreeSet<usize>) -> BTreeMap<usiz
     for chain in chains {
         let Some(role) = chain.first().and_then(|index| matrix.roles.get(*index)) else { continue };
         for wider in chain {
-            parts.entry(wider).or_insert(Part { role: &role.name, given: true });
+            let part = Part { role: &role.name, given, candidate: false };
+            parts.entry(wider).or_insert(part);
         }
     }
     parts
