@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::capture::{CaptureSummary, Severity};
 use crate::diagnosis::{Finding, FirewallRequest, HostTries, RuleSet, diagnose};
 use crate::log::LogRecord;
-use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess};
+use crate::matrix::{
+    Assessment, GivenPort, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess,
+};
 use crate::net::{Address, FrameNumber, Time};
 use crate::packet::SkippedTally;
 use crate::verdict::link;
@@ -89,6 +91,9 @@ pub struct Options {
     pub matrix: Option<String>,
     /// Roles as given by `--role` and `--roles`.
     pub roles: Vec<GivenRole>,
+    /// Ports of services that are not on their usual ones, by name (`--port` and `--roles`). The
+    /// matrix that a report is built with has them already.
+    pub ports: Vec<GivenPort>,
     /// Ports that dynamic RPC is meant to use, as configured and allowed on the way
     /// (`--rpc-range`); empty where nobody said.
     pub rpc_range: Vec<PortRange>,

@@ -335,6 +335,28 @@ fn a_built_in_matrix_comes_back_as_a_file() {
 }
 
 #[test]
+fn ports_that_a_site_really_uses_are_given_by_name() {
+    let folder = folder();
+    let (site, path) = (below(&folder, "site.pcap"), below(&folder, "roles.toml"));
+    fs::write(&path, "[ports]\nsql = 50000\nwsus-http = [80]\n").unwrap();
+    let call_with = |more: &[&str]| {
+        let first = ["-f", "json", "--profile", "configmgr", &site, "--roles", &path];
+        call(&[&first, more].concat())
+    };
+    let given = call_with(&["--port", "sql=50001,1433"]).json()["options"]["ports"].to_string();
+    let both = r#"[{"name":"sql","ports":[1433,50001]},{"name":"wsus-http","ports":[80]}]"#;
+    assert_eq!(given, both, "the command line comes after the file");
+    let run = call_with(&["--port", "slq=1433"]);
+    assert_eq!((run.exit, run.stdout.as_str()), (2, ""));
+    assert!(run.stderr.contains("did you mean \"sql\"?; known are: "), "{}", run.stderr);
+    fs::write(&path, "[ports]\n\nsql = 0\n").unwrap();
+    let run = call_with(&[]);
+    assert_eq!(run.exit, 2);
+    let place = format!("{path}: line 3, column 7: 0 is no port");
+    assert!(run.stderr.contains(&place), "{}", run.stderr);
+}
+
+#[test]
 fn packagers_get_completions_and_a_manual_page() {
     for (shell, part) in [
         ("bash", "complete -F _portmortem"),

@@ -139,6 +139,9 @@ pub(super) struct InputArguments {
     /// Read roles from a file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Requirements")]
     pub(super) roles: Vec<String>,
+    /// Give the ports of a service that is not on its usual one, as sql=1433,50000
+    #[arg(long, value_name = "NAME=PORT[,PORT...]", help_heading = "Requirements")]
+    pub(super) port: Vec<String>,
 
     /// Ports that dynamic RPC is configured for and allowed to use; others are told
     #[arg(long, value_name = "PORTS", value_delimiter = ',', help_heading = "Requirements")]

@@ -12,9 +12,11 @@ pub(super) fn run(command: &MatrixCommand) -> Result<()> {
     let mut out = io::stdout().lock();
     match command {
         MatrixCommand::List => {
+            let width = Matrix::built_in_names().map(str::len).max().unwrap_or_default();
             for name in Matrix::built_in_names() {
                 let matrix = built_in(name)?;
-                writeln!(out, "{name}  {}, {} rows", matrix.title, matrix.requirements.len())?;
+                let rows = matrix.requirements.len();
+                writeln!(out, "{name:<width$}  {}, {rows} rows", matrix.title)?;
             }
         }
         MatrixCommand::Show { matrix } => match Matrix::built_in_text(matrix) {

@@ -18,7 +18,7 @@ use clap::{CommandFactory, Parser};
 use crate::analyze::{Config, analyze};
 use crate::capture::Severity;
 use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments};
-use crate::matrix::{parse_role_argument, parse_roles_file};
+use crate::matrix::{effective, parse_port_argument, parse_role_argument, parse_roles_file};
 use crate::render::{Format, View, render};
 use crate::report::{Filters, Options, Report, Waits};
 
@@ -120,18 +120,26 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
         (Some(path), _) => matrix::read(path)?,
         (None, name) => matrix::built_in(name)?,
     };
-    let mut roles = Vec::new();
+    let (mut roles, mut ports) = (Vec::new(), Vec::new());
     for path in &arguments.roles {
         let text = text_file::read(path, "roles file")?;
-        roles.extend(parse_roles_file(&text, path, &matrix)?);
+        let file = parse_roles_file(&text, path, &matrix)?;
+        roles.extend(file.roles);
+        ports.extend(file.ports);
     }
     for argument in &arguments.role {
         roles.push(parse_role_argument(argument, &matrix)?);
     }
+    for argument in &arguments.port {
+        ports.push(parse_port_argument(argument, &matrix)?);
+    }
+    let ports = effective(ports);
+    let matrix = matrix.with_ports(&ports);
     let options = Options {
         profile: arguments.matrix.is_none().then(|| arguments.profile.clone()),
         matrix: arguments.matrix.clone(),
         roles,
+        ports,
         rpc_range: arguments.rpc_range.clone(),
         waits: Waits {
             syn_ms: arguments.syn_wait.0,

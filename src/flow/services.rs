@@ -92,26 +92,39 @@ pub fn service_name(port: u16) -> Option<&'static str> {
 pub struct KnownPorts {
     /// Ports beside [`SERVICES`], sorted: those of the matrix in use.
     also: Vec<(Transport, u16)>,
+    /// The same, where nothing that is sent there is answered.
+    unanswered: Vec<(Transport, u16)>,
 }
 
 impl KnownPorts {
     /// The built-in ones and these.
     pub fn with(also: impl IntoIterator<Item = (Transport, u16)>) -> KnownPorts {
-        let mut also: Vec<_> = also.into_iter().collect();
-        also.sort_unstable();
-        also.dedup();
-        KnownPorts { also }
+        KnownPorts { also: sorted(also), unanswered: Vec::new() }
+    }
+
+    /// And these, where nobody answers what is sent.
+    #[must_use]
+    pub fn and_unanswered(self, ports: impl IntoIterator<Item = (Transport, u16)>) -> KnownPorts {
+        KnownPorts { unanswered: sorted(ports), ..self }
     }
 
     /// Whether a service is known to listen there.
     pub fn is_service(&self, transport: Transport, port: u16) -> bool {
-        service_name(port).is_some() || self.also.binary_search(&(transport, port)).is_ok()
+        let listed = |ports: &[(Transport, u16)]| ports.binary_search(&(transport, port)).is_ok();
+        service_name(port).is_some() || listed(&self.also) || listed(&self.unanswered)
     }
 
     /// Whether a request to this UDP port is to be answered.
     pub fn answers(&self, port: u16) -> bool {
         ANSWERING.contains(&port) || self.also.binary_search(&(Transport::Udp, port)).is_ok()
     }
+}
+
+fn sorted(ports: impl IntoIterator<Item = (Transport, u16)>) -> Vec<(Transport, u16)> {
+    let mut ports: Vec<_> = ports.into_iter().collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
 }
 
 #[cfg(test)]
@@ -130,6 +143,8 @@ mod tests {
         assert!(ports.is_service(Transport::Tcp, 50_000));
         assert!(!ports.is_service(Transport::Udp, 50_000));
         assert!(ports.answers(50_001) && ports.answers(88));
+        let ports = ports.and_unanswered([(Transport::Udp, 9)]);
+        assert!(ports.is_service(Transport::Udp, 9) && !ports.answers(9));
         assert!(!ports.answers(514));
         assert_eq!(service_name(3268), Some("Global Catalog LDAP"));
     }

@@ -60,7 +60,7 @@ pub fn assess(
             exercised.entry((from, to, row)).or_default().push(flow);
         }
     }
-    let never_exercised = never_exercised(matrix, &exercised);
+    let never_exercised = never_exercised(&rows, &cast, &exercised);
     let (keys, not_exercised_unlisted) = listed(&rows, &cast, &exercised);
     let several = several_captures(flows);
     let mut cells = Vec::with_capacity(keys.len());
@@ -125,6 +125,7 @@ fn cell(
         from: end(from, from_part),
         to: end(to, to_part),
         need: requirement.need.to_string(),
+        condition: requirement.condition.clone(),
         listener_known: requirement.listener_known,
         outcome,
         flows: ids,
@@ -196,21 +197,31 @@ fn outcome_of(counts: CellCounts, flows: &[&JudgedFlow]) -> Outcome {
     }
 }
 
+/// Rows that two hosts have the roles for and that nobody exercised.
 fn never_exercised(
-    matrix: &Matrix,
+    rows: &Rows<'_>,
+    cast: &Cast<'_>,
     exercised: &BTreeMap<CellKey, Vec<&JudgedFlow>>,
 ) -> Vec<String> {
-    let mut seen = vec![false; matrix.requirements.len()];
+    let mut seen = vec![false; rows.rows.len()];
     for (_, _, row) in exercised.keys() {
         if let Some(seen) = seen.get_mut(*row) {
             *seen = true;
         }
     }
-    let rows = matrix.requirements.iter().zip(seen);
-    rows.filter(|(_, seen)| !seen).map(|(row, _)| row.id.clone()).collect()
+    let played = |row: &Row<'_>| {
+        row.directions().any(|(opens, called)| pairs(cast, opens, called, |_| true) > 0)
+    };
+    rows.rows
+        .iter()
+        .zip(seen)
+        .filter(|(row, seen)| !seen && row.is_unconditional() && played(row))
+        .map(|(row, _)| row.requirement.id.clone())
+        .collect()
 }
 
-/// The cells to list, in order, and how many more nobody exercised.
+/// The cells to list, in order, and how many more nobody exercised. Of rows with a condition only
+/// those that a flow exercises: of the others nobody knows whether they are called for.
 fn listed(
     rows: &Rows<'_>,
     cast: &Cast<'_>,
@@ -218,7 +229,7 @@ fn listed(
 ) -> (Vec<CellKey>, u64) {
     // Counted by arithmetic, since whole networks may have been given roles.
     let (mut all, mut given) = (0, 0);
-    for row in &rows.rows {
+    for row in rows.rows.iter().filter(|row| row.is_unconditional()) {
         for (opens, called) in row.directions() {
             all += pairs(cast, opens, called, |part| row.judges(part));
             given += pairs(cast, opens, called, |part| part.given);
@@ -230,8 +241,9 @@ fn listed(
         }
     }
     let mut keys: Vec<CellKey> = exercised.keys().copied().collect();
+    let unconditional = || rows.rows.iter().enumerate().filter(|(_, row)| row.is_unconditional());
     if given <= LISTED_NOT_EXERCISED {
-        for (index, row) in rows.rows.iter().enumerate() {
+        for (index, row) in unconditional() {
             for (opens, called) in row.directions() {
                 for (from, _) in cast.players(opens).filter(|(_, part)| part.given) {
                     let to = cast.players(called).filter(|(to, part)| part.given && *to != from);
@@ -250,7 +262,7 @@ fn listed(
                 continue;
             };
             let given = |parts: &Parts<'_>, role| parts.get(&role).is_some_and(|part| part.given);
-            for (index, row) in rows.rows.iter().enumerate() {
+            for (index, row) in unconditional() {
                 let mut directions = row.directions();
                 if directions
                     .any(|(opens, called)| given(from_parts, opens) && given(to_parts, called))
@@ -262,7 +274,8 @@ fn listed(
     }
     keys.sort_unstable();
     keys.dedup();
-    let unlisted = all.saturating_sub(keys.len() as u64);
+    let counted = |(_, _, row): &&CellKey| rows.rows.get(*row).is_some_and(Row::is_unconditional);
+    let unlisted = all.saturating_sub(keys.iter().filter(counted).count() as u64);
     (keys, unlisted)
 }
 
@@ -403,6 +416,43 @@ mod tests {
         assert!(
             assessment.sheet.cells.is_sorted_by_key(|cell| (cell.from.address, cell.to.address))
         );
+    }
+
+    #[test]
+    fn a_row_with_a_condition_is_there_once_somebody_tried() {
+        let matrix = Matrix::built_in("configmgr").unwrap();
+        let given = [role("cas", CAS), role("sql-server", DC)];
+        let rows = |flows: &[JudgedFlow]| -> Vec<(String, Option<String>)> {
+            let assessment = assess(&matrix, &given, Told::default(), flows);
+            assert_eq!(assessment.sheet.not_exercised_unlisted, 0);
+            let never = assessment.sheet.never_exercised;
+            assert_eq!(never, ["site-sql"], "no row with a condition, none of other roles");
+            let cells = assessment.sheet.cells.into_iter();
+            cells.map(|cell| (cell.requirement, cell.condition)).collect()
+        };
+        assert_eq!(rows(&[]), [("site-sql".to_owned(), None)]);
+        let tried = rows(&[flow(1, CAS, DC, "tcp", 445, Verdict::NoReply)]);
+        let setup = "while a site with a remote database is set up, or for an availability group";
+        let expected =
+            [("site-sql".to_owned(), None), ("site-sql-smb".to_owned(), Some(setup.to_owned()))];
+        assert_eq!(tried, expected);
+    }
+
+    #[test]
+    fn inferred_roles_are_the_wider_ones_too() {
+        let matrix = Matrix::built_in("active-directory").unwrap();
+        let flows = [
+            ldap(1, Verdict::Established),
+            flow(2, CAS, DC, "tcp", 88, Verdict::Established),
+            flow(3, CAS, DC, "udp", 53, Verdict::Answered),
+        ];
+        let assessment = assess(&matrix, &[], Told::default(), &flows);
+        let rows: Vec<&str> =
+            assessment.sheet.cells.iter().map(|cell| cell.requirement.as_str()).collect();
+        // A controller is a DNS server.
+        assert_eq!(rows, ["kerberos-tcp", "ldap-tcp", "dns-udp"]);
+        let evidence = assessment.hosts[0].roles[0].evidence.as_deref().unwrap();
+        assert!(!evidence.contains("site server"), "the matrix knows none: {evidence}");
     }
 
     #[test]

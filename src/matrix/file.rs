@@ -36,7 +36,7 @@ const ROLES: [(&str, Option<&str>); 8] = [
 
 const TOP_KEYS: [&str; 5] = ["title", "rpc_dynamic", "not_rpc", "role", "requirement"];
 const ROLE_KEYS: [&str; 2] = ["name", "kind_of"];
-const ROW_KEYS: [&str; 12] = [
+const ROW_KEYS: [&str; 15] = [
     "id",
     "service",
     "from",
@@ -46,6 +46,9 @@ const ROW_KEYS: [&str; 12] = [
     "direction",
     "need",
     "one_of",
+    "condition",
+    "configurable",
+    "answered",
     "listener_known",
     "symptom",
     "source",
@@ -75,7 +78,7 @@ impl Reader<'_> {
             None => RPC_DYNAMIC.to_vec(),
         };
         let not_rpc = match get(document, "not_rpc") {
-            Some(value) => self.single_ports(value),
+            Some(value) => self.single_ports(value, "not_rpc"),
             None => NOT_RPC.to_vec(),
         };
         let roles = self.roles(document);
@@ -212,10 +215,14 @@ impl Reader<'_> {
             None => Some(Direction::OneWay),
         };
         let need = self.need(table);
-        let listener_known = match get(table, "listener_known") {
-            Some(value) => self.yes_or_no(value),
+        let condition = get(table, "condition").and_then(|value| self.text(value, "condition"));
+        let configurable = get(table, "configurable")
+            .and_then(|value| self.word(value, "the name of a port that can be configured"));
+        let mut yes_or_no = |key| match get(table, key) {
+            Some(value) => self.yes_or_no(value, key),
             None => true,
         };
+        let (answered, listener_known) = (yes_or_no("answered"), yes_or_no("listener_known"));
         let symptom = get(table, "symptom").and_then(|value| self.text(value, "symptom"));
         let source = get(table, "source").and_then(|value| self.text(value, "source"));
         let id = match get(table, "id") {
@@ -244,6 +251,9 @@ impl Reader<'_> {
             rpc_dynamic,
             direction,
             need: need.clone(),
+            condition: condition.map(str::to_owned),
+            configurable: configurable.clone(),
+            answered,
             listener_known,
             symptom: symptom.map(str::to_owned),
             source: source.map(str::to_owned),
@@ -415,6 +425,13 @@ mod tests {
                 "7:6 \"a b\" cannot be an id: use letters, digits and -",
             ),
             (&format!("{good}symptom = 3\n"), "7:11 symptom is a text in quotes"),
+            (&format!("{good}condition = true\n"), "7:13 condition is a text in quotes"),
+            (&format!("{good}answered = \"no\"\n"), "7:12 answered is true or false"),
+            (
+                &format!("{good}configurable = \"the port\"\n"),
+                "7:16 \"the port\" cannot be the name of a port that can be configured: use \
+                 letters, digits and -",
+            ),
             (
                 &format!("{good}id = \"x\"\n{ROW}id = \"x\"\n{good}"),
                 "12:6 id \"x\" stands in line 7 already: give another id",

@@ -1,4 +1,4 @@
-//! Roles that the user gives: `--role` and roles files.
+//! Roles that the user gives: `--role` and roles files, which may give ports too.
 //!
 //! What is given is an address, a block of addresses or a host name. What is none of them is
 //! told at once, with what is wrong about it, and never taken for a name that happens to match
@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use crate::matrix::fault::{Error, Fault, quoted, suggestion};
 use crate::matrix::reader::{Reader, get};
-use crate::matrix::{GivenRole, Matrix};
+use crate::matrix::{GivenPort, GivenRole, Matrix};
 use crate::net::Address;
 
 /// A host as the user gives it.
@@ -78,8 +78,17 @@ impl GivenHost {
     }
 }
 
-/// Reads a roles file: a `[roles]` table of roles and their hosts, in its order.
-pub fn parse_roles_file(text: &str, path: &str, matrix: &Matrix) -> Result<Vec<GivenRole>, Error> {
+/// What a roles file gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RolesFile {
+    /// Roles and their hosts, in the order of the file.
+    pub roles: Vec<GivenRole>,
+    /// Ports of services whose port can be configured.
+    pub ports: Vec<GivenPort>,
+}
+
+/// Reads a roles file: a `[roles]` table of roles and their hosts, a `[ports]` table, or both.
+pub fn parse_roles_file(text: &str, path: &str, matrix: &Matrix) -> Result<RolesFile, Error> {
     let mut reader = Reader::new(text, path);
     let mut given: Vec<(usize, GivenRole)> = Vec::new();
     let Some(document) = reader.document() else { return reader.finish(None) };
@@ -87,8 +96,8 @@ pub fn parse_roles_file(text: &str, path: &str, matrix: &Matrix) -> Result<Vec<G
         let name = key.get_ref().as_ref();
         if matrix.role_index(name).is_some() {
             reader.fault(key.span().start, format!("write [roles] above {}", quoted(name)));
-        } else if name != "roles" {
-            let end = suggestion(name, ["roles"]);
+        } else if !["roles", "ports"].contains(&name) {
+            let end = suggestion(name, ["roles", "ports"]);
             reader.fault(key.span().start, format!("unknown key {}{end}", quoted(name)));
         }
     }
@@ -115,12 +124,15 @@ pub fn parse_roles_file(text: &str, path: &str, matrix: &Matrix) -> Result<Vec<G
         } else {
             reader.fault(roles.span().start, "write [roles], and the roles below".to_owned());
         }
-    } else {
+    } else if get(&document, "ports").is_none() {
         let advice = "add [roles], and below it lines like cas = [\"10.0.0.5\"]";
         reader.fault(0, format!("no roles are given: {advice}"));
     }
+    let ports = get(&document, "ports");
+    let ports = ports.map(|value| reader.given_ports(value, matrix)).unwrap_or_default();
     given.sort_by_key(|(place, _)| *place);
-    reader.finish(Some(given.into_iter().map(|(_, given)| given).collect()))
+    let roles = given.into_iter().map(|(_, given)| given).collect();
+    reader.finish(Some(RolesFile { roles, ports }))
 }
 
 /// Reads the argument of `--role`: `ROLE=HOST[,HOST…]`.
@@ -214,7 +226,7 @@ mod tests {
     fn a_roles_file_keeps_its_order() {
         let text = "[roles]\nroot-dc = \"10.1.0.10\"\ncas = [\"10.0.0.5\", \"10.2.0.0/24\"]\n\
                     domain-member = [\"pc1.corp.example\"]\n";
-        let given = parse_roles_file(text, "roles.toml", &matrix()).unwrap();
+        let given = parse_roles_file(text, "roles.toml", &matrix()).unwrap().roles;
         let roles: Vec<&str> = given.iter().map(|given| given.role.as_str()).collect();
         assert_eq!(roles, ["root-dc", "cas", "domain-member"]);
         assert_eq!(given[1].hosts, ["10.0.0.5", "10.2.0.0/24"]);

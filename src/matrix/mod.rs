@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod given;
 mod infer;
+mod ports;
 mod reader;
 mod roles;
 mod rows;
@@ -30,7 +31,8 @@ pub(crate) use explain::{
     bounded, count_of, is_weak, list_of, seen, service_failed, several_captures, then,
 };
 pub use fault::{Error, Fault, Position};
-pub use given::{parse_role_argument, parse_roles_file};
+pub use given::{RolesFile, parse_role_argument, parse_roles_file};
+pub use ports::{GivenPort, effective, parse_port_argument};
 pub use roles::{GivenRole, HostRecord, RoleRecord, RoleSource, Told, UnmatchedHost};
 pub use sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 
@@ -162,6 +164,15 @@ pub struct Requirement {
     pub direction: Direction,
     /// How much it is needed.
     pub need: Need,
+    /// When it applies, in a few words; `None` for always. A row with a condition is judged where
+    /// a flow exercises it, and never listed as not exercised: whether anybody should have tried,
+    /// the captures do not tell.
+    pub condition: Option<String>,
+    /// The name by which `--port` and `[ports]` give other ports than these.
+    pub configurable: Option<String>,
+    /// Whether what is sent there is answered. It is not for datagrams such as wake-on-LAN, whose
+    /// silence proves nothing.
+    pub answered: bool,
     /// Whether anything is known to listen there. Nothing is on UDP 135: a failure is told, and
     /// neither blamed nor made a firewall request.
     pub listener_known: bool,
@@ -197,7 +208,11 @@ pub struct Matrix {
 }
 
 /// The built-in profiles: name and text.
-const BUILT_INS: [(&str, &str); 1] = [("configmgr-dc", include_str!("configmgr-dc.toml"))];
+const BUILT_INS: [(&str, &str); 3] = [
+    ("configmgr-dc", include_str!("configmgr-dc.toml")),
+    ("configmgr", include_str!("configmgr.toml")),
+    ("active-directory", include_str!("active-directory.toml")),
+];
 
 /// The profile that is used where the user names none.
 pub const DEFAULT_PROFILE: &str = "configmgr-dc";
@@ -223,10 +238,15 @@ impl Matrix {
     /// program may use.
     pub fn known_ports(&self) -> KnownPorts {
         let fixed = |range: &&PortRange| !self.rpc_dynamic.contains(range);
-        KnownPorts::with(self.requirements.iter().flat_map(|row| {
-            let ports = row.ports.iter().filter(fixed);
-            ports.flat_map(|range| (range.first..=range.last).map(|port| (row.transport, port)))
-        }))
+        let of = |row: &Requirement| -> Vec<(Transport, u16)> {
+            let ranges = row.ports.iter().filter(fixed);
+            let ports = ranges.flat_map(|range| range.first..=range.last);
+            ports.map(|port| (row.transport, port)).collect()
+        };
+        let (answered, unanswered): (Vec<&Requirement>, Vec<&Requirement>) =
+            self.requirements.iter().partition(|row| row.answered);
+        KnownPorts::with(answered.into_iter().flat_map(of))
+            .and_unanswered(unanswered.into_iter().flat_map(of))
     }
 
     /// Place of a role in `roles`.
@@ -301,6 +321,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_never_answered_is_a_service_all_the_same() {
+        let ports = Matrix::built_in("configmgr").unwrap().known_ports();
+        for (transport, port, answers) in [
+            (Transport::Udp, 9, false),
+            (Transport::Udp, 63_500, false),
+            (Transport::Udp, 547, true),
+            (Transport::Tcp, 10_130, false),
+        ] {
+            assert!(ports.is_service(transport, port), "{transport}/{port}");
+            assert_eq!(ports.answers(port), answers, "{transport}/{port}");
+        }
+        assert!(!ports.is_service(Transport::Tcp, 49_155), "dynamic ports are anybody's");
+        assert!(!ports.is_service(Transport::Udp, 68), "the side that asks for an address");
+    }
+
+    #[test]
     fn ranges_of_ports_are_read_as_they_are_written() {
         for text in ["389", "50000-50100", "1-65535"] {
             assert_eq!(text.parse::<PortRange>().unwrap().to_string(), text);
@@ -319,5 +355,9 @@ mod tests {
         let site_server = matrix.role_index("site-server").unwrap();
         assert_eq!(matrix.role_and_wider(cas), [cas, site_server]);
         assert_eq!(matrix.role_and_wider(site_server), [site_server]);
+        let matrix = Matrix::built_in("configmgr").unwrap();
+        let chain = matrix.role_and_wider(matrix.role_index("pxe-server").unwrap());
+        let names: Vec<&str> = chain.iter().map(|role| &*matrix.roles[*role].name).collect();
+        assert_eq!(names, ["pxe-server", "distribution-point", "site-system", "domain-member"]);
     }
 }

@@ -192,11 +192,11 @@ impl Reader<'_> {
         None
     }
 
-    pub(super) fn yes_or_no(&mut self, value: &Value<'_>) -> bool {
+    pub(super) fn yes_or_no(&mut self, value: &Value<'_>, what: &str) -> bool {
         if let DeValue::Boolean(answer) = value.get_ref() {
             return *answer;
         }
-        self.fault(value.span().start, "listener_known is true or false".to_owned());
+        self.fault(value.span().start, format!("{what} is true or false"));
         true
     }
 }
@@ -249,13 +249,13 @@ impl Reader<'_> {
         ports
     }
 
-    pub(super) fn single_ports(&mut self, value: &Value<'_>) -> Vec<u16> {
+    pub(super) fn single_ports(&mut self, value: &Value<'_>, what: &str) -> Vec<u16> {
         let mut ports = Vec::new();
         for entry in Reader::one_or_many(value) {
             match self.range(entry) {
                 Some(range) if range.first == range.last => ports.push(range.first),
                 Some(_) => {
-                    let message = "not_rpc lists single ports".to_owned();
+                    let message = format!("{what} lists single ports");
                     self.fault(entry.span().start, message);
                 }
                 None => {}

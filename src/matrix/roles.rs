@@ -162,32 +162,30 @@ impl<'m> Cast<'m> {
         for (address, found) in inferred {
             let given = given.get(&address);
             let mut played = BTreeSet::new();
-            for found in found {
-                let role = known_role(matrix, found.role);
-                // Without a role of its own, a domain member may still stand in.
-                let stands_in = found.role == DOMAIN_MEMBER && knows_site_servers;
-                if role.is_none() && !stands_in {
+            // Who is known as a mere caller of site systems is no candidate.
+            let stands_in = is_candidate(&found) && knows_site_servers && !site_server_given;
+            for Inferred { role: name, confidence, mut evidence } in found {
+                let role = known_role(matrix, name);
+                if role.is_none() && !(name == DOMAIN_MEMBER && knows_site_servers) {
                     continue;
                 }
                 if let (Some(given), Some(role)) = (given, role)
-                    && !may_join(matrix, given, role, &found)
+                    && !may_join(matrix, given, role, confidence)
                 {
                     continue;
                 }
-                let Inferred { confidence, mut evidence, .. } = found;
-                let name = role.and_then(|role| matrix.roles.get(role));
-                let name = name.map_or(DOMAIN_MEMBER, |role| &role.name);
-                if confidence != Confidence::Weak {
-                    played.extend(role);
-                    if name == DOMAIN_MEMBER && knows_site_servers && !site_server_given {
-                        evidence.push_str("; judged as a candidate site server, as none was given");
-                        cast.stand_in(matrix, address);
-                    }
-                } else {
+                if confidence == Confidence::Weak {
                     evidence.push_str("; not judged by it");
+                } else {
+                    played.extend(role);
                 }
+                if name == DOMAIN_MEMBER && stands_in {
+                    evidence.push_str("; judged as a candidate site server, as none was given");
+                    cast.stand_in(matrix, address);
+                }
+                let name = role.and_then(|role| matrix.roles.get(role));
                 records.entry(address).or_default().push(RoleRecord {
-                    role: name.to_owned(),
+                    role: name.map_or(DOMAIN_MEMBER, |role| &role.name).to_owned(),
                     source: RoleSource::Inferred,
                     confidence: Some(confidence),
                     evidence: Some(evidence),
@@ -256,24 +254,39 @@ pub(super) fn is_kind_of(matrix: &Matrix, role: usize, wider: &str) -> bool {
 
 /// The place of an inferred role in the matrix, or of the nearest that it knows.
 fn known_role(matrix: &Matrix, role: &str) -> Option<usize> {
-    let wider = if matches!(role, "root-dc" | "child-dc") { DOMAIN_CONTROLLER } else { role };
-    matrix.role_index(role).or_else(|| matrix.role_index(wider))
+    let nearest = match role {
+        "root-dc" | "child-dc" => DOMAIN_CONTROLLER,
+        // What was seen of it is WSUS.
+        "software-update-point" => "wsus",
+        _ => role,
+    };
+    matrix.role_index(role).or_else(|| matrix.role_index(nearest))
+}
+
+/// Whether a host with these roles is judged as a candidate site server: a domain member that is
+/// not known to be a client or console, nor to be a site server itself.
+fn is_candidate(found: &[Inferred]) -> bool {
+    let plays = |role: &str| {
+        found.iter().any(|found| found.role == role && found.confidence != Confidence::Weak)
+    };
+    plays(DOMAIN_MEMBER) && !CALLERS.iter().skip(1).any(|role| plays(role)) && !plays(SITE_SERVER)
 }
 
 /// Whether an inferred role may stand beside given ones: it is proven, says something new, and
 /// contradicts none of them. Who is said to be a site server is not taken for a controller, nor
 /// the other way round, and who is said to be anything is not called a mere caller.
-fn may_join(matrix: &Matrix, given: &BTreeSet<usize>, role: usize, found: &Inferred) -> bool {
+fn may_join(matrix: &Matrix, given: &BTreeSet<usize>, role: usize, confidence: Confidence) -> bool {
     let of = |wider: &str| given.iter().any(|role| is_kind_of(matrix, *role, wider));
     let related = |given: &usize| {
         matrix.role_and_wider(*given).contains(&role) || matrix.role_and_wider(role).contains(given)
     };
-    let calls_only = CALLERS.iter().any(|caller| of(caller));
+    let name_of = |role: usize| matrix.roles.get(role).map_or("", |role| &role.name);
+    let calls_only = given.iter().all(|role| CALLERS.contains(&name_of(*role)));
     let contradicts = calls_only
-        || CALLERS.contains(&found.role)
+        || CALLERS.contains(&name_of(role))
         || (is_kind_of(matrix, role, DOMAIN_CONTROLLER) && of(SITE_SERVER))
         || (is_kind_of(matrix, role, SITE_SERVER) && of(DOMAIN_CONTROLLER));
-    found.confidence == Confidence::Proven && !contradicts && !given.iter().any(related)
+    confidence == Confidence::Proven && !contradicts && !given.iter().any(related)
 }
 
 /// What a host with these roles plays: for each role the narrowest kind of it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::flow::service_name;
 use crate::matrix::roles::{DOMAIN_CONTROLLER, Part, is_kind_of};
-use crate::matrix::{Direction, Matrix, Requirement};
+use crate::matrix::{Direction, Matrix, PortRange, Requirement};
 use crate::net::Transport;
 use crate::verdict::record::JudgedFlow;
 
@@ -32,12 +32,21 @@ impl Row<'_> {
     pub(super) fn judges(&self, part: &Part<'_>) -> bool {
         !part.candidate || self.of_controllers
     }
+
+    /// Whether it applies wherever its roles are played.
+    pub(super) fn is_unconditional(&self) -> bool {
+        self.requirement.condition.is_none()
+    }
 }
 
 /// The rows of a matrix, ready to be matched.
 pub(super) struct Rows<'m> {
     pub(super) matrix: &'m Matrix,
     pub(super) rows: Vec<Row<'m>>,
+    /// Rows by the single ports that they name.
+    by_port: BTreeMap<(Transport, u16), Vec<usize>>,
+    /// Rows that name ranges, sorted.
+    of_ranges: Vec<usize>,
 }
 
 impl<'m> Rows<'m> {
@@ -55,7 +64,32 @@ impl<'m> Rows<'m> {
             to: role(&requirement.to),
             of_controllers: is_controller(&requirement.from) || is_controller(&requirement.to),
         };
-        Rows { matrix, rows: matrix.requirements.iter().map(row).collect() }
+        let mut by_port: BTreeMap<(Transport, u16), Vec<usize>> = BTreeMap::new();
+        let mut of_ranges = Vec::new();
+        for (index, row) in matrix.requirements.iter().enumerate() {
+            let (single, ranges): (Vec<PortRange>, Vec<PortRange>) =
+                row.ports.iter().partition(|range| range.first == range.last);
+            for port in single {
+                by_port.entry((row.transport, port.first)).or_default().push(index);
+            }
+            if row.rpc_dynamic || !ranges.is_empty() {
+                of_ranges.push(index);
+            }
+        }
+        Rows { matrix, rows: matrix.requirements.iter().map(row).collect(), by_port, of_ranges }
+    }
+
+    /// Rows that may have a port, in the matrix's order.
+    fn candidates(
+        &self,
+        transport: Transport,
+        port: u16,
+    ) -> impl Iterator<Item = (usize, &Row<'m>)> {
+        let single = self.by_port.get(&(transport, port)).into_iter().flatten();
+        let mut indexes: Vec<usize> = single.chain(&self.of_ranges).copied().collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes.into_iter().filter_map(|index| Some((index, self.rows.get(index)?)))
     }
 
     /// The rows that a flow exercises, in the matrix's order.
@@ -74,7 +108,7 @@ impl<'m> Rows<'m> {
         let is_rpc = is_rpc(flow);
         let mut fixed = Vec::new();
         let mut dynamic = Vec::new();
-        for (index, row) in self.rows.iter().enumerate() {
+        for (index, row) in self.candidates(flow.transport, port) {
             let of_rpc = is_rpc && row.requirement.rpc_dynamic;
             let in_range = row.requirement.ports.iter().any(|range| range.contains(port));
             if (of_rpc || in_range) && fits(row) {
@@ -108,13 +142,9 @@ impl<'m> Rows<'m> {
     }
 
     fn belongs_elsewhere(&self, transport: Transport, port: u16) -> bool {
-        let rows = || self.matrix.requirements.iter();
         self.matrix.not_rpc.binary_search(&port).is_ok()
             || service_name(port).is_some()
-            || rows().any(|row| {
-                row.transport == transport
-                    && row.ports.iter().any(|range| range.first == port && range.last == port)
-            })
+            || self.by_port.contains_key(&(transport, port))
     }
 }
 

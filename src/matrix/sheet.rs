@@ -67,6 +67,8 @@ pub struct Cell {
     pub to: CellEnd,
     /// "required", "optional" or `one_of GROUP`.
     pub need: String,
+    /// When it applies; `None` for always. Where a flow exercises it, it does.
+    pub condition: Option<String>,
     /// Whether anything is known to listen there; where nothing is, silence is no fault.
     pub listener_known: bool,
     /// What the captures prove.
@@ -92,6 +94,7 @@ pub struct Sheet {
     /// Requirements between hosts whose roles are only inferred, that no flow exercised: counted,
     /// not listed.
     pub not_exercised_unlisted: u64,
-    /// Rows of the matrix that no flow of any hosts exercised, by id.
+    /// Rows of the matrix whose roles two hosts play and that no flow of any hosts exercised, by id.
+    /// Those with a condition are not among them.
     pub never_exercised: Vec<String>,
 }

@@ -48,6 +48,15 @@ impl Matrix {
             Need::Required | Need::Optional => line(out, "need", &text(&row.need.to_string())),
             Need::OneOf(group) => line(out, "need", &format!("{{ one_of = {} }}", text(group))),
         }
+        if let Some(condition) = &row.condition {
+            line(out, "condition", &text(condition));
+        }
+        if let Some(name) = &row.configurable {
+            line(out, "configurable", &text(name));
+        }
+        if !row.answered {
+            line(out, "answered", "false");
+        }
         if !row.listener_known {
             line(out, "listener_known", "false");
         }
@@ -139,7 +148,9 @@ mod tests {
                 Just(Need::Optional),
                 "[a-z]{1,5}".prop_map(Need::OneOf),
             ],
-            listener_known: bool,
+            condition in prop::option::of("(?s).{0,40}"),
+            configurable in prop::option::of("[a-z][a-z-]{0,8}"),
+            (answered, listener_known) in any::<(bool, bool)>(),
             symptom in prop::option::of("(?s).{0,40}"),
             source in prop::option::of("(?s).{0,40}"),
         ) -> Requirement {
@@ -163,6 +174,9 @@ mod tests {
                 rpc_dynamic,
                 direction: if both { Direction::Both } else { Direction::OneWay },
                 need,
+                condition,
+                configurable,
+                answered,
                 listener_known,
                 symptom,
                 source,

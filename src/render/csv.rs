@@ -60,7 +60,7 @@ const FLOW_COLUMNS: [&str; 39] = [
     "capture_path",
 ];
 
-const CELL_COLUMNS: [&str; 18] = [
+const CELL_COLUMNS: [&str; 19] = [
     "requirement",
     "service",
     "transport",
@@ -79,6 +79,7 @@ const CELL_COLUMNS: [&str; 18] = [
     "explanation",
     "from_names",
     "to_names",
+    "condition",
 ];
 
 /// Writes the table of a view.
@@ -171,6 +172,7 @@ fn cell_row(row: &mut Row<'_>, cell: &Cell, names: &BTreeMap<Address, String>) -
     for end in [&cell.from, &cell.to] {
         row.text(names.get(&end.address).map_or("", String::as_str))?;
     }
+    row.text(cell.condition.as_deref().unwrap_or_default())?;
     row.end()
 }
 

@@ -104,13 +104,22 @@ fn cells(
                 prose(&triage.title(cell.to.address)),
                 prose(&cell.service),
                 prose(&format!("{}/{}", cell.transport, cell.ports)),
-                prose(&phrase::words(&cell.need)),
+                prose(&need(cell)),
                 format!("**{}**", phrase::words(cell.outcome.as_str())),
                 prose(&seen::of_cell(report, cell)),
             ],
         )?;
     }
     more(out, all.len(), "use --format csv for all")
+}
+
+/// How much it is needed, and when: "required (WSUS is set up for TLS)".
+fn need(cell: &Cell) -> String {
+    let need = phrase::words(&cell.need);
+    match &cell.condition {
+        Some(condition) => format!("{need} ({condition})"),
+        None => need,
+    }
 }
 
 fn requests(report: &Report, out: &mut dyn Write) -> io::Result<()> {

@@ -50,7 +50,10 @@ impl Pair<'_> {
             let (service, ports) = (cell.service.as_str(), cell.ports.as_str());
             let known = services.iter().position(|each| (each.0, each.1) == (service, ports));
             if let Some((_, _, transports)) = known.and_then(|place| services.get_mut(place)) {
-                transports.push(cell.transport.as_str());
+                // The same from two rows: a host with several roles.
+                if !transports.contains(&cell.transport.as_str()) {
+                    transports.push(cell.transport.as_str());
+                }
             } else if services.len() < most {
                 services.push((service, ports, vec![cell.transport.as_str()]));
             } else {

@@ -34,6 +34,7 @@ pub fn options() -> Options {
         profile: Some(DEFAULT_PROFILE.to_owned()),
         matrix: None,
         roles: Vec::new(),
+        ports: Vec::new(),
         rpc_range: Vec::new(),
         waits: Waits { syn_ms: 3_000, udp_reply_ms: 2_000, udp_idle_ms: 60_000 },
         filters: portmortem::report::Filters::default(),

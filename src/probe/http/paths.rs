@@ -53,10 +53,10 @@ const DUTIES: &[(&str, Duty, Option<Duty>)] = &[
     ("/ccmtokenauth_sms_dp_smspkg", Duty::DistributionPoint, Some(Duty::Client)),
     ("/cmenrollmentservice", Duty::EnrollmentPoint, Some(Duty::EnrollmentProxyPoint)),
     ("/adminservice/", Duty::SmsProvider, Some(Duty::Console)),
-    // Whoever scans against WSUS need not be managed by ConfigMgr.
-    ("/selfupdate/", Duty::SoftwareUpdatePoint, None),
-    ("/clientwebservice/", Duty::SoftwareUpdatePoint, None),
-    ("/simpleauthwebservice/", Duty::SoftwareUpdatePoint, None),
+    ("/selfupdate/", Duty::SoftwareUpdatePoint, Some(Duty::Client)),
+    ("/clientwebservice/", Duty::SoftwareUpdatePoint, Some(Duty::Client)),
+    ("/simpleauthwebservice/", Duty::SoftwareUpdatePoint, Some(Duty::Client)),
+    // Clients report here, and so do downstream servers.
     ("/reportingwebservice/", Duty::SoftwareUpdatePoint, None),
     ("/serversyncwebservice/", Duty::SoftwareUpdatePoint, Some(Duty::SoftwareUpdatePoint)),
     ("/dssauthwebservice/", Duty::SoftwareUpdatePoint, Some(Duty::SoftwareUpdatePoint)),

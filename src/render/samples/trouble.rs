@@ -83,6 +83,7 @@ pub(in crate::render) fn large(cells: u32, flows: u32) -> Report {
             from: CellEnd { address: from, role: "site-server".to_owned() },
             to: CellEnd { address: ip("10.200.0.1"), role: "domain-controller".to_owned() },
             need: "required".to_owned(),
+            condition: None,
             listener_known: true,
             outcome,
             flows: vec![flow],

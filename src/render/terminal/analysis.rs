@@ -138,14 +138,15 @@ impl Widths {
     }
 }
 
-/// The service, and whether less than required: "DNS (optional)".
+/// The service, and whether it is not always required: "DNS (optional)", "WSUS HTTPS (if used)".
 fn service(cell: &Cell, page: &Page<'_>) -> String {
     let most = page.width() * 3 / 10;
     let service = page.short(&cell.service, most.min(LONGEST_SERVICE));
-    if cell.need == "required" {
-        return service;
-    }
-    let need = page.short(&phrase::words(&cell.need), 20);
+    let need = match (cell.condition.is_some(), cell.need.as_str()) {
+        (false, "required") => return service,
+        (true, "required") => "if used".to_owned(),
+        (_, need) => page.short(&phrase::words(need), 20),
+    };
     text::cut(&format!("{service} ({need})"), most, page.ellipsis()).into_owned()
 }
 
