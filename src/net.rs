@@ -4,6 +4,7 @@
 //! module.
 
 mod address;
+mod name;
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use address::{Address, ConversationHost, HostName, Network, Part};
+pub use name::{KnownName, NameSource, first_label, looks_like_a_name, without_root};
 
 use crate::net::address::Kind;
 use crate::words::words;

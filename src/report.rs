@@ -4,6 +4,7 @@
 //! serializing a [`Report`] is the JSON format. After a report is built, nothing is computed:
 //! renderers only lay out what stands here.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,10 @@ use crate::capture::{CaptureSummary, Severity};
 use crate::diagnosis::{Finding, FirewallRequest, HostTries, RuleSet, diagnose};
 use crate::log::LogRecord;
 use crate::matrix::{
-    Assessment, GivenPort, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess,
+    Assessment, GivenPort, GivenRole, HostRecord, HostsFile, Matrix, PortRange, SameHost, Sheet,
+    Told, assess, ranked, same_hosts,
 };
-use crate::net::{Address, FrameNumber, Time};
+use crate::net::{Address, FrameNumber, KnownName, NameSource, Time};
 use crate::packet::SkippedTally;
 use crate::verdict::link;
 use crate::verdict::record::{Class, JudgedFlow};
@@ -94,6 +96,8 @@ pub struct Options {
     /// Ports of services that are not on their usual ones, by name (`--port` and `--roles`). The
     /// matrix that a report is built with has them already.
     pub ports: Vec<GivenPort>,
+    /// The files of `--hosts`, with the names that they give.
+    pub hosts: Vec<HostsFile>,
     /// Ports that dynamic RPC is meant to use, as configured and allowed on the way
     /// (`--rpc-range`); empty where nobody said.
     pub rpc_range: Vec<PortRange>,
@@ -183,6 +187,8 @@ pub struct CaptureRecord {
     pub problems: Vec<ProblemRecord>,
     /// Names for addresses that the capture stores, or that its packets tell.
     pub names: Vec<NameRecord>,
+    /// Addresses and the network cards that alone have them, as its packets tell, by address.
+    pub links: Vec<LinkRecord>,
     /// Hosts that serve a purpose, as its packets tell (DNS SRV records).
     pub serves: Vec<ServesRecord>,
     /// The machine that captured, as far as the packets tell.
@@ -252,8 +258,20 @@ pub struct NameRecord {
     pub address: IpAddr,
     /// Its name.
     pub name: String,
-    /// Who says so: "capture" for a block of the file, else the protocol, as "dns".
-    pub source: String,
+    /// Who says so.
+    pub source: NameSource,
+}
+
+/// An address and the network card that alone has it, on the capture's own network.
+///
+/// The card sends for no other IPv4 address, and for none from beyond a router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkRecord {
+    /// The address.
+    pub address: IpAddr,
+    /// The card's, as `02:00:0a:00:00:05`.
+    pub mac: String,
 }
 
 /// A host that serves a purpose, by the word of a name server.
@@ -300,17 +318,13 @@ impl Report {
         }
         tell_conversations_apart(&mut flows);
         link(&mut flows);
-        let names: Vec<(Address, String)> = captures
-            .iter()
-            .flat_map(|capture| &capture.names)
-            .map(|record| (record.address.into(), record.name.clone()))
-            .collect();
+        let (names, same_host) = identities(&options.hosts, &captures, &flows);
         let serves: Vec<(String, String)> = captures
             .iter()
             .flat_map(|capture| &capture.serves)
             .map(|record| (record.purpose.clone(), record.host.clone()))
             .collect();
-        let told = Told { names: &names, serves: &serves };
+        let told = Told { names: &names, same_host: &same_host, serves: &serves };
         let Assessment { hosts, sheet, requirement_of, unmatched } =
             assess(matrix, &options.roles, told, &flows);
         for (flow, place) in flows.iter_mut().zip(requirement_of) {
@@ -363,11 +377,42 @@ impl Report {
 
     /// Whether something that was asked for could not be read, or only in part.
     pub fn has_trouble(&self) -> bool {
-        self.captures
-            .iter()
-            .flat_map(|capture| &capture.problems)
-            .any(|problem| problem.severity != Severity::Info)
+        let mut problems = self.captures.iter().flat_map(|capture| &capture.problems);
+        problems.any(|problem| problem.severity != Severity::Info)
+            || self.options.hosts.iter().any(|file| !file.problems.is_empty())
     }
+}
+
+/// The names of all addresses, the best of each first, and the addresses that are one host.
+fn identities(
+    files: &[HostsFile],
+    captures: &[CaptureRecord],
+    flows: &[JudgedFlow],
+) -> (Vec<(Address, String)>, Vec<SameHost>) {
+    let source = NameSource::HostsFile;
+    let given = files.iter().flat_map(|file| &file.hosts).flat_map(|host| {
+        let known = |name: &String| KnownName { address: host.address, source, name: name.clone() };
+        host.names.iter().map(known)
+    });
+    let told = captures.iter().flat_map(|capture| &capture.names).map(|record| KnownName {
+        address: record.address,
+        source: record.source,
+        name: record.name.clone(),
+    });
+    let names: Vec<KnownName> = given.chain(told).collect();
+    let cards: Vec<(IpAddr, &str)> = captures
+        .iter()
+        .flat_map(|capture| &capture.links)
+        .map(|link| (link.address, link.mac.as_str()))
+        .collect();
+    let ends = flows.iter().flat_map(|flow| [flow.initiator.address, flow.responder.address]);
+    let talk: BTreeSet<Address> = ends.collect();
+    let same_host = same_hosts(&names, &cards, |address| talk.contains(&address));
+    (ranked(names), same_host)
+}
+
+fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// Says of hosts that are known by the number of a conversation which capture numbered it, where
@@ -453,14 +498,21 @@ impl CaptureRecord {
             names: summary
                 .names
                 .into_iter()
-                .map(|(address, name)| NameRecord { address, name, source: "capture".to_owned() })
+                .map(|KnownName { address, source, name }| NameRecord { address, name, source })
+                .collect(),
+            links: summary
+                .links
+                .into_iter()
+                .map(|(address, mac)| LinkRecord { address, mac: mac_text(mac) })
                 .collect(),
             serves: summary
                 .serves
                 .into_iter()
                 .map(|(purpose, host)| ServesRecord { purpose, host })
                 .collect(),
-            taken_on: None,
+            taken_on: summary
+                .taken_on
+                .map(|host| TakenOn { addresses: host.addresses, evidence: host.evidence }),
             silent_neighbours: Vec::new(),
             comments: summary
                 .comments

@@ -23,7 +23,7 @@ use portmortem::net::{
     Clock, End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp, Transport,
 };
 use portmortem::packet::{
-    Body, Encapsulation, Flags, FragmentTable, IcmpError, Packet, Segment, Skipped, decode,
+    Body, Encapsulation, Flags, FragmentTable, Heading, IcmpError, Packet, Segment, Skipped, decode,
 };
 use portmortem::verdict::Circumstances;
 use proptest::prelude::*;
@@ -574,6 +574,8 @@ fn packets(all: &[Drawn]) -> (Vec<Packet<'static>>, Option<Timestamp>) {
             payload: &[],
             to_group: drawn.to_group,
             encapsulation: Encapsulation::default(),
+            link: None,
+            heading: Heading::Unknown,
             of_row: None,
             note: drawn.dropped.then(|| FrameNote::dropped(0)),
         });

@@ -188,6 +188,8 @@ pub(super) fn become_copy(record: &mut CaptureRecord, first: usize, path: &str) 
     record.same_as = Some(first);
     record.skipped.clear();
     record.names.clear();
+    record.links.clear();
+    record.taken_on = None;
     record.comments.clear();
     record.comments_left_out = 0;
     record.problems = vec![ProblemRecord {

@@ -144,6 +144,9 @@ fn through_pipeline(
     let read = AssertUnwindSafe(|| {
         let (flows, skipped) = pipeline.frames(&mut joined, threads);
         let (mut summary, parts) = joined.into_summaries();
+        for part in &parts {
+            summary.own_addresses.extend(&part.summary.own_addresses);
+        }
         learn(&mut summary, &flows);
         let flows = pipeline.judged(&flows, &summary);
         (summary, skipped, parts, flows)
@@ -155,6 +158,8 @@ fn through_pipeline(
     if parts.len() < 2 {
         let alone = parts.pop().map(|mut part| {
             part.summary.names = summary.names;
+            part.summary.links = summary.links;
+            part.summary.taken_on = summary.taken_on;
             part.summary.serves = summary.serves;
             CaptureRecord::of(part.summary, &skipped)
         });

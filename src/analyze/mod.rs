@@ -11,6 +11,7 @@ mod heap;
 mod join;
 mod learn;
 mod pipeline;
+mod place;
 
 use std::num::NonZeroUsize;
 use std::thread;

@@ -49,7 +49,7 @@ pub use inputs::{Input, expand};
 pub use joined::{Joined, JoinedPart, Part};
 pub use note::FrameNote;
 pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
-pub use summary::{CaptureSummary, Comment, Problem, Severity, TextLine};
+pub use summary::{CaptureSummary, CapturingHost, Comment, Problem, Severity, TextLine};
 
 /// Bytes of a frame that we believe a length field for. A longer frame is damage: the largest
 /// that a capture can hold in earnest (large segment offload) is far below a mebibyte.

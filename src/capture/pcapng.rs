@@ -15,7 +15,7 @@ use crate::capture::pcapng::oddity::{Oddities, Oddity};
 use crate::capture::pieces::Pieces;
 use crate::capture::{CaptureReader, CaptureSummary, Error, FrameBatch, LinkType, Opened};
 use crate::capture::{MOST_FRAME_BYTES, Severity};
-use crate::net::FrameNumber;
+use crate::net::{FrameNumber, KnownName, NameSource};
 
 mod block;
 mod clock;
@@ -305,6 +305,21 @@ impl PcapngReader {
         );
         self.interfaces.push(interface);
         self.comments_of(&description.options);
+        for option in &description.options {
+            let Ok(bytes) = option.as_bytes() else { continue };
+            // if_IPv4addr and if_IPv6addr: an address, and its mask or the length of its prefix.
+            let address: Option<IpAddr> = match option.code.0 {
+                4 => bytes.first_chunk::<4>().map(|address| (*address).into()),
+                5 => bytes.first_chunk::<16>().map(|address| (*address).into()),
+                _ => None,
+            };
+            if let Some(address) = address
+                && self.summary.own_addresses.len() < MOST_INTERFACES
+                && !self.summary.own_addresses.contains(&address)
+            {
+                self.summary.own_addresses.push(address);
+            }
+        }
         // The option's first byte tells the kind of filter; 0 is the text that was typed.
         for option in description.options.iter().filter(|option| option.code.0 == 11) {
             if let Ok([0, text @ ..]) = option.as_bytes() {
@@ -335,7 +350,8 @@ impl PcapngReader {
             for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
                 if self.summary.names.len() < MOST_NAMES {
                     let name = String::from_utf8_lossy(name).into_owned();
-                    self.summary.names.push((address, name));
+                    let source = NameSource::Capture;
+                    self.summary.names.push(KnownName { address, source, name });
                 }
             }
         }

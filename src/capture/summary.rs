@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::capture::batch::LinkType;
-use crate::net::{Clock, FrameNumber, Timestamp};
+use crate::net::{Clock, FrameNumber, KnownName, Timestamp};
 use crate::words::words;
 
 words! {
@@ -50,6 +50,15 @@ pub struct TextLine {
     pub text: String,
 }
 
+/// The machine that captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CapturingHost {
+    /// Its addresses, as far as known, sorted.
+    pub addresses: Vec<IpAddr>,
+    /// What tells so, as a sentence.
+    pub evidence: String,
+}
+
 /// What is known of a capture besides its frames. Complete only when the reader has ended.
 #[derive(Clone, Debug)]
 pub struct CaptureSummary {
@@ -77,7 +86,13 @@ pub struct CaptureSummary {
     pub last_seen: Option<Timestamp>,
     /// Names for addresses, in order: those that the capture stores (pcapng name resolution
     /// blocks), then those that its packets tell.
-    pub names: Vec<(IpAddr, String)>,
+    pub names: Vec<KnownName>,
+    /// Addresses of the interface that captured, where the capture stores them.
+    pub own_addresses: Vec<IpAddr>,
+    /// Addresses and the network cards that alone have them, as the packets tell, by address.
+    pub links: Vec<(IpAddr, [u8; 6])>,
+    /// The machine that captured, as far as the packets tell.
+    pub taken_on: Option<CapturingHost>,
     /// Purposes and the names of the hosts that serve them, as its packets tell (DNS SRV records).
     pub serves: Vec<(String, String)>,
     /// Comments in order, the first [`CaptureSummary::MOST_COMMENTS`] of them.
@@ -114,6 +129,9 @@ impl CaptureSummary {
             first_seen: None,
             last_seen: None,
             names: Vec::new(),
+            own_addresses: Vec::new(),
+            links: Vec::new(),
+            taken_on: None,
             serves: Vec::new(),
             comments: Vec::new(),
             comments_left_out: 0,

@@ -143,6 +143,10 @@ pub(super) struct InputArguments {
     #[arg(long, value_name = "NAME=PORT[,PORT...]", help_heading = "Requirements")]
     pub(super) port: Vec<String>,
 
+    /// Read names of hosts from a hosts file, or lines of ADDRESS,NAME
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Requirements")]
+    pub(super) hosts: Vec<String>,
+
     /// Ports that dynamic RPC is configured for and allowed to use; others are told
     #[arg(long, value_name = "PORTS", value_delimiter = ',', help_heading = "Requirements")]
     pub(super) rpc_range: Vec<PortRange>,

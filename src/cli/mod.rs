@@ -18,7 +18,9 @@ use clap::{CommandFactory, Parser};
 use crate::analyze::{Config, analyze};
 use crate::capture::Severity;
 use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments};
-use crate::matrix::{effective, parse_port_argument, parse_role_argument, parse_roles_file};
+use crate::matrix::{
+    effective, parse_hosts_file, parse_port_argument, parse_role_argument, parse_roles_file,
+};
 use crate::render::{Format, View, render};
 use crate::report::{Filters, Options, Report, Waits};
 
@@ -113,7 +115,7 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
     check_times(arguments)?;
     let inputs = inputs_of(arguments)?;
     if let Some(path) = &arguments.output {
-        let read = arguments.roles.iter().chain(&arguments.matrix);
+        let read = arguments.roles.iter().chain(&arguments.hosts).chain(&arguments.matrix);
         output::check_place(path, &inputs, !arguments.no_recursive, read)?;
     }
     let matrix = match (&arguments.matrix, &arguments.profile) {
@@ -135,11 +137,16 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
     }
     let ports = effective(ports);
     let matrix = matrix.with_ports(&ports);
+    let mut hosts = Vec::new();
+    for path in &arguments.hosts {
+        hosts.push(parse_hosts_file(&text_file::read(path, "hosts file")?, path));
+    }
     let options = Options {
         profile: arguments.matrix.is_none().then(|| arguments.profile.clone()),
         matrix: arguments.matrix.clone(),
         roles,
         ports,
+        hosts,
         rpc_range: arguments.rpc_range.clone(),
         waits: Waits {
             syn_ms: arguments.syn_wait.0,
@@ -223,6 +230,12 @@ fn print_problems(report: &Report) -> io::Result<()> {
             let offset = problem.offset.map(|offset| format!("offset {offset}: "));
             let place = frame + &offset.unwrap_or_default();
             let line = format!("portmortem: {}: {place}{}", capture.path, problem.message);
+            writeln!(out, "{}", crate::render::safe_for_terminal(&line))?;
+        }
+    }
+    for file in &report.options.hosts {
+        for problem in &file.problems {
+            let line = format!("portmortem: {}: {problem}", file.path);
             writeln!(out, "{}", crate::render::safe_for_terminal(&line))?;
         }
     }

@@ -10,7 +10,7 @@ use crate::diagnosis::cause::{Weight, answer_of};
 use crate::diagnosis::findings::Share;
 use crate::diagnosis::{Evidence, FindingKind};
 use crate::matrix::{count_of, list_of, seen, then};
-use crate::net::{Address, Transport};
+use crate::net::{Address, Transport, looks_like_a_name};
 use crate::verdict::record::{Class, EvidenceKind, EvidenceRecord, JudgedFlow, Sender};
 
 /// Services that a sentence names.
@@ -69,15 +69,6 @@ impl<'e, 'a> Words<'e, 'a> {
             format!("{host} did answer {other} on {service} ({seen}), so it was up then")
         })
     }
-}
-
-/// Letters, digits, dots, hyphens and underscores; no address, as that would mislead.
-fn looks_like_a_name(name: &str) -> bool {
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
-    (1..=64).contains(&name.len())
-        && name.chars().all(fits)
-        && name.contains(|letter: char| letter.is_ascii_alphabetic())
-        && name.parse::<std::net::IpAddr>().is_err()
 }
 
 /// "tcp/389", or "tcp dynamic" for the dynamic ranges.

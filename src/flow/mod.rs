@@ -33,7 +33,7 @@ pub use tcp::{Handshake, TcpFacts};
 
 use crate::flow::duplicates::Recent;
 use crate::net::{End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp, Transport};
-use crate::packet::{Encapsulation, Flags, Packet};
+use crate::packet::{Encapsulation, Flags, Heading, Packet};
 use crate::probe::Heard;
 
 /// Who of the two endpoints opened the flow, and how that is known.
@@ -45,6 +45,17 @@ pub enum InitiatorBy {
     Port,
     /// Only the order of the packets tells.
     FirstPacket,
+}
+
+/// How the first packet of a side was captured: where it came from, as far as one packet tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FirstPacket {
+    /// Link addresses, the receiver's first.
+    pub link: Option<[u8; 12]>,
+    /// Time to live or hop limit; 0 where it is not told.
+    pub ttl: u8,
+    /// Whether the capturing machine sent it.
+    pub heading: Heading,
 }
 
 /// One direction of a flow.
@@ -65,6 +76,8 @@ pub struct Side {
     next_seq: Option<SeqNumber>,
     /// The highest acknowledgment number sent.
     ack: Option<SeqNumber>,
+    /// How its first packet was captured.
+    pub first: FirstPacket,
     recent: Recent,
 }
 
@@ -200,6 +213,10 @@ impl Flow {
                 self.also_in = Some(packet.encapsulation);
             }
             return false;
+        }
+        if sender.packets == 0 {
+            let Packet { link, ttl, heading, .. } = *packet;
+            sender.first = FirstPacket { link: link.copied(), ttl, heading };
         }
         sender.packets += 1;
         sender.bytes += u64::from(length);

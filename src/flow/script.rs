@@ -7,7 +7,7 @@
 
 use crate::flow::{Flow, FlowTable, KnownPorts};
 use crate::net::{End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp, Transport};
-use crate::packet::{Body, Encapsulation, Flags, IcmpError, Packet, Segment};
+use crate::packet::{Body, Encapsulation, Flags, Heading, IcmpError, Packet, Segment};
 
 /// Time of the packet at this place of a script.
 pub(crate) fn second(place: usize) -> Timestamp {
@@ -101,6 +101,8 @@ pub(crate) fn packet(place: usize, key: FlowKey, sender: End, body: Body) -> Pac
         payload: &[],
         to_group: false,
         encapsulation: Encapsulation::default(),
+        link: None,
+        heading: Heading::Unknown,
         of_row: None,
         note: None,
     }

@@ -602,7 +602,7 @@ mod tests {
             ("_ldap._tcp.Site._sites.dc._msdcs.corp.example", "kind of controller"),
             ("_sip._tls.corp.example", "nobody"),
         ] {
-            let told = Told { names: &names, serves: &serves(purpose) };
+            let told = Told { names: &names, serves: &serves(purpose), ..Told::default() };
             let assessment = assess(&matrix(), &[], told, &flows);
             let roles = assessment.hosts.iter().find(|host| host.address == address(DC));
             let evidence = roles.and_then(|host| host.roles.first()?.evidence.clone());

@@ -12,7 +12,9 @@ mod explain;
 mod fault;
 mod file;
 mod given;
+mod hosts_file;
 mod infer;
+mod names;
 mod ports;
 mod reader;
 mod roles;
@@ -32,6 +34,8 @@ pub(crate) use explain::{
 };
 pub use fault::{Error, Fault, Position};
 pub use given::{RolesFile, parse_role_argument, parse_roles_file};
+pub use hosts_file::{GivenNames, HostsFile, parse_hosts_file};
+pub use names::{SameHost, ranked, same_hosts};
 pub use ports::{GivenPort, effective, parse_port_argument};
 pub use roles::{GivenRole, HostRecord, RoleRecord, RoleSource, Told, UnmatchedHost};
 pub use sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};

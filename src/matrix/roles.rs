@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::matrix::Matrix;
 use crate::matrix::given::GivenHost;
 use crate::matrix::infer::{DOMAIN_MEMBER, Inferred, infer};
+use crate::matrix::names::{SameHost, shown};
 use crate::net::Address;
 use crate::verdict::record::{Confidence, JudgedFlow};
 use crate::words::words;
@@ -46,7 +47,7 @@ pub struct RoleRecord {
     pub source: RoleSource,
     /// How sure an inferred role is; `None` where it is given.
     pub confidence: Option<Confidence>,
-    /// What it is inferred from, as a sentence; `None` where it is given.
+    /// What it is inferred from, as a sentence; `None` where it is given to this very address.
     pub evidence: Option<String>,
 }
 
@@ -66,7 +67,7 @@ pub struct GivenRole {
 pub struct HostRecord {
     /// Its address.
     pub address: Address,
-    /// Its names, sorted.
+    /// Its names, the best first.
     pub names: Vec<String>,
     /// Other addresses of the same machine, as far as the traffic proves it, sorted.
     pub same_host: Vec<Address>,
@@ -74,6 +75,13 @@ pub struct HostRecord {
     pub same_host_evidence: Option<String>,
     /// Its roles.
     pub roles: Vec<RoleRecord>,
+}
+
+impl HostRecord {
+    /// Whether a role was given to it.
+    fn is_given(&self) -> bool {
+        self.roles.iter().any(|role| role.source == RoleSource::Given)
+    }
 }
 
 /// A host name or block that was given a role, and that no capture shows.
@@ -88,8 +96,10 @@ pub struct UnmatchedHost {
 /// What the captures tell of hosts, beside their flows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Told<'a> {
-    /// Names for addresses.
+    /// Names for addresses, the best of each first.
     pub names: &'a [(Address, String)],
+    /// Addresses that are one host.
+    pub same_host: &'a [SameHost],
     /// Purposes, as name servers know them, and the names of hosts that serve them.
     pub serves: &'a [(String, String)],
 }
@@ -204,6 +214,7 @@ impl<'m> Cast<'m> {
             roles: records.remove(&address).unwrap_or_default(),
         };
         cast.hosts = hosts.into_iter().map(record).collect();
+        cast.settle(told);
         cast
     }
 
@@ -224,6 +235,78 @@ impl<'m> Cast<'m> {
             let part = Part { role: DOMAIN_MEMBER, given: false, candidate: true };
             self.play(address, BTreeMap::from([(index, part)]));
         }
+    }
+
+    /// Puts the best names first, and lets all addresses of a host have its roles: given ones
+    /// before those that are inferred of another of its addresses.
+    fn settle(&mut self, told: Told<'_>) {
+        let mut hosts: BTreeMap<Address, HostRecord> =
+            std::mem::take(&mut self.hosts).into_iter().map(|host| (host.address, host)).collect();
+        for same in told.same_host {
+            let of = |address: &Address| hosts.get(address).filter(|host| !host.roles.is_empty());
+            let mut speaks: Vec<HostRecord> =
+                same.addresses.iter().filter_map(of).cloned().collect();
+            speaks.sort_by_key(|host| !host.is_given());
+            for address in &same.addresses {
+                let host = hosts.entry(*address).or_insert_with(|| HostRecord {
+                    address: *address,
+                    names: Vec::new(),
+                    same_host: Vec::new(),
+                    same_host_evidence: None,
+                    roles: Vec::new(),
+                });
+                host.same_host =
+                    same.addresses.iter().filter(|it| *it != address).copied().collect();
+                host.same_host_evidence = Some(same.evidence.clone());
+                for speaker in speaks.iter().filter(|it| it.address != *address) {
+                    self.pass_on(speaker, host);
+                }
+            }
+        }
+        let mut shown = shown(told.names, told.same_host);
+        for host in hosts.values_mut() {
+            host.names = shown.remove(&host.address).unwrap_or_default();
+        }
+        self.hosts = hosts.into_values().collect();
+        self.hosts.retain(|host| !host.names.is_empty() || !host.roles.is_empty());
+    }
+
+    /// Lets another address of a machine have the roles of one: given ones in place of inferred
+    /// ones, and inferred ones beside others, where it does more than call.
+    fn pass_on(&mut self, speaker: &HostRecord, host: &mut HostRecord) {
+        let caller = |role: &RoleRecord| CALLERS.contains(&role.role.as_str());
+        match (speaker.is_given(), host.is_given()) {
+            (_, true) => return,
+            (true, false) => {
+                host.roles.clear();
+                self.parts.remove(&host.address);
+            }
+            // A machine that does more than call, over whichever address, is no mere caller.
+            (false, false) if !speaker.roles.iter().all(caller) => {
+                if host.roles.iter().all(caller) {
+                    host.roles.clear();
+                    self.parts.remove(&host.address);
+                }
+            }
+            (false, false) if !host.roles.is_empty() => return,
+            (false, false) => {}
+        }
+        for role in &speaker.roles {
+            let known = host.roles.iter().any(|known| known.role == role.role);
+            if known || (caller(role) && !host.roles.is_empty()) {
+                continue;
+            }
+            let same = format!("{} is the same host", speaker.address);
+            let evidence = Some(match &role.evidence {
+                Some(evidence) => format!("{same}: {evidence}"),
+                None => format!("{same}, to which it was given"),
+            });
+            host.roles.push(RoleRecord { evidence, ..role.clone() });
+        }
+        // What nobody tried over this address too is no gap.
+        let parts = self.parts.get(&speaker.address).cloned().unwrap_or_default();
+        let parts = parts.into_iter().map(|(at, part)| (at, Part { given: false, ..part }));
+        self.play(host.address, parts.collect());
     }
 
     /// What a host plays, by place of the row's role in the matrix; `None` for most hosts.

@@ -338,6 +338,7 @@ impl Later {
             },
             payload: ip.payload.get(of_header..).unwrap_or_default(),
             quoted: None,
+            unsummed: false,
         })
     }
 }

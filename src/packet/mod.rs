@@ -57,10 +57,28 @@ pub struct Packet<'a> {
     pub to_group: bool,
     /// What it was wrapped in.
     pub encapsulation: Encapsulation,
+    /// The link addresses of its frame, the receiver's first; `None` where it was wrapped in
+    /// another packet, or the link has no such addresses.
+    pub link: Option<&'a [u8; 12]>,
+    /// Whether the capturing machine sent it.
+    pub heading: Heading,
     /// The row of text that it was read from; see [`Packet::row`].
     pub of_row: Option<RowBytes<'a>>,
     /// What the capture knows of its frame.
     pub note: Option<FrameNote>,
+}
+
+/// Which way a packet went, seen from the machine that captured it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heading {
+    /// Nothing tells it.
+    #[default]
+    Unknown,
+    /// That machine sent it: the link header says so, or it was captured before its card had
+    /// filled in a checksum.
+    Leaving,
+    /// It came for that machine, as the link header says.
+    Arriving,
 }
 
 /// What a packet is.
@@ -135,6 +153,7 @@ fn decode_with<'a>(
     mut fragments: Option<&mut FragmentTable>,
 ) -> Result<Packet<'a>, Skipped> {
     let mut wrapped = link::strip(frame.link_type, frame.bytes)?;
+    let (mut link, mut heading) = (wrapped.link, wrapped.heading);
     // Bytes that the snap length cut off the end of the frame.
     let mut cut = (frame.original_length as usize).saturating_sub(frame.bytes.len());
     let mut encapsulation = Encapsulation::default();
@@ -143,6 +162,9 @@ fn decode_with<'a>(
             ether_type::IPV4 => network::ipv4(wrapped.bytes, cut)?,
             ether_type::IPV6 => network::ipv6(wrapped.bytes, cut)?,
             _ => {
+                if !tunnel::is_vlan(wrapped.ether_type) {
+                    link = None;
+                }
                 wrapped = tunnel::above_link(wrapped, &mut encapsulation)?;
                 continue;
             }
@@ -159,10 +181,16 @@ fn decode_with<'a>(
             Above::Wrapped(inner) => {
                 wrapped = inner;
                 cut = ip.cut();
+                // The ends of a tunnel are others than those of what is inside.
+                (link, heading) = (None, Heading::Unknown);
                 continue;
             }
         };
-        let Content { transport, source_port, destination_port, body, payload, quoted } = content;
+        let Content { transport, source_port, destination_port, body, payload, quoted, unsummed } =
+            content;
+        if heading == Heading::Unknown && (ip.unsummed || unsummed) {
+            heading = Heading::Leaving;
+        }
         let (key, sender) = quoted.unwrap_or_else(|| {
             let source = Endpoint { address: ip.source.into(), port: source_port };
             let destination = Endpoint { address: ip.destination.into(), port: destination_port };
@@ -179,6 +207,8 @@ fn decode_with<'a>(
             payload,
             to_group: wrapped.to_group || network::is_group(ip.destination),
             encapsulation,
+            link,
+            heading,
             of_row: None,
             note: frame.note,
         });

@@ -21,6 +21,9 @@ pub(super) struct Ip<'a> {
     /// Which piece of a packet this is; `None` for a whole packet. Only the first piece has what
     /// stands above IP.
     pub(super) fragment: Option<Fragment>,
+    /// Its checksum, or its length, is to be filled in by the card that sends it. No packet on its
+    /// way has a checksum of 0 but by a rare chance.
+    pub(super) unsummed: bool,
 }
 
 /// A piece of a packet that was too long for a link on the way.
@@ -62,6 +65,7 @@ pub(super) fn ipv4(bytes: &[u8], cut: usize) -> Result<Ip<'_>, Skipped> {
             offset,
             lead: extension,
         }),
+        unsummed: header.header_checksum() == 0 || header.total_len() == 0,
     };
     let start = header.slice().len();
     Ok(if offset == 0 { ip } else { ip.with_all_behind(start, bytes, behind_header, cut) })
@@ -86,6 +90,7 @@ pub(super) fn ipv6(bytes: &[u8], cut: usize) -> Result<Ip<'_>, Skipped> {
         payload: payload.payload,
         length: wire_length(payload.len_source, payload.incomplete, payload.payload, declared, cut),
         fragment: found.map(|(fragment, _, _)| fragment),
+        unsummed: false,
     };
     Ok(match found {
         // What follows is a piece of something, and no header of an extension.

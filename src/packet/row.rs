@@ -8,7 +8,7 @@ use crate::net::{SeqNumber, Transport};
 use crate::packet::network;
 use crate::packet::skipped::Skipped;
 use crate::packet::transport::{Flags, Segment};
-use crate::packet::{Body, Encapsulation, IcmpError, Packet};
+use crate::packet::{Body, Encapsulation, Heading, IcmpError, Packet};
 
 /// The bytes of the row that a packet was read from.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +72,8 @@ pub(super) fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
         payload: &[],
         to_group: row.to_group || to.is_some_and(network::is_group),
         encapsulation: Encapsulation::default(),
+        link: None,
+        heading: Heading::Unknown,
         of_row: Some(RowBytes(frame.bytes)),
         note: frame.note,
     })

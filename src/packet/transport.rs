@@ -3,6 +3,8 @@
 //! etherparse reads whole headers. Headers that are cut off (by the snap length, at the end of
 //! an ICMP quote, in a first fragment) are read here, as far as they go.
 
+use std::net::IpAddr;
+
 use etherparse::{Icmpv4Slice, Icmpv6Slice, IpNumber, TcpSlice, ip_number};
 
 use crate::net::{End, Endpoint, FlowKey, SeqNumber, Transport};
@@ -65,6 +67,8 @@ pub(super) struct Content<'a> {
     pub(super) payload: &'a [u8],
     /// The flow that an ICMP error quotes, and who sent the quoted packet.
     pub(super) quoted: Option<(FlowKey, End)>,
+    /// Its checksum is to be filled in by the card that sends it.
+    pub(super) unsummed: bool,
 }
 
 impl Content<'_> {
@@ -110,7 +114,28 @@ fn whole_segment<'a>(ip: &Ip<'a>, tcp: &TcpSlice<'a>) -> Content<'a> {
         }),
         payload: tcp.payload(),
         quoted: None,
+        unsummed: is_unsummed(ip, tcp),
     }
+}
+
+/// Whether a SYN has for a checksum only the sum of what its card does not know, which leaves the
+/// rest to it (RFC 9293 3.1 has the pseudo-header). Others are not looked at, for speed.
+fn is_unsummed(ip: &Ip<'_>, tcp: &TcpSlice<'_>) -> bool {
+    if !tcp.syn() {
+        return false;
+    }
+    let words = |bytes: &[u8]| -> u32 {
+        bytes.as_chunks().0.iter().map(|pair| u32::from(u16::from_be_bytes(*pair))).sum()
+    };
+    let of = |address: IpAddr| match address {
+        IpAddr::V4(address) => words(&address.octets()),
+        IpAddr::V6(address) => words(&address.octets()),
+    };
+    let Ok(length) = u16::try_from(ip.length) else { return false };
+    let sum = of(ip.source) + of(ip.destination) + 6 + u32::from(length);
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    u32::from(tcp.checksum()) == folded
 }
 
 /// Length on the wire of what follows a header of `header` bytes.
@@ -146,6 +171,7 @@ fn cut_segment<'a>(ip: &Ip<'a>) -> Result<Content<'a>, Skipped> {
         body,
         payload: &[],
         quoted: None,
+        unsummed: false,
     })
 }
 
@@ -167,6 +193,7 @@ fn datagram<'a>(ip: &Ip<'a>) -> Result<Content<'a>, Skipped> {
         body: Body::Datagram { length: u32::try_from(length).unwrap_or(u32::MAX) },
         payload: payload.get(..length).unwrap_or(payload),
         quoted: None,
+        unsummed: false,
     })
 }
 
@@ -223,5 +250,6 @@ fn icmp_error<'a>(
         }),
         payload: &[],
         quoted: Some(FlowKey::of(transport, source, destination)),
+        unsummed: false,
     })
 }

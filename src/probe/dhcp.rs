@@ -38,6 +38,7 @@ const REMARK: u8 = 56;
 const VENDOR_CLASS: u8 = 60;
 const BOOT_SERVER: u8 = 66;
 const BOOT_FILE: u8 = 67;
+const FULL_NAME: u8 = 81;
 
 /// RFC 2132 9.6: message types that need another subject than the rest.
 const DISCOVER: u8 = 1;
@@ -72,6 +73,8 @@ fn recognise(opening: &Opening<'_>) -> Recognition {
 /// What a message says.
 struct Lease<'a> {
     operation: u8,
+    /// Number that the asker chose.
+    transaction: u32,
     message_type: Option<u8>,
     /// The asker's hardware address.
     hardware: &'a [u8],
@@ -83,6 +86,8 @@ struct Lease<'a> {
     next: Ipv4Addr,
     boot_file: String,
     host_name: Option<&'a [u8]>,
+    /// The whole name (RFC 4702).
+    full_name: Option<String>,
     requested: Option<Ipv4Addr>,
     server: Option<Ipv4Addr>,
     remark: Option<&'a [u8]>,
@@ -94,6 +99,23 @@ struct Lease<'a> {
 fn zero_ended(bytes: &[u8]) -> String {
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
+}
+
+/// A whole name: behind flags and two codes, as DNS spells it or as text (RFC 4702 2.1).
+fn full_name(value: &[u8]) -> Option<String> {
+    const SPELLED: u8 = 4;
+    let (fixed, name) = value.split_at_checked(3)?;
+    if fixed.first()? & SPELLED == 0 {
+        return Some(zero_ended(name));
+    }
+    let mut labels = Vec::new();
+    let mut rest = name;
+    while let [length @ 1..=63, after @ ..] = rest {
+        let (label, after) = after.split_at_checked(usize::from(*length))?;
+        labels.push(String::from_utf8_lossy(label).into_owned());
+        rest = after;
+    }
+    Some(labels.join("."))
 }
 
 fn address(bytes: &[u8]) -> Option<Ipv4Addr> {
@@ -109,6 +131,7 @@ impl<'a> Lease<'a> {
         }
         let mut lease = Lease {
             operation,
+            transaction: fixed.get(4..)?.first_chunk().map(|it| u32::from_be_bytes(*it))?,
             message_type: None,
             hardware: fixed.get(28..28 + usize::from(hardware_length.min(16)))?,
             current: address(fixed.get(12..)?)?,
@@ -116,6 +139,7 @@ impl<'a> Lease<'a> {
             next: address(fixed.get(20..)?)?,
             boot_file: zero_ended(fixed.get(108..236)?),
             host_name: None,
+            full_name: None,
             requested: None,
             server: None,
             remark: None,
@@ -142,6 +166,7 @@ impl<'a> Lease<'a> {
     fn option(&mut self, number: u8, value: &'a [u8]) {
         match number {
             HOST_NAME => self.host_name = Some(value),
+            FULL_NAME => self.full_name = full_name(value),
             REQUESTED_ADDRESS => self.requested = address(value),
             MESSAGE_TYPE => self.message_type = value.first().copied(),
             SERVER => self.server = address(value),
@@ -175,8 +200,19 @@ impl<'a> Lease<'a> {
 
     fn tell(&self, signals: &mut Vec<Meaning>) {
         let subject = self.subject();
+        let transaction = self.transaction;
         if self.operation == REQUEST {
-            return signals.push(Meaning::Asked { subject });
+            signals.push(Meaning::Asked { subject });
+            let ends = matches!(self.message_type, Some(DECLINE | RELEASE));
+            match self.name().filter(|_| !ends) {
+                None => {}
+                // It has the address already.
+                Some(name) if !self.current.is_unspecified() => {
+                    signals.push(Meaning::Named { address: self.current.into(), name });
+                }
+                Some(name) => signals.push(Meaning::LeaseAsked { transaction, name }),
+            }
+            return;
         }
         let code =
             self.message_type.map(|number| Code { set: CodeSet::Dhcp, number: u32::from(number) });
@@ -184,12 +220,12 @@ impl<'a> Lease<'a> {
         let detail = Some(self.detail()).filter(|detail| !detail.is_empty());
         signals.push(Meaning::Answered { subject, standing, code, detail });
         signals.extend(self.duty());
-        if let (Some(ACK), Some(name)) = (self.message_type, self.host_name) {
-            let name = text(zero_ended(name));
-            let address = self.given;
-            if !address.is_unspecified() && !name.is_empty() {
-                signals.push(Meaning::Named { address: address.into(), name });
-            }
+        if self.message_type == Some(ACK) && !self.given.is_unspecified() {
+            let address = self.given.into();
+            signals.push(match self.name() {
+                Some(name) => Meaning::Named { address, name },
+                None => Meaning::LeaseGiven { transaction, address },
+            });
         }
     }
 
@@ -206,6 +242,13 @@ impl<'a> Lease<'a> {
             _ => return None,
         };
         Some(Meaning::Does { holder, duty, how: how.to_owned() })
+    }
+
+    /// The asker's name, the whole one where it is told.
+    fn name(&self) -> Option<String> {
+        let short = || self.host_name.map(zero_ended);
+        let name = self.full_name.clone().filter(|name| name.contains('.')).or_else(short);
+        name.or_else(|| self.full_name.clone()).map(text).filter(|name| !name.is_empty())
     }
 
     /// "10.0.0.50 by 10.0.0.1; boot file boot\x64\wdsnbp.com on 10.0.0.2".
@@ -260,6 +303,36 @@ mod tests {
             Message { from: Speaker::Initiator, bytes, length: bytes.len() as u64, time: None };
         Leases.hear(&message, &mut signals);
         signals
+    }
+
+    #[test]
+    fn the_name_in_a_question_is_that_of_the_address_in_its_answer() {
+        let (name, by_hand) = (&b"CAS01"[..], [&[0, 0, 0][..], b"cas01.example.com"].concat());
+        // RFC 4702 2.1: flag E, and the name as DNS spells it.
+        let spelled = [&[4, 0, 0][..], b"\x05cas01\x07example\x03com\x00"].concat();
+        let asks =
+            |options: &[(u8, &[u8])]| told(&message(REQUEST, [0; 4], options)).pop().unwrap();
+        for (options, expected) in [
+            (vec![(MESSAGE_TYPE, &[3][..]), (HOST_NAME, name)], "CAS01"),
+            (
+                vec![(MESSAGE_TYPE, &[3]), (HOST_NAME, name), (FULL_NAME, &by_hand)],
+                "cas01.example.com",
+            ),
+            (vec![(MESSAGE_TYPE, &[3]), (FULL_NAME, &spelled)], "cas01.example.com"),
+        ] {
+            let name = expected.to_owned();
+            assert_eq!(asks(&options), Meaning::LeaseAsked { transaction: 0, name });
+        }
+        let mut renewal = message(REQUEST, [0; 4], &[(MESSAGE_TYPE, &[3]), (HOST_NAME, name)]);
+        renewal[12..16].copy_from_slice(&[10, 0, 0, 50]);
+        let address: std::net::IpAddr = "10.0.0.50".parse().unwrap();
+        let named = Meaning::Named { address, name: "CAS01".to_owned() };
+        assert_eq!(told(&renewal).pop(), Some(named));
+        let given = told(&message(REPLY, [10, 0, 0, 50], &[(MESSAGE_TYPE, &[ACK])])).pop();
+        assert_eq!(given, Some(Meaning::LeaseGiven { transaction: 0, address }));
+        let released =
+            told(&message(REQUEST, [0; 4], &[(MESSAGE_TYPE, &[RELEASE]), (HOST_NAME, name)]));
+        assert_eq!(released.len(), 1);
     }
 
     #[test]

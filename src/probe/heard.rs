@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::net::{FrameNumber, Timestamp};
+use crate::net::{FrameNumber, KnownName, NameSource, Timestamp};
 use crate::probe::{Announcement, Code, Duty, Holder, Meaning, Signal, Speaker, Standing, Uuid};
 
 /// Failures kept that nothing made good.
@@ -78,13 +78,19 @@ pub struct Heard {
     /// Endpoints that were announced, each once.
     pub announced: Vec<(Announcement, FrameNumber)>,
     /// Names that were given to addresses, each once.
-    pub names: Vec<(IpAddr, String)>,
+    pub names: Vec<KnownName>,
     /// Purposes and the hosts that serve them, each once.
     pub serves: Vec<(String, String)>,
     /// Duties that hosts proved, each once.
     pub duties: Vec<HeardDuty>,
     /// What the two sides call themselves, each once.
-    pub introduced: Vec<(Speaker, String)>,
+    pub introduced: Vec<(Speaker, NameSource, String)>,
+    /// What the initiator calls the responder, each once.
+    pub called: Vec<(NameSource, String)>,
+    /// Names of askers of an address, by the number of the question.
+    pub leases_asked: Vec<(u32, String)>,
+    /// Addresses that were given, by the number of the question.
+    pub leases_given: Vec<(u32, IpAddr)>,
     /// What the responder's clock showed first.
     pub clock: Option<ClockReading>,
     /// Every signal, where somebody wants them.
@@ -134,15 +140,31 @@ impl Heard {
                 }
             }
             Meaning::Named { address, name } => {
-                if !self.names.contains(&(address, name.clone())) {
-                    keep(&mut self.names, (address, name));
+                let known = KnownName { address, source: source_of(protocol), name };
+                if !self.names.contains(&known) {
+                    keep(&mut self.names, known);
                 }
             }
-            Meaning::Introduced { name } => {
-                let both = (from, name);
-                if !self.introduced.contains(&both) {
-                    keep(&mut self.introduced, both);
+            Meaning::Introduced { name, by } => {
+                let whole = (from, by, name);
+                if !self.introduced.contains(&whole) {
+                    keep(&mut self.introduced, whole);
                 }
+            }
+            Meaning::Called { name, by } => {
+                // What is asked of a host behind a proxy is asked of another host.
+                let behind =
+                    self.asked.as_ref().is_some_and(|it| it.subject.starts_with("CONNECT "));
+                let both = (by, name);
+                if !behind && !self.called.contains(&both) {
+                    keep(&mut self.called, both);
+                }
+            }
+            Meaning::LeaseAsked { transaction, name } => {
+                keep(&mut self.leases_asked, (transaction, name));
+            }
+            Meaning::LeaseGiven { transaction, address } => {
+                keep(&mut self.leases_given, (transaction, address));
             }
             Meaning::Clock { says } => {
                 if self.clock.is_none() && from == Speaker::Responder {
@@ -196,6 +218,19 @@ impl HeardDuty {
 fn keep<T>(list: &mut Vec<T>, item: T) {
     if list.len() < MOST_TOLD {
         list.push(item);
+    }
+}
+
+/// Who gives a name to an address, by the protocol that does.
+fn source_of(protocol: &str) -> NameSource {
+    match protocol {
+        "LLMNR" => NameSource::Llmnr,
+        "mDNS" => NameSource::Mdns,
+        "NetBIOS name service" => NameSource::Nbns,
+        "DHCP" => NameSource::Dhcp,
+        // RPC also goes over pipes of SMB and through HTTP.
+        "RPC" | "SMB" | "HTTP" => NameSource::Rpc,
+        _ => NameSource::Dns,
     }
 }
 

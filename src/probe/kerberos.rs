@@ -4,14 +4,15 @@
 //! and with which error it is refused, stands in the clear. Windows adds an NT status to some
 //! errors ([MS-KILE] 2.2.1).
 
-use crate::net::{Clock, Time, Timestamp, Transport};
+use crate::net::{Clock, NameSource, Time, Timestamp, Transport, looks_like_a_name};
 use crate::probe::asn1::{
     Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, SEQUENCE, application, context, element,
     elements, time,
 };
+use crate::probe::read::find;
 use crate::probe::{
     Code, CodeSet, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
-    Talk, text,
+    Talk, called, text,
 };
 
 pub(super) const PROBE: Probe = Probe {
@@ -178,6 +179,9 @@ impl Kerberos {
                 let service = service.unwrap_or_default();
                 self.asked = Some(Asked { subject: subject.clone(), service });
                 signals.push(Meaning::Asked { subject });
+                let name = asker(body).filter(|name| looks_like_a_name(name));
+                let by = NameSource::Kerberos;
+                signals.extend(name.map(|name| Meaning::Introduced { name, by }));
             }
             AS_REP | TGS_REP => self.tell_ticket(kind, body, signals),
             ERROR => {
@@ -224,6 +228,37 @@ fn sql_server(name: &str) -> Option<Meaning> {
         let (purpose, host) = (PURPOSE.to_owned(), host.to_owned());
         Meaning::Serves { purpose, host }
     })
+}
+
+/// The name of the machine that asks, where it tells it: its NetBIOS name among its addresses (RFC
+/// 4120 7.5.3, type 20), or the account of a machine, which only that machine knows the password
+/// of. A managed service account looks like one, so this is weak.
+fn asker(body: &Element<'_>) -> Option<String> {
+    const NETBIOS: i64 = 20;
+    let body = element(body.child(context(4))?.content, SEQUENCE)?;
+    let addresses = body.child(context(9)).and_then(|it| element(it.content, SEQUENCE));
+    let addresses = addresses.iter().flat_map(|it| elements(it.content)).take(16);
+    let netbios =
+        addresses.filter(|it| it.child(context(0)).and_then(|it| number_in(&it)) == Some(NETBIOS));
+    let text = |it: Element<'_>| {
+        let name = element(it.child(context(1))?.content, OCTET_STRING)?.text();
+        // Fifteen letters, and one for its kind.
+        Some(name.get(..15).unwrap_or(&name).trim_end().to_owned())
+    };
+    let account = || body.child(context(1)).and_then(|it| name_in(&it));
+    netbios.filter_map(text).next().or_else(|| Some(account()?.strip_suffix('$')?.to_owned()))
+}
+
+/// Tells the host whose service a token is for: the ticket in it says so in the clear, and no other
+/// service can read the rest.
+pub(super) fn called_within(token: &[u8]) -> Option<Meaning> {
+    // The mark of a first token stands before it (RFC 4121 4.1).
+    let at = find(token, &[1, 0, application(AP_REQ)])? + 2;
+    let (kind, body) = open(token.get(at..)?)?;
+    let ticket =
+        element(body.child(context(3)).filter(|_| kind == AP_REQ)?.content, application(1))?;
+    let service = name_in(&element(ticket.content, SEQUENCE)?.child(context(2))?)?;
+    called(service.split('/').nth(1)?, NameSource::Kerberos)
 }
 
 /// What a request asks for. `None` where that was not captured.
@@ -369,6 +404,47 @@ pub(super) mod tests {
         ];
         let body = write(SEQUENCE, &body.concat());
         message(kind, &[(1, integer(5)), (2, integer(kind)), (4, body)])
+    }
+
+    #[test]
+    fn a_machine_that_asks_is_known_by_its_netbios_name_or_its_account() {
+        let asked = |more: &[(u8, Vec<u8>)]| {
+            let mut fields = vec![(2, string("EXAMPLE.COM"))];
+            fields.extend_from_slice(more);
+            let fields: Vec<u8> =
+                fields.iter().flat_map(|(at, value)| write(context(*at), value)).collect();
+            let body = write(SEQUENCE, &fields);
+            let request = [(1, integer(5)), (2, integer(AS_REQ)), (4, body)];
+            told(&[message(AS_REQ, &request)]).into_iter().nth(1)
+        };
+        let by = NameSource::Kerberos;
+        let introduced = |name: &str| Some(Meaning::Introduced { name: name.to_owned(), by });
+        let address = [
+            write(context(0), &integer(20)),
+            write(context(1), &write(OCTET_STRING, b"CAS01           ")),
+        ];
+        let addresses = write(SEQUENCE, &write(SEQUENCE, &address.concat()));
+        assert_eq!(asked(&[(1, name(&["admin"])), (9, addresses)]), introduced("CAS01"));
+        assert_eq!(asked(&[(1, name(&["CAS01$"]))]), introduced("CAS01"));
+        assert_eq!(asked(&[(1, name(&["admin"]))]), None);
+    }
+
+    #[test]
+    fn a_ticket_that_is_handed_over_names_the_responder() {
+        let inner = [
+            write(context(0), &integer(5)),
+            write(context(1), &string("EXAMPLE.COM")),
+            write(context(2), &name(&["cifs", "dc1.example.com"])),
+        ];
+        let inner = write(application(1), &write(SEQUENCE, &inner.concat()));
+        let request = message(AP_REQ, &[(0, integer(5)), (1, integer(AP_REQ)), (3, inner)]);
+        let token = [&b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01\x00"[..], &request].concat();
+        let expected =
+            Meaning::Called { name: "dc1.example.com".to_owned(), by: NameSource::Kerberos };
+        assert_eq!(called_within(&token), Some(expected));
+        for end in 0..token.len() {
+            called_within(&token[..end]);
+        }
     }
 
     fn ticket(kind: u8, service: &[&str], realm: &str) -> Vec<u8> {

@@ -13,10 +13,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::net::{FrameNumber, Timestamp, Transport};
+use crate::net::{FrameNumber, NameSource, Timestamp, Transport, looks_like_a_name, without_root};
 
 mod asn1;
 mod assembler;
+mod certificate;
 mod code;
 mod dhcp;
 mod dialogue;
@@ -223,6 +224,30 @@ pub enum Meaning {
     Introduced {
         /// Its name.
         name: String,
+        /// What kind of message says so: a sign-on may stand inside another protocol.
+        by: NameSource,
+    },
+    /// What the initiator calls the responder: a name that it may have been told, or made up.
+    Called {
+        /// The name.
+        name: String,
+        /// What kind of message says so.
+        by: NameSource,
+    },
+    /// The asker of an address told its name (DHCP); which address it got, the answer tells, which
+    /// may be another flow.
+    LeaseAsked {
+        /// Number that the asker chose, and that the answer repeats.
+        transaction: u32,
+        /// Its name.
+        name: String,
+    },
+    /// An address was given (DHCP).
+    LeaseGiven {
+        /// Number that the asker chose.
+        transaction: u32,
+        /// The address.
+        address: IpAddr,
     },
     /// What the speaker's clock showed when it spoke.
     Clock {
@@ -294,6 +319,13 @@ impl fmt::Display for Uuid {
         }
         Ok(())
     }
+}
+
+/// Tells what an initiator calls the responder, if that is a name.
+pub(crate) fn called(name: &str, by: NameSource) -> Option<Meaning> {
+    let name = without_root(name);
+    let says_something = looks_like_a_name(name) && !name.eq_ignore_ascii_case("localhost");
+    says_something.then(|| Meaning::Called { name: name.to_owned(), by })
 }
 
 /// Cuts a text to what is kept of one.

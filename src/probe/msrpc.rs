@@ -196,6 +196,9 @@ mod tests {
             | Meaning::Calls { .. }
             | Meaning::Named { .. }
             | Meaning::Introduced { .. }
+            | Meaning::Called { .. }
+            | Meaning::LeaseAsked { .. }
+            | Meaning::LeaseGiven { .. }
             | Meaning::Clock { .. }
             | Meaning::Serves { .. }
             | Meaning::Does { .. } => None,

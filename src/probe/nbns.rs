@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::net::Transport;
+use crate::net::{NameSource, Transport};
 use crate::probe::{
     Code, CodeSet, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
     Talk, dns, text,
@@ -233,7 +233,8 @@ impl Record<'_> {
                     let name = Name::plain(name);
                     (!in_group && name.is_host() && !name.name.is_empty()).then_some(name)
                 });
-                signals.extend(own.map(|own| Meaning::Introduced { name: own.name }));
+                let by = NameSource::Nbns;
+                signals.extend(own.map(|own| Meaning::Introduced { name: own.name, by }));
             }
             _ => {}
         }
@@ -331,7 +332,7 @@ mod tests {
         assert!(
             matches!(&status[0], Meaning::Answered { subject, .. } if subject == "node status")
         );
-        assert_eq!(status[1], Meaning::Introduced { name: "DC1".to_owned() });
+        assert_eq!(status[1], Meaning::Introduced { name: "DC1".to_owned(), by: NameSource::Nbns });
     }
 
     proptest! {

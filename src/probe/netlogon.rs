@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use crate::net::NameSource;
 use crate::probe::{Duty, Holder, Meaning, Standing, dns, text};
 
 /// [MS-ADTS] 6.3.1.3.
@@ -114,7 +115,7 @@ fn extended(operation: u16, bytes: &[u8], signals: &mut Vec<Meaning>) -> Option<
         if flags & PRIMARY != 0 {
             serves(format!("_ldap._tcp.pdc._msdcs.{domain}"));
         }
-        signals.push(Meaning::Introduced { name: host });
+        signals.push(Meaning::Introduced { name: host, by: NameSource::Ldap });
     }
     Some(Told { standing: Standing::Served, detail: text(detail) })
 }
@@ -174,7 +175,7 @@ pub(super) mod tests {
         );
         assert_eq!(
             signals.last(),
-            Some(&Meaning::Introduced { name: "dc1.example.com".to_owned() })
+            Some(&Meaning::Introduced { name: "dc1.example.com".to_owned(), by: NameSource::Ldap })
         );
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Nothing of the proofs of a password is read.
 
+use crate::net::NameSource;
 use crate::probe::Meaning;
 use crate::probe::read::{find, latin, part, u16_le, u32_le, utf16_le};
 
@@ -47,7 +48,7 @@ impl Ntlm {
             Ntlm::Authenticate { workstation, .. } => workstation.clone(),
         };
         if !name.is_empty() {
-            signals.push(Meaning::Introduced { name });
+            signals.push(Meaning::Introduced { name, by: NameSource::Ntlm });
         }
     }
 }
@@ -155,7 +156,7 @@ pub(crate) mod tests {
         let mut told = Vec::new();
         Ntlm::find(&challenge("DC1", "")).unwrap().introduce(&mut told);
         let name = "DC1".to_owned();
-        assert_eq!(told, [Meaning::Introduced { name }]);
+        assert_eq!(told, [Meaning::Introduced { name, by: NameSource::Ntlm }]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! SQL Server Browser: which instances there are and on which ports they listen ([MC-SQLR]).
 
-use crate::net::Transport;
+use crate::net::{NameSource, Transport};
 use crate::probe::read::{latin, u16_le};
 use crate::probe::{
     Announcement, Duty, Framing, Holder, Meaning, Message, Next, Opening, Probe, Recognition,
@@ -94,7 +94,7 @@ impl Browser {
         }
         for instance in found {
             let Instance { host, name, port } = instance;
-            signals.push(Meaning::Introduced { name: host });
+            signals.push(Meaning::Introduced { name: host, by: NameSource::Tds });
             signals.extend(port.map(|port| announced(name, port)));
         }
     }
@@ -198,7 +198,7 @@ mod tests {
                     duty: Duty::SqlServer,
                     how: "answered as SQL Server Browser".to_owned(),
                 },
-                Meaning::Introduced { name: "SQL1".to_owned() },
+                Meaning::Introduced { name: "SQL1".to_owned(), by: NameSource::Tds },
                 announced("CM".to_owned(), 49720),
             ]
         );

@@ -5,11 +5,11 @@
 //! encrypted record; a TLS 1.3 alert is encrypted and looks like data, so a single record of the
 //! initiator proves nothing.
 
-use crate::net::Transport;
+use crate::net::{NameSource, Transport};
 use crate::probe::read::{latin, part, u8_at, u16_be};
 use crate::probe::{
     Code, CodeSet, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
-    Talk, text,
+    Talk, called, certificate, text,
 };
 
 pub(super) const PROBE: Probe = Probe {
@@ -42,6 +42,7 @@ const APPLICATION_DATA: u8 = 23;
 
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
+const CERTIFICATE: u8 = 11;
 
 const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
@@ -199,6 +200,7 @@ impl Tls {
             match kind {
                 CLIENT_HELLO => self.client_hello(contents, signals),
                 SERVER_HELLO => self.server_hello(contents, signals),
+                CERTIFICATE if from == Speaker::Responder => tell_host(contents, signals),
                 _ => {}
             }
             rest = rest.get(4 + length..).unwrap_or_default();
@@ -213,6 +215,7 @@ impl Tls {
         let extensions = client_extensions(hello).unwrap_or_default();
         self.name = find_extension(extensions, SERVER_NAME).and_then(server_name);
         signals.push(Meaning::Asked { subject: self.subject() });
+        signals.extend(self.name.as_deref().and_then(|name| called(name, NameSource::Tls)));
     }
 
     fn server_hello(&mut self, hello: &[u8], signals: &mut Vec<Meaning>) {
@@ -228,6 +231,15 @@ impl Tls {
         let (subject, standing) = (self.subject(), Standing::Step);
         signals.push(Meaning::Answered { subject, standing, code: None, detail });
     }
+}
+
+/// Tells the name in the first of a list of certificates, the responder's own (RFC 5246 7.4.2).
+/// From TLS 1.3 on they are encrypted.
+fn tell_host(list: &[u8], signals: &mut Vec<Meaning>) {
+    let length = usize::from(u8_at(list, 3).unwrap_or_default()) << 16
+        | usize::from(u16_be(list, 4).unwrap_or_default());
+    let name = part(list, 6, length).and_then(certificate::host);
+    signals.extend(name.map(|name| Meaning::Introduced { name, by: NameSource::Tls }));
 }
 
 /// Kind and length of a handshake message.
@@ -364,7 +376,9 @@ pub(crate) mod tests {
     fn a_handshake_of_tls_1_2_is_over_when_both_encrypt() {
         let mut tls = Tls::default();
         let asked = told(&mut tls, Speaker::Initiator, &client_hello("cm01.example.com"));
-        assert_eq!(asked, [Meaning::Asked { subject: "TLS handshake cm01.example.com".into() }]);
+        let called = called("cm01.example.com", NameSource::Tls).unwrap();
+        let subject = "TLS handshake cm01.example.com".into();
+        assert_eq!(asked, [Meaning::Asked { subject }, called]);
         let hello = sealed(HANDSHAKE, &hello(SERVER_HELLO, &[(ALPN, b"\0\x03\x02h2".to_vec())]));
         let step = answered(Standing::Step, None, "TLS 1.2");
         assert_eq!(told(&mut tls, Speaker::Responder, &hello), [step]);
@@ -413,7 +427,22 @@ pub(crate) mod tests {
         let mut tls = Tls::default();
         assert_eq!(told(&mut tls, Speaker::Initiator, &sealed(HANDSHAKE, first)), []);
         let asked = told(&mut tls, Speaker::Initiator, &sealed(HANDSHAKE, second));
-        assert_eq!(asked, [Meaning::Asked { subject: "TLS handshake cm01.example.com".into() }]);
+        assert_eq!(asked[0], Meaning::Asked { subject: "TLS handshake cm01.example.com".into() });
+    }
+
+    #[test]
+    fn a_certificate_in_the_clear_names_the_responder() {
+        let certificate = certificate::tests::certificate("ignored", &["cm01.example.com"]);
+        let first = with_length(3, &certificate);
+        let other = with_length(3, &certificate::tests::certificate("CA", &["ca.example.com"]));
+        let list = with_length(3, &[first, other].concat());
+        let message = [&[CERTIFICATE][..], &with_length(3, &list)].concat();
+        let mut tls = Tls::default();
+        let expected = Meaning::Introduced { name: "cm01.example.com".into(), by: NameSource::Tls };
+        let record = sealed(HANDSHAKE, &message);
+        assert_eq!(told(&mut tls, Speaker::Responder, &record), [expected]);
+        // What a caller shows is about somebody else.
+        assert_eq!(told(&mut Tls::default(), Speaker::Initiator, &record), []);
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     uncovered(report, &triage, out)?;
     findings(report, out)?;
     hosts(report, out)?;
-    captures(report, out)?;
+    captures(report, &triage, out)?;
     how_to_read(report, out)
 }
 
@@ -234,19 +234,25 @@ fn hosts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     header(out, &["address", "name", "role", "known from"])?;
     for host in report.hosts.iter().take(MOST_ROWS) {
         let roles: Vec<&str> = host.roles.iter().map(|role| role.role.as_str()).collect();
+        let others: Vec<String> = host.same_host.iter().map(Address::to_string).collect();
+        let address = match others.as_slice() {
+            [] => host.address.to_string(),
+            others => format!("{} (also {})", host.address, others.join(", ")),
+        };
         let known: Vec<&str> = host
             .roles
             .iter()
             .map(|role| match (role.source, &role.evidence) {
                 (RoleSource::Inferred, Some(evidence)) => evidence.as_str(),
                 (RoleSource::Inferred, None) => "inferred",
-                (RoleSource::Given, _) => "given",
+                (RoleSource::Given, None) => "given",
+                (RoleSource::Given, Some(evidence)) => evidence.as_str(),
             })
             .collect();
         row(
             out,
             &[
-                prose(&host.address.to_string()),
+                prose(&address),
                 prose(&host.names.join(", ")),
                 prose(&roles.join(", ")),
                 prose(&known.join("; ")),
@@ -256,7 +262,7 @@ fn hosts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     more(out, report.hosts.len(), "use --format json for all")
 }
 
-fn captures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+fn captures(report: &Report, triage: &Triage<'_>, out: &mut dyn Write) -> io::Result<()> {
     if report.captures.is_empty() {
         return Ok(());
     }
@@ -267,12 +273,16 @@ fn captures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             "utc" => time.to_string(),
             _ => format!("{time} (local, zone not known)"),
         });
+        let mut format = capture.format.as_deref().unwrap_or("not readable").to_owned();
+        if let Some(taken_on) = &capture.taken_on {
+            format = format!("{format}, taken on {}", triage.taken_on(taken_on));
+        }
         row(
             out,
             &[
                 format!("\\[{}\\]", place + 1),
                 markdown_code(&cut(&capture.path, LONGEST, "...")),
-                prose(capture.format.as_deref().unwrap_or("not readable")),
+                prose(&format),
                 phrase::number(capture.frames),
                 first_seen.unwrap_or_default(),
                 capture.sha256.as_deref().map(markdown_code).unwrap_or_default(),
@@ -329,7 +339,7 @@ fn flows(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         phrase::number(totals.inconclusive)
     )?;
     if report.flows.is_empty() {
-        return captures(report, out);
+        return captures(report, &Triage::of(report), out);
     }
     header(out, &["id", "time", "initiator", "responder", "service", "verdict", "seen"])?;
     for flow in report.flows.iter().take(MOST_ROWS) {
@@ -347,7 +357,7 @@ fn flows(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     more(out, report.flows.len(), "use --format csv for all")?;
-    captures(report, out)
+    captures(report, &Triage::of(report), out)
 }
 
 /// An endpoint as code: the brackets of IPv6 and `:port` would read as a link or an emoji.

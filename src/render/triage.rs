@@ -4,13 +4,14 @@
 //! put in the order in which an administrator asks for them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::diagnosis::{FindingKind, FirewallRequest};
 use crate::matrix::{Cell, HostRecord, Outcome};
 use crate::net::{Address, Transport};
 use crate::packet::Skipped;
 use crate::render::phrase;
-use crate::report::Report;
+use crate::report::{Report, TakenOn};
 use crate::verdict::record::{Class, JudgedFlow, Verdict};
 
 /// A part of the report.
@@ -170,6 +171,18 @@ impl<'a> Triage<'a> {
         match self.hosts.get(&address).and_then(|host| host.names.first()) {
             Some(name) => format!("{} {address}", cut_name(name)),
             None => address.to_string(),
+        }
+    }
+
+    /// The machine that captured, as people know it: "CAS01 10.0.0.5". Not made safe.
+    pub(super) fn taken_on(&self, taken_on: &TakenOn) -> String {
+        let named = |address: &&IpAddr| {
+            self.hosts.get(&Address::Ip(**address)).is_some_and(|host| !host.names.is_empty())
+        };
+        let addresses = &taken_on.addresses;
+        match addresses.iter().find(named).or(addresses.first()) {
+            Some(address) => self.name(Address::Ip(*address)),
+            None => String::new(),
         }
     }
 

@@ -161,6 +161,7 @@ fn report_on(flows: Vec<JudgedFlow>) -> Option<Report> {
         matrix: None,
         roles: Vec::new(),
         ports: Vec::new(),
+        hosts: Vec::new(),
         rpc_range: Vec::new(),
         waits: Waits { syn_ms: 3_000, udp_reply_ms: 2_000, udp_idle_ms: 60_000 },
         filters: Filters::default(),

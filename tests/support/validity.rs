@@ -35,6 +35,7 @@ pub fn options() -> Options {
         matrix: None,
         roles: Vec::new(),
         ports: Vec::new(),
+        hosts: Vec::new(),
         rpc_range: Vec::new(),
         waits: Waits { syn_ms: 3_000, udp_reply_ms: 2_000, udp_idle_ms: 60_000 },
         filters: portmortem::report::Filters::default(),

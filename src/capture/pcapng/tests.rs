@@ -196,7 +196,7 @@ fn comments_names_filters_and_losses_are_kept() {
         [(None, "from site A"), (None, "captured with filter tcp port 88"), (Some(1), "late")]
     );
     let names: Vec<_> =
-        summary.names.iter().map(|(address, name)| format!("{address} {name}")).collect();
+        summary.names.iter().map(|known| format!("{} {}", known.address, known.name)).collect();
     assert_eq!(names, ["10.0.0.5 dc", "10.0.0.6 a", "10.0.0.6 bc"]);
     assert!(problems(&summary)[0].1.contains("lost 7 packets"), "{:?}", summary.problems);
 }

@@ -203,7 +203,7 @@ mod tests {
     fn a_ticket_and_a_call_that_is_dropped_make_an_sql_server_likely() {
         let names = [(address(HOST), "SQL01.example.com".to_owned())];
         let serves = [("MSSQLSvc".to_owned(), "sql01.example.com".to_owned())];
-        let what = Told { names: &names, serves: &serves };
+        let what = Told { names: &names, serves: &serves, ..Told::default() };
         let flows = calls(&[("tcp", 1433, Verdict::NoReply)]);
         assert_eq!(told(&flows, what), [format!("{HOST} sql-server likely")]);
         assert_eq!(told(&calls(&[("tcp", 445, Verdict::NoReply)]), what), [String::new(); 0]);

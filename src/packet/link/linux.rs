@@ -1,6 +1,7 @@
 //! What Linux itself puts before a packet: "cooked" captures, and packets from its firewall's log.
 
 use crate::capture::LinkType;
+use crate::packet::Heading;
 use crate::packet::link::{Stripped, llc, raw_ip, serial, to_one, wireless};
 use crate::packet::skipped::Skipped;
 
@@ -56,7 +57,13 @@ fn cooked(
         _ => to_one(protocol, rest),
     };
     // Packet types 1 and 2 are broadcast and multicast.
-    Ok(Stripped { to_group: stripped.to_group || matches!(packet_type, 1 | 2), ..stripped })
+    let to_group = stripped.to_group || matches!(packet_type, 1 | 2);
+    let heading = match packet_type {
+        0 => Heading::Arriving,
+        4 => Heading::Leaving,
+        _ => Heading::Unknown,
+    };
+    Ok(Stripped { to_group, heading, ..stripped })
 }
 
 /// NFLOG: a family, and attributes of which one is the packet (`LINKTYPE_NFLOG`).

@@ -13,6 +13,7 @@ pub(super) use wireless::wireless;
 use etherparse::EtherType;
 
 use crate::capture::LinkType;
+use crate::packet::Heading;
 use crate::packet::skipped::Skipped;
 
 /// A frame without its link header, or a packet without what it was wrapped in.
@@ -24,11 +25,21 @@ pub(super) struct Stripped<'a> {
     pub(super) bytes: &'a [u8],
     /// Whether the link header names more than one receiver.
     pub(super) to_group: bool,
+    /// Link addresses, the receiver's first, where the header has them as Ethernet does.
+    pub(super) link: Option<&'a [u8; 12]>,
+    /// Which way it went, where the header tells it.
+    pub(super) heading: Heading,
 }
 
 /// What an EtherType of this number and its payload are, sent to one host.
 pub(super) fn to_one(number: u16, bytes: &[u8]) -> Stripped<'_> {
-    Stripped { ether_type: EtherType(number), bytes, to_group: false }
+    Stripped {
+        ether_type: EtherType(number),
+        bytes,
+        to_group: false,
+        link: None,
+        heading: Heading::Unknown,
+    }
 }
 
 /// `EtherType`s that are met in more than one place.
@@ -144,7 +155,7 @@ pub(super) fn ethernet(bytes: &[u8]) -> Result<Stripped<'_>, Skipped> {
     let tag = u16::from_be_bytes([high, low]);
     let stripped = if tag < number::LEAST { llc(rest)? } else { to_one(tag, rest) };
     // The lowest bit of the first byte marks a group address (IEEE 802 8.2.2).
-    Ok(Stripped { to_group: first & 1 != 0, ..stripped })
+    Ok(Stripped { to_group: first & 1 != 0, link: bytes.first_chunk(), ..stripped })
 }
 
 /// LLC (IEEE 802.2): a SNAP header, or IP by its own service access point (RFC 948).

@@ -47,6 +47,12 @@ pub(super) fn above_link<'a>(
     }
 }
 
+/// Whether a header that says in which VLAN a frame is stands between the link addresses and this
+/// packet, or nothing does that would make them those of others.
+pub(super) fn is_vlan(ether_type: EtherType) -> bool {
+    matches!(ether_type.0, 0..number::LEAST | 0x8100 | 0x88a8 | 0x9100 | 0x9200 | 0x9300)
+}
+
 fn vlan<'a>(bytes: &'a [u8], layers: &mut Encapsulation) -> Result<Stripped<'a>, Skipped> {
     let tag = SingleVlanSlice::from_slice(bytes).map_err(|_| Skipped::Broken("VLAN"))?;
     layers.push_numbered(LayerKind::Vlan, tag.vlan_identifier().value().into());

@@ -185,6 +185,7 @@ mod tests {
             payload: &payload,
             length: payload.len(),
             fragment: None,
+            unsummed: false,
         };
         let mut layers = Encapsulation::default();
         let opened = open(&ip, &mut layers)

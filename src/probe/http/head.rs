@@ -30,6 +30,8 @@ pub(super) struct Request {
     pub subject: String,
     /// Its target is a whole address, so that it goes to a proxy (RFC 9112 3.2.2).
     pub to_proxy: bool,
+    /// What it calls the responder; empty where it names another host, or none.
+    pub called: String,
     pub body: Expected,
     /// It carries credentials, and not only an offer to sign in.
     pub signed_in: bool,
@@ -42,6 +44,7 @@ impl Request {
         Request {
             method: String::new(),
             path: String::new(),
+            called: String::new(),
             subject: "a request that was not captured".to_owned(),
             to_proxy: false,
             body: Expected::Head,
@@ -103,11 +106,15 @@ impl Head {
         let (method, target) = request_line(first)?;
         let (host, path) = address(method, target, fields.host.as_deref());
         let body = fields.body(Expected::Head);
+        // Who asks a proxy names another host than the one that is called (RFC 9112 3.2.2).
+        let called = fields.host.filter(|_| target.starts_with('/')).unwrap_or_default();
+        let called = called.split(':').next().unwrap_or_default().to_owned();
         Some(Head::Request(Request {
             method: method.to_owned(),
             subject: text(format!("{method} {host}{path}")),
             to_proxy: target.contains("://"),
             path,
+            called,
             body,
             // A negotiate message offers only.
             signed_in: fields.credentials && fields.ntlm != Some(Ntlm::Negotiate),

@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 
-use crate::net::Transport;
+use crate::net::{NameSource, Transport};
 use crate::probe::{
     Code, CodeSet, Framing, Holder, Meaning, Message, Next, Opening, Probe, Recognition, Speaker,
-    Standing, Talk, text, tls,
+    Standing, Talk, called, text, tls,
 };
 
 mod head;
@@ -136,6 +136,7 @@ impl Http {
             ntlm.introduce(signals);
         }
         signals.push(Meaning::Asked { subject: request.subject.clone() });
+        signals.extend(called(&request.called, NameSource::Http));
         if self.waiting.len() >= MOST_WAITING {
             self.waiting.pop_front();
         }

@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::net::Transport;
+use crate::net::{NameSource, Transport};
 use crate::probe::asn1::{
     Beginning, ENUMERATED, Element, INTEGER, OCTET_STRING, SEQUENCE, beginning, element, elements,
     split, time,
@@ -344,7 +344,8 @@ impl Ldap {
             match (&mut pending.kind, name.as_str()) {
                 (Kind::Ping(told), "netlogon") => *told = netlogon::tell(value.content, signals),
                 (Kind::RootDse, "dnshostname") => {
-                    signals.push(Meaning::Introduced { name: text(value.text()) });
+                    let (name, by) = (text(value.text()), NameSource::Ldap);
+                    signals.push(Meaning::Introduced { name, by });
                 }
                 (Kind::RootDse, "currenttime") => {
                     signals.extend(time(&value.text()).map(|says| Meaning::Clock { says }));

@@ -1,6 +1,7 @@
 //! LDAP messages made by hand, as RFC 4511 writes them.
 
 use super::*;
+use crate::net::NameSource;
 use crate::probe::Duty;
 use crate::probe::asn1::tests::write;
 use proptest::prelude::*;
@@ -152,7 +153,8 @@ fn a_netlogon_ping_is_answered_by_an_entry_that_names_the_host() {
     assert_eq!(subject, "netlogon ping example.com");
     assert!(detail.starts_with("dc1.example.com of example.com"), "{detail}");
     let (signals, _) = told(&messages);
-    let introduced = Meaning::Introduced { name: "dc1.example.com".to_owned() };
+    let introduced =
+        Meaning::Introduced { name: "dc1.example.com".to_owned(), by: NameSource::Ldap };
     assert!(signals.contains(&introduced));
     let empty = [search(2, "", 0, "Netlogon"), result(2, SEARCH_RESULT, 0, "")];
     assert_eq!(answers(&empty)[0].2, Standing::Failed, "no controller of this domain");
@@ -165,7 +167,7 @@ fn a_host_says_its_name_and_its_time_in_its_root() {
         entry(1, "dnsHostName", b"dc1.example.com"),
         entry(1, "currentTime", b"20140527101500.0Z"),
     ]);
-    assert!(matches!(&signals[1..], [Meaning::Introduced { name }, Meaning::Clock { .. }]
+    assert!(matches!(&signals[1..], [Meaning::Introduced { name, .. }, Meaning::Clock { .. }]
             if name == "dc1.example.com"));
 }
 

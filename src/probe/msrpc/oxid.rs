@@ -292,6 +292,9 @@ mod tests {
                 | Meaning::Answered { .. }
                 | Meaning::Calls { .. }
                 | Meaning::Introduced { .. }
+                | Meaning::Called { .. }
+                | Meaning::LeaseAsked { .. }
+                | Meaning::LeaseGiven { .. }
                 | Meaning::Clock { .. }
                 | Meaning::Serves { .. }
                 | Meaning::Does { .. } => panic!("{signal:?}"),

@@ -4,11 +4,11 @@
 //! SMB runs over TCP directly ([MS-SMB2] 2.1). Bulk data is skipped. Encrypted and compressed
 //! messages are framed and not examined.
 
-use crate::net::Transport;
+use crate::net::{NameSource, Transport};
 use crate::probe::read::u16_le;
 use crate::probe::{
     Code, CodeSet, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
-    Talk,
+    Talk, called,
 };
 
 mod nbss;
@@ -192,6 +192,11 @@ const PIPES: [&str; 16] = [
     "svcctl",
     "winreg",
 ];
+
+/// Tells the host in the path of a share, as the caller wrote it: `\\HOST\SHARE`.
+fn called_in(path: &str) -> Option<Meaning> {
+    called(path.strip_prefix(r"\\")?.split('\\').next()?, NameSource::Smb)
+}
 
 /// Whether a name, opened on this share or an unknown one, is that of a pipe.
 fn is_pipe(share: &str, name: &str) -> bool {

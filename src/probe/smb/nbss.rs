@@ -1,6 +1,7 @@
 //! The NetBIOS session service: frames SMB, and on port 139 asks for a session first (RFC 1002
 //! 4.3).
 
+use crate::net::NameSource;
 use crate::probe::read::latin;
 use crate::probe::{Code, CodeSet, Meaning, Standing};
 
@@ -48,7 +49,7 @@ pub(super) fn ask(body: &[u8], called: &mut String, signals: &mut Vec<Meaning>) 
     *called = name(body).unwrap_or_default();
     signals.push(Meaning::Asked { subject: subject(called) });
     if let Some(name) = body.get(NAME..).and_then(name).filter(|name| !name.is_empty()) {
-        signals.push(Meaning::Introduced { name });
+        signals.push(Meaning::Introduced { name, by: NameSource::Nbns });
     }
 }
 
@@ -109,7 +110,7 @@ mod tests {
             told,
             [
                 Meaning::Asked { subject: "NetBIOS session *SMBSERVER".to_owned() },
-                Meaning::Introduced { name },
+                Meaning::Introduced { name, by: NameSource::Nbns },
             ]
         );
     }

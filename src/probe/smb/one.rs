@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::probe::ntlm::Ntlm;
 use crate::probe::read::{find, latin, part, u8_at, u16_le, u32_le, utf16_le};
 use crate::probe::smb::pipes::Pipes;
-use crate::probe::smb::{Work, is_pipe, shares, standing};
+use crate::probe::smb::{Work, called_in, is_pipe, shares, standing};
 use crate::probe::{Code, CodeSet, Meaning, Speaker, Standing, text};
 
 /// Bytes of a header ([MS-CIFS] 2.2.3.1).
@@ -179,12 +179,14 @@ impl Smb1 {
                 waiting.name = block.share(HEADER).unwrap_or_default();
                 waiting.subject = tree(&waiting.name);
                 signals.push(Meaning::Asked { subject: waiting.subject.clone() });
+                signals.extend(called_in(&waiting.name));
             }
             TREE_CONNECT_OLD => {
                 // The path follows a byte that tells its kind (2.2.4.50.1).
                 waiting.name = block.text(WORDS + 3).map(|(path, _)| path).unwrap_or_default();
                 waiting.subject = tree(&waiting.name);
                 signals.push(Meaning::Asked { subject: waiting.subject.clone() });
+                signals.extend(called_in(&waiting.name));
             }
             CREATE => {
                 let path = block.after_words(HEADER).and_then(|at| block.text(at));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::net::NameSource;
 use crate::probe::ntlm::Ntlm;
 use crate::probe::ntlm::tests::{authenticate, challenge};
 use proptest::prelude::*;
@@ -90,7 +91,7 @@ fn signing_on_is_a_step_until_the_account_is_known() {
     let answer = told(&mut smb, Speaker::Responder, &two(1, true, MORE, 1, 0, &body));
     assert_eq!(answers(&answer), [("session setup", Standing::Step, Some(MORE))]);
     let name = "dc1.example.com".to_owned();
-    assert_eq!(answer[0], Meaning::Introduced { name });
+    assert_eq!(answer[0], Meaning::Introduced { name, by: NameSource::Ntlm });
     let token = authenticate("EXAMPLE", "cm01$", "CM01");
     assert!(Ntlm::find(&token).is_some());
     told(&mut smb, Speaker::Initiator, &setup(2, &token));

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::probe::ntlm::Ntlm;
 use crate::probe::read::{find, part, u8_at, u16_le, u32_le, u64_le, utf16_le};
 use crate::probe::smb::pipes::Pipes;
-use crate::probe::smb::{Work, is_pipe, shares, standing};
-use crate::probe::{Code, CodeSet, Meaning, Speaker, Standing, text};
+use crate::probe::smb::{Work, called_in, is_pipe, shares, standing};
+use crate::probe::{Code, CodeSet, Meaning, Speaker, Standing, kerberos, text};
 
 /// Bytes of a header ([MS-SMB2] 2.2.1).
 const HEADER: usize = 64;
@@ -226,6 +226,7 @@ impl Smb2 {
                     name.push_str("with NTLM");
                 } else if ntlm.is_none() && is_kerberos(token) {
                     name.push_str("with Kerberos");
+                    signals.extend(kerberos::called_within(token));
                 }
                 if let Some(ntlm) = ntlm {
                     ntlm.introduce(signals);
@@ -236,6 +237,7 @@ impl Smb2 {
                 name = part.buffer(HEADER + 4, HEADER + 6).map(utf16_le).unwrap_or_default();
                 subject = text(format!("{subject} {name}").trim_end().to_owned());
                 signals.push(Meaning::Asked { subject: subject.clone() });
+                signals.extend(called_in(&name));
             }
             Command::Open => {
                 name = part.buffer(HEADER + 44, HEADER + 46).map(utf16_le).unwrap_or_default();

@@ -1,8 +1,9 @@
 //! The pre-login and the login ([MS-TDS] 2.2.6.5, 2.2.6.4).
 
+use crate::net::NameSource;
 use crate::probe::ntlm::Ntlm;
 use crate::probe::read::{latin, part, u8_at, u16_be, u16_le, utf16_le};
-use crate::probe::{Meaning, text};
+use crate::probe::{Meaning, called, text};
 
 const VERSION: u8 = 0;
 const ENCRYPTION: u8 = 1;
@@ -89,8 +90,13 @@ pub(super) fn read(body: &[u8], signals: &mut Vec<Meaning>) -> Option<String> {
     };
     let (host, user, database) = (word(36)?, word(40).unwrap_or_default(), word(68));
     if !host.is_empty() {
-        signals.push(Meaning::Introduced { name: host });
+        signals.push(Meaning::Introduced { name: host, by: NameSource::Tds });
     }
+    // As the caller wrote it: "tcp:HOST\INSTANCE,PORT".
+    let name = word(52).unwrap_or_default();
+    let name = name.split(['\\', ',']).next().unwrap_or_default();
+    let name = name.rsplit(':').next().unwrap_or_default();
+    signals.extend(called(name, NameSource::Tds));
     if let Some(ntlm) = Ntlm::find(body) {
         ntlm.introduce(signals);
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::net::NameSource;
 use crate::probe::tls::tests::client_hello;
 use crate::probe::{Code, CodeSet};
 use proptest::prelude::*;
@@ -100,7 +101,7 @@ fn a_refused_login_tells_its_error_and_never_the_password() {
     assert_eq!(
         asked,
         [
-            Meaning::Introduced { name: "CM01".to_owned() },
+            Meaning::Introduced { name: "CM01".to_owned(), by: NameSource::Tds },
             Meaning::Asked { subject: subject.to_owned() },
         ]
     );
@@ -111,6 +112,23 @@ fn a_refused_login_tells_its_error_and_never_the_password() {
         told(&mut tds, Speaker::Responder, &answer),
         [answered(subject, Standing::Failed, Some(18456), &detail)]
     );
+}
+
+#[test]
+fn a_login_names_the_responder_as_the_caller_wrote_it() {
+    for (written, expected) in [
+        ("tcp:sql1.example.com\\CM,1433", Some("sql1.example.com")),
+        ("10.1.0.7", None),
+        ("(local)", None),
+    ] {
+        let words = [(36, "CM01"), (52, written)];
+        let asked =
+            told(&mut Tds::default(), Speaker::Initiator, &packet_of(LOGIN, 1, &login(&words)));
+        let expected =
+            expected.map(|name| Meaning::Called { name: name.to_owned(), by: NameSource::Tds });
+        let called = asked.into_iter().find(|it| matches!(it, Meaning::Called { .. }));
+        assert_eq!(called, expected, "{written}");
+    }
 }
 
 #[test]
@@ -150,7 +168,7 @@ fn the_handshake_inside_pre_login_packets_is_read() {
     assert_eq!(told(&mut tds, Speaker::Initiator, &packet_of(PRE_LOGIN, 1, first)), []);
     let asked = told(&mut tds, Speaker::Initiator, &packet_of(PRE_LOGIN, 1, second));
     let subject = "TLS handshake sql1.example.com".to_owned();
-    assert_eq!(asked, [Meaning::Asked { subject }]);
+    assert_eq!(asked[0], Meaning::Asked { subject });
     let alert = packet_of(PRE_LOGIN, 1, &[21, 3, 3, 0, 2, 2, 70]);
     let [Meaning::Answered { standing, code, .. }] =
         &told(&mut tds, Speaker::Responder, &alert)[..]

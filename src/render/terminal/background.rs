@@ -1,12 +1,15 @@
 //! What stands behind an analysis: findings, hosts and how their roles are known, captures.
 
 use std::io;
+use std::net::IpAddr;
 
 use crate::capture::Severity;
-use crate::matrix::{RoleRecord, RoleSource};
+use crate::matrix::{HostRecord, RoleRecord, RoleSource};
+use crate::net::Address;
 use crate::render::phrase;
 use crate::render::terminal::ink::{Ink, inked};
 use crate::render::terminal::page::Page;
+use crate::render::triage::Triage;
 use crate::report::{CaptureRecord, Report};
 use crate::verdict::record::{Class, Verdict};
 
@@ -89,6 +92,10 @@ fn capture_in_short(report: &Report, place: usize, page: &Page<'_>) -> String {
     if let (Some(first), Some(last)) = (capture.first_seen, capture.last_seen) {
         facts.push(phrase::duration(last.at.since(first.at)));
     }
+    if let Some(taken_on) = &capture.taken_on {
+        let machine = Triage::of(report).taken_on(taken_on);
+        facts.push(format!("taken on {}", page.short(&machine, 100)));
+    }
     format!("{number}{}: {}", page.short(&capture.path, 200), facts.join(", "))
 }
 
@@ -132,7 +139,8 @@ pub(super) fn hosts(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
         let names = if names.is_empty() { String::new() } else { names.join(", ") + " " };
         let roles: Vec<String> = host.roles.iter().map(|role| role_known(role, page)).collect();
         let colon = if roles.is_empty() { "" } else { ": " };
-        let line = format!("{names}{}{colon}{}", host.address, roles.join("; "));
+        let same = also(host).map(|also| format!(" ({also})")).unwrap_or_default();
+        let line = format!("{names}{}{same}{colon}{}", host.address, roles.join("; "));
         page.paragraph(2, 4, None, &line)?;
     }
     let more = report.hosts.len().saturating_sub(most);
@@ -142,10 +150,21 @@ pub(super) fn hosts(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// "also 2001:db8::5: it calls itself cas01.corp.example at each".
+fn also(host: &HostRecord) -> Option<String> {
+    let evidence = host.same_host_evidence.as_deref()?;
+    let others: Vec<String> = host.same_host.iter().take(4).map(Address::to_string).collect();
+    let more = if host.same_host.len() > others.len() { " and more" } else { "" };
+    Some(format!("also {}{more}: {evidence}", others.join(", ")))
+}
+
 fn role_known(role: &RoleRecord, page: &Page<'_>) -> String {
     let name = page.short(&role.role, 40);
     match (role.source, &role.evidence) {
-        (RoleSource::Given, _) => format!("{name} (given)"),
+        (RoleSource::Given, None) => format!("{name} (given)"),
+        (RoleSource::Given, Some(evidence)) => {
+            format!("{name} (given: {})", page.short(evidence, 240))
+        }
         (RoleSource::Inferred, Some(evidence)) => {
             format!("{name} (inferred: {})", page.short(evidence, 240))
         }
@@ -187,6 +206,12 @@ fn details(capture: &CaptureRecord, page: &mut Page<'_>) -> io::Result<()> {
             ", local time of the capturing machine: the capture does not tell its zone"
         };
         page.paragraph(4, 6, None, &format!("from {first}{zone}"))?;
+    }
+    if let (true, Some(taken_on)) = (page.verbose(), &capture.taken_on) {
+        let addresses: Vec<String> = taken_on.addresses.iter().map(IpAddr::to_string).collect();
+        let line =
+            format!("taken on {}: {}", addresses.join(", "), page.short(&taken_on.evidence, 240));
+        page.paragraph(4, 6, None, &line)?;
     }
     if let (true, Some(digest)) = (page.verbose(), &capture.sha256) {
         page.paragraph(4, 6, None, &format!("SHA-256 {}", page.short(digest, 80)))?;

@@ -100,8 +100,8 @@ pub fn probe(transport: Transport, port: u16, mut bytes: &[u8]) -> Corpus {
     }
     dialogue.finish([Speaker::Initiator, Speaker::Responder], &mut |signal| heard.take(signal));
     assert!(heard.failures.len() <= 16 && heard.announced.len() <= 1024);
-    for (_, name) in &heard.names {
-        assert!(name.chars().count() <= MOST_TEXT);
+    for known in &heard.names {
+        assert!(known.name.chars().count() <= MOST_TEXT);
     }
     for answer in heard.failures.iter().chain(&heard.served).chain(&heard.step) {
         // A word or two beside the text that was captured.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use libfuzzer_sys::fuzz_target;
 use portmortem::flow::FlowTable;
 use portmortem::net::{End, Endpoint, FlowKey, FrameNumber, SeqNumber, Timestamp, Transport};
-use portmortem::packet::{Body, Encapsulation, Flags, IcmpError, Packet, Segment};
+use portmortem::packet::{Body, Encapsulation, Flags, Heading, IcmpError, Packet, Segment};
 
 /// Few numbers, close together, so that packets fit each other often.
 const NUMBERS: [u32; 8] = [0, 1, 1_000, 1_001, 1_011, 2_000, 2_001, u32::MAX];
@@ -74,6 +74,8 @@ fn packet(number: u64, mut bits: u64, now: &mut i64) -> Packet<'static> {
         payload: &[],
         to_group,
         encapsulation: Encapsulation::default(),
+        link: None,
+        heading: Heading::Unknown,
         of_row: None,
         note: None,
     }
