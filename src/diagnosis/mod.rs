@@ -490,7 +490,8 @@ mod tests {
             },
         ];
         let Assessment { hosts, sheet, .. } = assess(&matrix, &roles, Told::default(), flows);
-        diagnose(&matrix, &sheet, &hosts, flows, &[], rpc_range, &[]).rule_set
+        let beside = Beside { rpc_range, ..Beside::default() };
+        diagnose(&matrix, &sheet, &hosts, flows, &[], beside).rule_set
     }
 
     #[test]

@@ -189,7 +189,7 @@ pub(crate) fn is_host_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::diagnose;
+    use crate::diagnosis::{Beside, diagnose};
     use crate::matrix::sample::{address, flow};
     use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, Matrix, Told, assess};
     use crate::verdict::record::{JudgedFlow, Verdict};
@@ -208,7 +208,7 @@ mod tests {
         let told = Told { names: &names, ..Told::default() };
         let given = [role("cas", CAS), role("child-dc", dc)];
         let Assessment { hosts, sheet, .. } = assess(&matrix, &given, told, flows);
-        diagnose(&matrix, &sheet, &hosts, flows, &[], &[], &[]).to_try
+        diagnose(&matrix, &sheet, &hosts, flows, &[], Beside::default()).to_try
     }
 
     fn lines(of_host: &HostTries) -> Vec<&str> {

@@ -255,12 +255,12 @@ fn listed(
     let (mut all, mut given) = (0, 0);
     for row in rows.rows.iter().filter(|row| row.is_unconditional()) {
         for (opens, called) in row.directions() {
-            all += pairs(cast, opens, called, |_| true);
+            all += pairs(cast, opens, called, |part| row.judges(part));
             given += pairs(cast, opens, called, |part| part.given);
         }
         if row.requirement.direction == Direction::Both && row.from != row.to {
             // Two hosts that play both roles have one cell each way, not two.
-            all = all.saturating_sub(both_ways(cast, row, |_| true));
+            all = all.saturating_sub(both_ways(cast, row, |part| row.judges(part)));
             given = given.saturating_sub(both_ways(cast, row, |part| part.given));
         }
     }

@@ -1,8 +1,9 @@
 //! Who is a domain controller, who a site server, and how we know.
 //!
 //! Given roles come first: to addresses, to hosts of a block that flows show, and to names that
-//! the captures store. A host without a given role gets one from its traffic, as `infer` tells,
-//! if the matrix knows that role.
+//! the captures store. Others come from traffic, as `infer` tells, if the matrix knows them; what
+//! is inferred of a host with a given role must be proven and must not contradict it. Weak roles
+//! are told, and nobody is judged by them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,18 +13,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::matrix::Matrix;
 use crate::matrix::given::GivenHost;
-use crate::matrix::infer::{Inferred, infer};
+use crate::matrix::infer::{DOMAIN_MEMBER, Inferred, infer};
 use crate::matrix::names::{SameHost, shown};
 use crate::net::Address;
 use crate::verdict::record::{Confidence, JudgedFlow};
 use crate::words::words;
 
-/// The role that is inferred from being called as members call a domain controller.
+/// The role that controllers of any domain are a kind of.
 pub(super) const DOMAIN_CONTROLLER: &str = "domain-controller";
-/// The role that is inferred from calling a domain controller.
-pub(super) const DOMAIN_MEMBER: &str = "domain-member";
 /// The role whose rows a domain member is judged by, where no host was given it.
 pub(super) const SITE_SERVER: &str = "site-server";
+
+/// Roles of hosts that only call.
+const CALLERS: [&str; 3] = [DOMAIN_MEMBER, "client", "console"];
 
 words! {
     /// How a host's role is known.
@@ -75,6 +77,13 @@ pub struct HostRecord {
     pub roles: Vec<RoleRecord>,
 }
 
+impl HostRecord {
+    /// Whether a role was given to it.
+    fn is_given(&self) -> bool {
+        self.roles.iter().any(|role| role.source == RoleSource::Given)
+    }
+}
+
 /// A host name or block that was given a role, and that no capture shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnmatchedHost {
@@ -102,6 +111,9 @@ pub(super) struct Part<'m> {
     pub(super) role: &'m str,
     /// Whether the user gave it.
     pub(super) given: bool,
+    /// Whether a domain member stands in for a site server: only what it asks of domain
+    /// controllers is judged so.
+    pub(super) candidate: bool,
 }
 
 /// All hosts with a role or a name.
@@ -134,18 +146,14 @@ impl<'m> Cast<'m> {
             silent.remove(&flow.responder.address);
         }
         hosts.retain(|address, _| !silent.contains(address) || given.contains_key(address));
-        let inferred = if matrix.role_index(DOMAIN_CONTROLLER).is_some() {
-            let controller = |roles: &BTreeSet<usize>| {
-                roles.iter().any(|role| is_kind_of(matrix, *role, DOMAIN_CONTROLLER))
-            };
-            let named = named_controllers(&hosts, told.serves);
-            infer(flows, &named, |address| given.get(&address).map(controller))
-        } else {
-            BTreeMap::new()
+        let controller = |roles: &BTreeSet<usize>| {
+            roles.iter().any(|role| is_kind_of(matrix, *role, DOMAIN_CONTROLLER))
         };
+        let inferred = infer(flows, &hosts, told, |address| given.get(&address).map(controller));
         let site_server_given =
             given.values().flatten().any(|role| is_kind_of(matrix, *role, SITE_SERVER));
 
+        let knows_site_servers = matrix.role_index(SITE_SERVER).is_some();
         let mut cast = Cast { hosts: Vec::new(), parts: BTreeMap::new(), unmatched };
         let mut records: BTreeMap<Address, Vec<RoleRecord>> = BTreeMap::new();
         for (address, roles) in &given {
@@ -159,33 +167,41 @@ impl<'m> Cast<'m> {
                 })
             };
             records.insert(*address, roles.iter().filter_map(record).collect());
-            cast.parts.insert(*address, given_parts(matrix, roles));
+            cast.parts.insert(*address, parts_of(matrix, roles, true));
         }
         for (address, found) in inferred {
-            let (role, mut evidence) = match found {
-                Inferred::Controller(evidence) => (DOMAIN_CONTROLLER, evidence),
-                Inferred::Member(evidence) => (DOMAIN_MEMBER, evidence),
-            };
-            let mut parts = BTreeMap::new();
-            let mut play = |part: &str| {
-                let index = matrix.role_index(part).into_iter();
-                for wider in index.flat_map(|index| matrix.role_and_wider(index)) {
-                    parts.entry(wider).or_insert(Part { role, given: false });
+            let given = given.get(&address);
+            let mut played = BTreeSet::new();
+            // Who is known as a mere caller of site systems is no candidate.
+            let stands_in = is_candidate(&found) && knows_site_servers && !site_server_given;
+            for Inferred { role: name, confidence, mut evidence } in found {
+                let role = known_role(matrix, name);
+                if role.is_none() && !(name == DOMAIN_MEMBER && knows_site_servers) {
+                    continue;
                 }
-            };
-            play(role);
-            let is_candidate = !site_server_given && matrix.role_index(SITE_SERVER).is_some();
-            if role == DOMAIN_MEMBER && is_candidate {
-                // A candidate: judged as a site server, and still called what it is known to be.
-                play(SITE_SERVER);
-                evidence.push_str("; judged as a candidate site server, as none was given");
+                if let (Some(given), Some(role)) = (given, role)
+                    && !may_join(matrix, given, role, confidence)
+                {
+                    continue;
+                }
+                if confidence == Confidence::Weak {
+                    evidence.push_str("; not judged by it");
+                } else {
+                    played.extend(role);
+                }
+                if name == DOMAIN_MEMBER && stands_in {
+                    evidence.push_str("; judged as a candidate site server, as none was given");
+                    cast.stand_in(matrix, address);
+                }
+                let name = role.and_then(|role| matrix.roles.get(role));
+                records.entry(address).or_default().push(RoleRecord {
+                    role: name.map_or(DOMAIN_MEMBER, |role| &role.name).to_owned(),
+                    source: RoleSource::Inferred,
+                    confidence: Some(confidence),
+                    evidence: Some(evidence),
+                });
             }
-            cast.parts.insert(address, parts);
-            let source = RoleSource::Inferred;
-            let confidence = Some(Confidence::Likely);
-            let record =
-                RoleRecord { role: role.to_owned(), source, confidence, evidence: Some(evidence) };
-            records.insert(address, vec![record]);
+            cast.play(address, parts_of(matrix, &played, false));
         }
         for address in records.keys() {
             hosts.entry(*address).or_default();
@@ -202,6 +218,25 @@ impl<'m> Cast<'m> {
         cast
     }
 
+    /// Adds what a host plays to what it was given. A role that it has itself goes before one that
+    /// it only stands in for.
+    fn play(&mut self, address: Address, parts: BTreeMap<usize, Part<'m>>) {
+        for (role, part) in parts {
+            let known = self.parts.entry(address).or_default();
+            if known.get(&role).is_none_or(|known| known.candidate) {
+                known.insert(role, part);
+            }
+        }
+    }
+
+    /// Has a domain member stand in for a site server.
+    fn stand_in(&mut self, matrix: &'m Matrix, address: Address) {
+        if let Some(index) = matrix.role_index(SITE_SERVER) {
+            let part = Part { role: DOMAIN_MEMBER, given: false, candidate: true };
+            self.play(address, BTreeMap::from([(index, part)]));
+        }
+    }
+
     /// Puts the best names first, and lets all addresses of a host have its roles: given ones
     /// before those that are inferred of another of its addresses.
     fn settle(&mut self, told: Told<'_>) {
@@ -211,9 +246,7 @@ impl<'m> Cast<'m> {
             let of = |address: &Address| hosts.get(address).filter(|host| !host.roles.is_empty());
             let mut speaks: Vec<HostRecord> =
                 same.addresses.iter().filter_map(of).cloned().collect();
-            let given =
-                |host: &HostRecord| host.roles.iter().any(|it| it.source == RoleSource::Given);
-            speaks.sort_by_key(|host| !given(host));
+            speaks.sort_by_key(|host| !host.is_given());
             for address in &same.addresses {
                 let host = hosts.entry(*address).or_insert_with(|| HostRecord {
                     address: *address,
@@ -225,24 +258,9 @@ impl<'m> Cast<'m> {
                 host.same_host =
                     same.addresses.iter().filter(|it| *it != address).copied().collect();
                 host.same_host_evidence = Some(same.evidence.clone());
-                let Some(speaker) = speaks.first().filter(|it| it.address != *address) else {
-                    continue;
-                };
-                if !host.roles.is_empty() && (given(host) || !given(speaker)) {
-                    continue;
+                for speaker in speaks.iter().filter(|it| it.address != *address) {
+                    self.pass_on(speaker, host);
                 }
-                host.roles.clone_from(&speaker.roles);
-                for role in &mut host.roles {
-                    let same = format!("{} is the same host", speaker.address);
-                    role.evidence = Some(match &role.evidence {
-                        Some(evidence) => format!("{same}: {evidence}"),
-                        None => format!("{same}, to which it was given"),
-                    });
-                }
-                // What nobody tried over this address too is no gap.
-                let parts = self.parts.get(&speaker.address).cloned().unwrap_or_default();
-                let parts = parts.into_iter().map(|(at, part)| (at, Part { given: false, ..part }));
-                self.parts.insert(*address, parts.collect());
             }
         }
         let mut shown = shown(told.names, told.same_host);
@@ -251,6 +269,44 @@ impl<'m> Cast<'m> {
         }
         self.hosts = hosts.into_values().collect();
         self.hosts.retain(|host| !host.names.is_empty() || !host.roles.is_empty());
+    }
+
+    /// Lets another address of a machine have the roles of one: given ones in place of inferred
+    /// ones, and inferred ones beside others, where it does more than call.
+    fn pass_on(&mut self, speaker: &HostRecord, host: &mut HostRecord) {
+        let caller = |role: &RoleRecord| CALLERS.contains(&role.role.as_str());
+        match (speaker.is_given(), host.is_given()) {
+            (_, true) => return,
+            (true, false) => {
+                host.roles.clear();
+                self.parts.remove(&host.address);
+            }
+            // A machine that does more than call, over whichever address, is no mere caller.
+            (false, false) if !speaker.roles.iter().all(caller) => {
+                if host.roles.iter().all(caller) {
+                    host.roles.clear();
+                    self.parts.remove(&host.address);
+                }
+            }
+            (false, false) if !host.roles.is_empty() => return,
+            (false, false) => {}
+        }
+        for role in &speaker.roles {
+            let known = host.roles.iter().any(|known| known.role == role.role);
+            if known || (caller(role) && !host.roles.is_empty()) {
+                continue;
+            }
+            let same = format!("{} is the same host", speaker.address);
+            let evidence = Some(match &role.evidence {
+                Some(evidence) => format!("{same}: {evidence}"),
+                None => format!("{same}, to which it was given"),
+            });
+            host.roles.push(RoleRecord { evidence, ..role.clone() });
+        }
+        // What nobody tried over this address too is no gap.
+        let parts = self.parts.get(&speaker.address).cloned().unwrap_or_default();
+        let parts = parts.into_iter().map(|(at, part)| (at, Part { given: false, ..part }));
+        self.play(host.address, parts.collect());
     }
 
     /// What a host plays, by place of the row's role in the matrix; `None` for most hosts.
@@ -264,36 +320,6 @@ impl<'m> Cast<'m> {
     }
 }
 
-/// Hosts that a name server names for finding domain controllers ([MS-ADTS] 6.3.2.3), with the
-/// sentence that says so.
-fn named_controllers(
-    hosts: &BTreeMap<Address, BTreeSet<&str>>,
-    serves: &[(String, String)],
-) -> BTreeMap<Address, String> {
-    let mut purposes: BTreeMap<String, &str> = BTreeMap::new();
-    for (purpose, host) in serves {
-        let asked = purpose.to_ascii_lowercase();
-        // What people cannot have named shall not stand in a sentence.
-        if purpose.contains(char::is_control) || host.contains(char::is_control) {
-            continue;
-        }
-        if asked.contains("._msdcs.")
-            && [".dc.", ".gc.", ".pdc."].iter().any(|it| asked.contains(it))
-        {
-            purposes.entry(host.to_ascii_lowercase()).or_insert(purpose);
-        }
-    }
-    let mut named = BTreeMap::new();
-    for (address, names) in hosts {
-        let found = names.iter().find_map(|name| {
-            let purpose = purposes.get(&name.to_ascii_lowercase())?;
-            Some(format!("DNS names {name} for {purpose}"))
-        });
-        named.extend(found.map(|sentence| (*address, sentence)));
-    }
-    named
-}
-
 /// Whether an address can be that of a host: not of a group, of everybody or of oneself.
 pub(super) fn is_host(address: Address) -> bool {
     let Some(address) = address.ip() else { return true };
@@ -304,13 +330,54 @@ pub(super) fn is_host(address: Address) -> bool {
     !(broadcast || address.is_multicast() || address.is_loopback() || address.is_unspecified())
 }
 
-fn is_kind_of(matrix: &Matrix, role: usize, wider: &str) -> bool {
+pub(super) fn is_kind_of(matrix: &Matrix, role: usize, wider: &str) -> bool {
     let wider = matrix.role_index(wider);
     wider.is_some_and(|wider| matrix.role_and_wider(role).contains(&wider))
 }
 
-/// What a host with these given roles plays: for each role the narrowest kind of it.
-fn given_parts<'m>(matrix: &'m Matrix, roles: &BTreeSet<usize>) -> BTreeMap<usize, Part<'m>> {
+/// The place of an inferred role in the matrix, or of the nearest that it knows.
+fn known_role(matrix: &Matrix, role: &str) -> Option<usize> {
+    let nearest = match role {
+        "root-dc" | "child-dc" => DOMAIN_CONTROLLER,
+        // What was seen of it is WSUS.
+        "software-update-point" => "wsus",
+        _ => role,
+    };
+    matrix.role_index(role).or_else(|| matrix.role_index(nearest))
+}
+
+/// Whether a host with these roles is judged as a candidate site server: a domain member that is
+/// not known to be a client or console, nor to be a site server itself.
+fn is_candidate(found: &[Inferred]) -> bool {
+    let plays = |role: &str| {
+        found.iter().any(|found| found.role == role && found.confidence != Confidence::Weak)
+    };
+    plays(DOMAIN_MEMBER) && !CALLERS.iter().skip(1).any(|role| plays(role)) && !plays(SITE_SERVER)
+}
+
+/// Whether an inferred role may stand beside given ones: it is proven, says something new, and
+/// contradicts none of them. Who is said to be a site server is not taken for a controller, nor
+/// the other way round, and who is said to be anything is not called a mere caller.
+fn may_join(matrix: &Matrix, given: &BTreeSet<usize>, role: usize, confidence: Confidence) -> bool {
+    let of = |wider: &str| given.iter().any(|role| is_kind_of(matrix, *role, wider));
+    let related = |given: &usize| {
+        matrix.role_and_wider(*given).contains(&role) || matrix.role_and_wider(role).contains(given)
+    };
+    let name_of = |role: usize| matrix.roles.get(role).map_or("", |role| &role.name);
+    let calls_only = given.iter().all(|role| CALLERS.contains(&name_of(*role)));
+    let contradicts = calls_only
+        || CALLERS.contains(&name_of(role))
+        || (is_kind_of(matrix, role, DOMAIN_CONTROLLER) && of(SITE_SERVER))
+        || (is_kind_of(matrix, role, SITE_SERVER) && of(DOMAIN_CONTROLLER));
+    confidence == Confidence::Proven && !contradicts && !given.iter().any(related)
+}
+
+/// What a host with these roles plays: for each role the narrowest kind of it.
+fn parts_of<'m>(
+    matrix: &'m Matrix,
+    roles: &BTreeSet<usize>,
+    given: bool,
+) -> BTreeMap<usize, Part<'m>> {
     let mut chains: Vec<Vec<usize>> =
         roles.iter().map(|role| matrix.role_and_wider(*role)).collect();
     // The longest chain begins with the narrowest role; the sort keeps the matrix's order.
@@ -319,7 +386,8 @@ fn given_parts<'m>(matrix: &'m Matrix, roles: &BTreeSet<usize>) -> BTreeMap<usiz
     for chain in chains {
         let Some(role) = chain.first().and_then(|index| matrix.roles.get(*index)) else { continue };
         for wider in chain {
-            parts.entry(wider).or_insert(Part { role: &role.name, given: true });
+            let part = Part { role: &role.name, given, candidate: false };
+            parts.entry(wider).or_insert(part);
         }
     }
     parts

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::flow::service_name;
-use crate::matrix::roles::Part;
+use crate::matrix::roles::{DOMAIN_CONTROLLER, Part, is_kind_of};
 use crate::matrix::{Direction, Matrix, PortRange, Requirement};
 use crate::net::Transport;
 use crate::verdict::record::JudgedFlow;
@@ -16,6 +16,8 @@ pub(super) struct Row<'m> {
     pub(super) requirement: &'m Requirement,
     pub(super) from: usize,
     pub(super) to: usize,
+    /// One of its roles is a domain controller's.
+    of_controllers: bool,
 }
 
 impl Row<'_> {
@@ -23,6 +25,12 @@ impl Row<'_> {
     pub(super) fn directions(&self) -> impl Iterator<Item = (usize, usize)> {
         let back = self.requirement.direction == Direction::Both && self.from != self.to;
         [Some((self.from, self.to)), back.then_some((self.to, self.from))].into_iter().flatten()
+    }
+
+    /// Whether a part is judged by this row: who stands in for a site server, only by what goes on
+    /// with domain controllers.
+    pub(super) fn judges(&self, part: &Part<'_>) -> bool {
+        !part.candidate || self.of_controllers
     }
 
     /// Whether it applies wherever its roles are played.
@@ -46,10 +54,15 @@ impl<'m> Rows<'m> {
         // A row of a role that nobody declared has no hosts. `Matrix::parse` lets none through,
         // and its place is kept, because rows are known by their place.
         let role = |name: &str| matrix.role_index(name).unwrap_or(usize::MAX);
+        let is_controller = |name: &str| {
+            let role = matrix.role_index(name);
+            role.is_some_and(|role| is_kind_of(matrix, role, DOMAIN_CONTROLLER))
+        };
         let row = |requirement: &'m Requirement| Row {
             requirement,
             from: role(&requirement.from),
             to: role(&requirement.to),
+            of_controllers: is_controller(&requirement.from) || is_controller(&requirement.to),
         };
         let mut by_port: BTreeMap<(Transport, u16), Vec<usize>> = BTreeMap::new();
         let mut of_ranges = Vec::new();
@@ -87,9 +100,10 @@ impl<'m> Rows<'m> {
         let port = flow.responder.port;
         let fits = |row: &Row<'_>| {
             row.requirement.transport == flow.transport
-                && row
-                    .directions()
-                    .any(|(opens, called)| from.contains_key(&opens) && to.contains_key(&called))
+                && row.directions().any(|(opens, called)| {
+                    let both = from.get(&opens).zip(to.get(&called));
+                    both.is_some_and(|(from, to)| row.judges(from) && row.judges(to))
+                })
         };
         let is_rpc = is_rpc(flow);
         let mut fixed = Vec::new();

@@ -87,6 +87,7 @@ pub(crate) fn flow(
         rpc: None,
         announced: Vec::new(),
         not_registered: Vec::new(),
+        duties: Vec::new(),
         encapsulation: Vec::new(),
         requirement: None,
         display_filter: DisplayFilter { wireshark: String::new(), netmon: String::new() },

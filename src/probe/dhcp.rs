@@ -8,8 +8,8 @@ use std::net::Ipv4Addr;
 
 use crate::net::Transport;
 use crate::probe::{
-    Code, CodeSet, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Talk,
-    text,
+    Code, CodeSet, Duty, Framing, Holder, Meaning, Message, Next, Opening, Probe, Recognition,
+    Speaker, Talk, text,
 };
 
 pub(super) const PROBE: Probe = Probe {
@@ -42,6 +42,7 @@ const FULL_NAME: u8 = 81;
 
 /// RFC 2132 9.6: message types that need another subject than the rest.
 const DISCOVER: u8 = 1;
+const OFFER: u8 = 2;
 const DECLINE: u8 = 4;
 const ACK: u8 = 5;
 const RELEASE: u8 = 7;
@@ -218,6 +219,7 @@ impl<'a> Lease<'a> {
         let standing = code.map_or(crate::probe::Standing::Served, Code::standing);
         let detail = Some(self.detail()).filter(|detail| !detail.is_empty());
         signals.push(Meaning::Answered { subject, standing, code, detail });
+        signals.extend(self.duty());
         if self.message_type == Some(ACK) && !self.given.is_unspecified() {
             let address = self.given.into();
             signals.push(match self.name() {
@@ -225,6 +227,21 @@ impl<'a> Lease<'a> {
                 None => Meaning::LeaseGiven { transaction, address },
             });
         }
+    }
+
+    /// What a reply proves of the server that it names. Not of its sender, which may be a relay
+    /// (RFC 2131 4.1).
+    fn duty(&self) -> Option<Meaning> {
+        let server = self.server.filter(|server| !server.is_unspecified())?;
+        let holder = Holder::Host(server.into());
+        let boots = self.vendor_class.is_some_and(|class| class.starts_with(b"PXEClient"));
+        let (duty, how) = match self.message_type? {
+            OFFER | ACK if boots => (Duty::PxeServer, "answered a network boot"),
+            OFFER if !self.given.is_unspecified() => (Duty::DhcpServer, "offered an address"),
+            ACK if !self.given.is_unspecified() => (Duty::DhcpServer, "gave an address"),
+            _ => return None,
+        };
+        Some(Meaning::Does { holder, duty, how: how.to_owned() })
     }
 
     /// The asker's name, the whole one where it is told.
@@ -333,7 +350,14 @@ mod tests {
             assert_eq!((of, *standing), (&subject, expected));
             assert_eq!(code.unwrap().number, u32::from(number));
             assert_eq!(detail.as_deref(), Some("10.0.0.50 by 10.0.0.1"));
-            assert_eq!(told.len() > 1, number == ACK, "the name of a host that has its address");
+            let server = Meaning::Does {
+                holder: Holder::Host([10, 0, 0, 1].into()),
+                duty: Duty::DhcpServer,
+                how: if number == ACK { "gave an address" } else { "offered an address" }
+                    .to_owned(),
+            };
+            assert_eq!(told[1], server, "not who sends it, which may be a relay");
+            assert_eq!(told.len() > 2, number == ACK, "the name of a host that has its address");
         }
     }
 

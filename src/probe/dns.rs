@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::net::Transport;
 use crate::probe::{
-    Code, CodeSet, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
-    Talk, text,
+    Code, CodeSet, Duty, Framing, Holder, Meaning, Message, Next, Opening, Probe, Recognition,
+    Speaker, Standing, Talk, text,
 };
 
 pub(super) const PROBE: Probe = Probe {
@@ -50,8 +50,12 @@ const MOST_LABELS: usize = 128;
 const MOST_RECORDS: usize = 256;
 
 const RESPONSE: u16 = 0x8000;
+/// Recursion was desired and is available: what a host does for those that it resolves names for,
+/// and the servers of the internet do not (RFC 1035 4.1.1).
+const RESOLVED: u16 = 0x0180;
 const TRUNCATED: u16 = 0x0200;
 const SERVFAIL: u32 = 2;
+const NAME_ERROR: u32 = 3;
 const REFUSED: u32 = 5;
 
 #[derive(Debug)]
@@ -198,6 +202,7 @@ impl<'a> Reader<'a> {
         }
         let question = if self.questions > 0 { self.question() } else { None };
         let records = self.after_questions();
+        let is_asked = question.is_some();
         let is_outside = question.as_ref().is_some_and(|(name, ..)| is_outside(name));
         let subject = match (self.operation(), question) {
             (UPDATE, Some((zone, ..))) => format!("update {zone}"),
@@ -239,6 +244,13 @@ impl<'a> Reader<'a> {
         signals.push(Meaning::Answered { subject, standing, code: Some(code), detail });
         if let Some(at) = records.filter(|_| self.operation() != UPDATE) {
             self.tell_records(at, signals);
+        }
+        if self.flags & RESOLVED == RESOLVED && is_asked && matches!(code.number, 0 | NAME_ERROR) {
+            signals.push(Meaning::Does {
+                holder: Holder::Speaker,
+                duty: Duty::DnsServer,
+                how: "resolved a name".to_owned(),
+            });
         }
     }
 
@@ -420,12 +432,26 @@ mod tests {
         assert_eq!(asked, [Meaning::Asked { subject: "A dc1.example.com".to_owned() }]);
         let answer =
             message(0x8180, "dc1.example.com", 1, &[("dc1.example.com", 1, vec![10, 1, 0, 13])]);
-        let [Meaning::Answered { subject, standing, .. }, named] = &told(&answer)[..] else {
+        let [Meaning::Answered { subject, standing, .. }, named, _] = &told(&answer)[..] else {
             panic!()
         };
         assert_eq!((subject.as_str(), *standing), ("A dc1.example.com", Standing::Served));
         let address = "10.1.0.13".parse().unwrap();
         assert_eq!(*named, Meaning::Named { address, name: "dc1.example.com".to_owned() });
+    }
+
+    #[test]
+    fn who_resolves_names_for_others_is_a_name_server() {
+        // RFC 1035 4.1.1: 0x0100 is desired, 0x0080 is available.
+        for (flags, expected) in
+            [(0x8180, true), (0x8183, true), (0x8400, false), (0x8500, false), (0x8182, false)]
+        {
+            let told = told(&message(flags, "example.com", 1, &[]));
+            let resolves = |it: &Meaning| {
+                matches!(it, Meaning::Does { holder: Holder::Speaker, duty: Duty::DnsServer, .. })
+            };
+            assert_eq!(told.iter().any(resolves), expected, "{flags:x}");
+        }
     }
 
     #[test]

@@ -6,13 +6,16 @@
 use std::net::IpAddr;
 
 use crate::net::{FrameNumber, KnownName, NameSource, Timestamp};
-use crate::probe::{Announcement, Code, Meaning, Signal, Speaker, Standing, Uuid};
+use crate::probe::{Announcement, Code, Duty, Holder, Meaning, Signal, Speaker, Standing, Uuid};
 
 /// Failures kept that nothing made good.
 const MOST_FAILURES: usize = 16;
 
 /// Announcements, names and services kept of each.
 const MOST_TOLD: usize = 1024;
+
+/// Duties kept: more than one machine has.
+const MOST_DUTIES: usize = 32;
 
 /// An answer, or a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,21 @@ pub struct Answer {
     pub frame: FrameNumber,
     /// When that was captured.
     pub time: Option<Timestamp>,
+}
+
+/// What a host proved to do for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeardDuty {
+    /// Whose it is, seen from the message that shows it.
+    pub holder: Holder,
+    /// Who sent that message.
+    pub from: Speaker,
+    /// The duty.
+    pub duty: Duty,
+    /// What proves it.
+    pub how: String,
+    /// Frame that shows it.
+    pub frame: FrameNumber,
 }
 
 /// What a clock showed.
@@ -63,6 +81,8 @@ pub struct Heard {
     pub names: Vec<KnownName>,
     /// Purposes and the hosts that serve them, each once.
     pub serves: Vec<(String, String)>,
+    /// Duties that hosts proved, each once.
+    pub duties: Vec<HeardDuty>,
     /// What the two sides call themselves, each once.
     pub introduced: Vec<(Speaker, NameSource, String)>,
     /// What the initiator calls the responder, each once.
@@ -157,6 +177,14 @@ impl Heard {
                     keep(&mut self.serves, both);
                 }
             }
+            Meaning::Does { holder, duty, how } => {
+                let new = HeardDuty { holder, from, duty, how, frame };
+                if self.duties.len() < MOST_DUTIES
+                    && !self.duties.iter().any(|known| known.is_as(&new))
+                {
+                    self.duties.push(new);
+                }
+            }
         }
     }
 
@@ -166,6 +194,23 @@ impl Heard {
             |failure: &Answer| failure.subject == answer.subject && failure.code == answer.code;
         if !self.failures.iter().any(known) && self.failures.len() < MOST_FAILURES {
             self.failures.push(answer);
+        }
+    }
+}
+
+impl HeardDuty {
+    /// Whether it says nothing else of the same host.
+    fn is_as(&self, other: &HeardDuty) -> bool {
+        self.duty == other.duty && self.whose() == other.whose()
+    }
+
+    /// The side of the flow, or the address, of the host that has the duty.
+    pub fn whose(&self) -> Result<Speaker, IpAddr> {
+        match (self.holder, self.from) {
+            (Holder::Host(address), _) => Err(address),
+            (Holder::Speaker, from) => Ok(from),
+            (Holder::Peer, Speaker::Initiator) => Ok(Speaker::Responder),
+            (Holder::Peer, Speaker::Responder) => Ok(Speaker::Initiator),
         }
     }
 }

@@ -201,6 +201,7 @@ impl Kerberos {
         let name = field(2).and_then(|it| name_in(&it));
         let realm = field(1).and_then(|it| text_in(&it));
         let given = service_of(name.clone(), realm.as_deref());
+        signals.extend(name.as_deref().and_then(sql_server));
         let asked = self.asked.as_ref().filter(|asked| asked.subject.starts_with(what));
         // Who asks for a service of another realm gets a ticket for the next one on the way
         // (RFC 4120 3.3.1, RFC 6806).
@@ -216,6 +217,17 @@ impl Kerberos {
         let standing = Standing::Served;
         signals.push(Meaning::Answered { subject, standing, code: None, detail: referral });
     }
+}
+
+/// The host that a ticket for SQL Server names: "MSSQLSvc/sql01.example.com:1433".
+fn sql_server(name: &str) -> Option<Meaning> {
+    const PURPOSE: &str = "MSSQLSvc";
+    let (kind, host) = name.split_once('/')?;
+    let host = host.split([':', '/']).next().filter(|host| !host.is_empty())?;
+    kind.eq_ignore_ascii_case(PURPOSE).then(|| {
+        let (purpose, host) = (PURPOSE.to_owned(), host.to_owned());
+        Meaning::Serves { purpose, host }
+    })
 }
 
 /// The name of the machine that asks, where it tells it: its NetBIOS name among its addresses (RFC

@@ -22,6 +22,7 @@ mod code;
 mod dhcp;
 mod dialogue;
 mod dns;
+mod duty;
 mod heard;
 mod http;
 mod kerberos;
@@ -43,7 +44,8 @@ mod tls;
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
 pub(crate) use dns::is_outside;
-pub use heard::{Answer, ClockReading, Heard};
+pub use duty::{Duty, Holder};
+pub use heard::{Answer, ClockReading, Heard, HeardDuty};
 pub use msrpc::{Interface, asked_interface};
 
 /// Every protocol that we read, in the order in which they are tried.
@@ -259,6 +261,15 @@ pub enum Meaning {
         purpose: String,
         /// Name of the host.
         host: String,
+    },
+    /// What a host proves to do for others.
+    Does {
+        /// Whose duty it is.
+        holder: Holder,
+        /// The duty.
+        duty: Duty,
+        /// What proves it, as what the host did: "answered a pre-login of SQL Server".
+        how: String,
     },
 }
 

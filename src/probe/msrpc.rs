@@ -200,7 +200,8 @@ mod tests {
             | Meaning::LeaseAsked { .. }
             | Meaning::LeaseGiven { .. }
             | Meaning::Clock { .. }
-            | Meaning::Serves { .. } => None,
+            | Meaning::Serves { .. }
+            | Meaning::Does { .. } => None,
         };
         signals.iter().filter_map(text).collect()
     }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::net::NameSource;
-use crate::probe::{Meaning, Standing, dns, text};
+use crate::probe::{Duty, Holder, Meaning, Standing, dns, text};
 
 /// [MS-ADTS] 6.3.1.3.
 const PAUSED: u16 = 20;
@@ -93,6 +93,16 @@ fn extended(operation: u16, bytes: &[u8], signals: &mut Vec<Meaning>) -> Option<
     if operation == USER_UNKNOWN_EX {
         detail.push_str("; it does not know the account that was asked for");
     }
+    if !domain.is_empty() {
+        let duty = duty_of(&domain, &forest);
+        let of = match duty {
+            Duty::RootController => ", the root of its forest".to_owned(),
+            _ => format!(" in the forest {forest}"),
+        };
+        let how =
+            text(format!("told a netlogon ping that it is {host} of the domain {domain}{of}"));
+        signals.push(Meaning::Does { holder: Holder::Speaker, duty, how });
+    }
     if !host.is_empty() {
         // In the words that DNS has for the same thing ([MS-ADTS] 6.3.2.3).
         let mut serves = |purpose: String| {
@@ -108,6 +118,17 @@ fn extended(operation: u16, bytes: &[u8], signals: &mut Vec<Meaning>) -> Option<
         signals.push(Meaning::Introduced { name: host, by: NameSource::Ldap });
     }
     Some(Told { standing: Standing::Served, detail: text(detail) })
+}
+
+/// Which kind of controller holds a domain. Another tree of a forest is neither its root nor below
+/// it.
+fn duty_of(domain: &str, forest: &str) -> Duty {
+    let (domain, forest) = (domain.to_ascii_lowercase(), forest.to_ascii_lowercase());
+    match domain.strip_suffix(&forest) {
+        Some("") => Duty::RootController,
+        Some(below) if !forest.is_empty() && below.ends_with('.') => Duty::ChildController,
+        _ => Duty::DomainController,
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +177,19 @@ pub(super) mod tests {
             signals.last(),
             Some(&Meaning::Introduced { name: "dc1.example.com".to_owned(), by: NameSource::Ldap })
         );
+    }
+
+    #[test]
+    fn a_controller_of_the_forests_root_is_told_from_one_below_it() {
+        for (domain, forest, expected) in [
+            ("example.com", "Example.com", Duty::RootController),
+            ("child.example.com", "example.com", Duty::ChildController),
+            ("other.org", "example.com", Duty::DomainController),
+            ("notexample.com", "example.com", Duty::DomainController),
+            ("example.com", "", Duty::DomainController),
+        ] {
+            assert_eq!(duty_of(domain, forest), expected, "{domain}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use crate::net::{NameSource, Transport};
 use crate::probe::read::{latin, u16_le};
 use crate::probe::{
-    Announcement, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
-    Talk, text,
+    Announcement, Duty, Framing, Holder, Meaning, Message, Next, Opening, Probe, Recognition,
+    Speaker, Standing, Talk, text,
 };
 
 pub(super) const PROBE: Probe = Probe {
@@ -85,6 +85,13 @@ impl Browser {
             list.split(";;").take(MOST_INSTANCES).filter_map(Instance::read).collect();
         let told: Vec<String> = found.iter().map(Instance::told).collect();
         answered((!told.is_empty()).then(|| text(told.join(", "))));
+        if !found.is_empty() {
+            signals.push(Meaning::Does {
+                holder: Holder::Speaker,
+                duty: Duty::SqlServer,
+                how: "answered as SQL Server Browser".to_owned(),
+            });
+        }
         for instance in found {
             let Instance { host, name, port } = instance;
             signals.push(Meaning::Introduced { name: host, by: NameSource::Tds });
@@ -185,6 +192,11 @@ mod tests {
                     standing: Standing::Served,
                     code: None,
                     detail: Some("CM on port 49720".to_owned()),
+                },
+                Meaning::Does {
+                    holder: Holder::Speaker,
+                    duty: Duty::SqlServer,
+                    how: "answered as SQL Server Browser".to_owned(),
                 },
                 Meaning::Introduced { name: "SQL1".to_owned(), by: NameSource::Tds },
                 announced("CM".to_owned(), 49720),

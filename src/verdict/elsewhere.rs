@@ -278,6 +278,7 @@ mod tests {
             rpc: None,
             announced: Vec::new(),
             not_registered: Vec::new(),
+            duties: Vec::new(),
             encapsulation: Vec::new(),
             requirement: None,
             display_filter: DisplayFilter { wireshark: String::new(), netmon: String::new() },

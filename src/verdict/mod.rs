@@ -231,6 +231,7 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         rpc: rpc::own(flow),
         announced: rpc::announced(flow),
         not_registered: rpc::not_registered(flow),
+        duties: service::duties(flow),
         encapsulation: flow.encapsulation.layers().map(|layer| layer.to_string()).collect(),
         requirement: None,
         display_filter: display_filter(flow),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::flow::{EvidenceKind, Sender};
 use crate::net::{Endpoint, FrameNumber, SeqNumber, Time, Transport};
+pub use crate::probe::Duty;
 use crate::words::words;
 
 words! {
@@ -242,6 +243,20 @@ pub struct NotRegisteredRecord {
     pub interface: String,
 }
 
+/// What a host proved to do for others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DutyRecord {
+    /// Frame that shows it.
+    pub frame: FrameNumber,
+    /// The host: one of the two ends, or one that a message names.
+    pub address: Address,
+    /// What it does, in the words of roles: "sql-server".
+    pub duty: Duty,
+    /// What proves it, as what the host did: "answered a pre-login of SQL Server".
+    pub how: String,
+}
+
 /// Filters that show a flow in other programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -308,6 +323,8 @@ pub struct JudgedFlow {
     pub announced: Vec<AnnouncementRecord>,
     /// Interfaces that the endpoint mapper said it does not know.
     pub not_registered: Vec<NotRegisteredRecord>,
+    /// What hosts proved to do for others.
+    pub duties: Vec<DutyRecord>,
     /// What the packets were wrapped in, outermost first, as "vlan 42".
     pub encapsulation: Vec<String>,
     /// Id of the matrix row that the flow exercises.

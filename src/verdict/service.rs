@@ -2,11 +2,11 @@
 
 use crate::flow::{Flow, service_name};
 use crate::net::Timestamp;
-use crate::probe::{Answer, Code, CodeSet, Heard, Standing};
+use crate::probe::{Answer, Code, CodeSet, Heard, Speaker, Standing};
 use crate::verdict::Circumstances;
 use crate::verdict::explanation::seconds;
 use crate::verdict::record::{
-    Class, EvidenceKind, NO_ANSWER_TO, Sender, ServiceOutcome, ServiceRecord, Verdict,
+    Class, DutyRecord, EvidenceKind, NO_ANSWER_TO, Sender, ServiceOutcome, ServiceRecord, Verdict,
 };
 use crate::verdict::rpc::is_elsewhere;
 
@@ -141,6 +141,23 @@ fn skew(heard: &Heard, answer: &Answer, circumstances: &Circumstances) -> Option
         apart % 60,
         reading.frame
     ))
+}
+
+/// What hosts proved to do for others.
+pub(super) fn duties(flow: &Flow) -> Vec<DutyRecord> {
+    let heard = flow.heard.as_deref().into_iter().flat_map(|heard| &heard.duties);
+    heard
+        .map(|told| DutyRecord {
+            frame: told.frame,
+            address: match told.whose() {
+                Ok(Speaker::Initiator) => flow.initiator_endpoint().address,
+                Ok(Speaker::Responder) => flow.responder_endpoint().address,
+                Err(address) => address.into(),
+            },
+            duty: told.duty,
+            how: visible(told.how.clone()),
+        })
+        .collect()
 }
 
 fn reset_frame(flow: &Flow) -> Option<crate::net::FrameNumber> {

@@ -28,6 +28,8 @@ pub(super) struct Request {
     /// Path and, where it names a thing, query.
     pub path: String,
     pub subject: String,
+    /// Its target is a whole address, so that it goes to a proxy (RFC 9112 3.2.2).
+    pub to_proxy: bool,
     /// What it calls the responder; empty where it names another host, or none.
     pub called: String,
     pub body: Expected,
@@ -44,6 +46,7 @@ impl Request {
             path: String::new(),
             called: String::new(),
             subject: "a request that was not captured".to_owned(),
+            to_proxy: false,
             body: Expected::Head,
             signed_in: false,
             ntlm: None,
@@ -109,6 +112,7 @@ impl Head {
         Some(Head::Request(Request {
             method: method.to_owned(),
             subject: text(format!("{method} {host}{path}")),
+            to_proxy: target.contains("://"),
             path,
             called,
             body,

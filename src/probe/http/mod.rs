@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use crate::net::{NameSource, Transport};
 use crate::probe::{
-    Code, CodeSet, Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
-    Talk, called, text, tls,
+    Code, CodeSet, Framing, Holder, Meaning, Message, Next, Opening, Probe, Recognition, Speaker,
+    Standing, Talk, called, text, tls,
 };
 
 mod head;
@@ -157,6 +157,7 @@ impl Http {
         }
         let code = Code { set: CodeSet::HttpStatus, number: u32::from(response.status) };
         let (standing, detail) = judge(code, &request, response);
+        tell_duties(&request, response, signals);
         let subject = request.subject;
         signals.push(Meaning::Answered { subject, standing, code: Some(code), detail });
         match response.status {
@@ -164,6 +165,21 @@ impl Http {
             101 => Next::Done,
             _ => Next::Stay,
         }
+    }
+}
+
+/// What a request and its answer prove of both sides. A proxy answers for others: of it they
+/// prove nothing.
+fn tell_duties(request: &Request, response: &Response, signals: &mut Vec<Meaning>) {
+    let Some((serves, calls)) = paths::duties(&request.path) else { return };
+    let (method, path) = (&request.method, &request.path);
+    if matches!(response.status, 200..300) && !request.to_proxy && response.via.is_none() {
+        let how = text(format!("served {method} {path}"));
+        signals.push(Meaning::Does { holder: Holder::Speaker, duty: serves, how });
+    }
+    if let Some(duty) = calls {
+        let how = text(format!("asked for {method} {path}"));
+        signals.push(Meaning::Does { holder: Holder::Peer, duty, how });
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::net::{End, FrameNumber, SeqNumber};
-use crate::probe::{Dialogue, Signal};
+use crate::probe::{Dialogue, Duty, Signal};
 use proptest::prelude::*;
 
 const ASKS: End = End::High;
@@ -130,6 +130,38 @@ fn a_fault_of_a_web_service_is_no_failure_of_the_web_server() {
         ]);
         assert_eq!(answers(&signals)[0].2, expected, "{head}");
     }
+}
+
+/// Duties that a request and its answer prove: whose, and which.
+fn duties(request: &str, answer: &str) -> Vec<(Holder, Duty)> {
+    let signals = told(&[(ASKS, request, 0), (ANSWERS, answer, 0)]);
+    let duty = |signal: &Signal| match signal.meaning {
+        Meaning::Does { holder, duty, .. } => Some((holder, duty)),
+        _ => None,
+    };
+    signals.iter().filter_map(duty).collect()
+}
+
+#[test]
+fn who_serves_a_path_of_a_product_plays_its_part() {
+    let served = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let asked = "CCM_POST /ccm_system/request HTTP/1.1\r\nHost: mp01\r\n\r\n";
+    let (point, client) = ((Holder::Speaker, Duty::ManagementPoint), (Holder::Peer, Duty::Client));
+    assert_eq!(duties(asked, served), [point, client]);
+    assert_eq!(duties("GET /a HTTP/1.1\r\n\r\n", served), []);
+
+    let refused = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(duties(asked, refused), [client], "anybody may refuse");
+}
+
+#[test]
+fn a_proxy_plays_the_part_of_nobody() {
+    let served = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let asked = "GET http://mp01/SMS_MP/.sms_aut?mplist HTTP/1.1\r\nHost: mp01\r\n\r\n";
+    assert_eq!(duties(asked, served), [(Holder::Peer, Duty::Client)]);
+    let passed_on = "HTTP/1.1 200 OK\r\nVia: 1.1 proxy\r\nContent-Length: 0\r\n\r\n";
+    let asked = "GET /SMS_MP/.sms_aut?mplist HTTP/1.1\r\nHost: mp01\r\n\r\n";
+    assert_eq!(duties(asked, passed_on), [(Holder::Peer, Duty::Client)]);
 }
 
 #[test]

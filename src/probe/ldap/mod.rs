@@ -334,8 +334,13 @@ impl Ldap {
         for attribute in elements(attributes.content).take(64) {
             let mut parts = elements(attribute.content);
             let name = parts.next().map(|name| name.text().to_ascii_lowercase());
-            let value = parts.next().and_then(|values| elements(values.content).next());
-            let (Some(name), Some(value)) = (name, value) else { continue };
+            let values = parts.next();
+            let value = values.as_ref().and_then(|values| elements(values.content).next());
+            let (Some(name), Some(values), Some(value)) = (name, values, value) else { continue };
+            if matches!(pending.kind, Kind::RootDse) {
+                let told = elements(values.content).take(64).map(|value| value.text());
+                signals.extend(subject::duty_of(&name, told));
+            }
             match (&mut pending.kind, name.as_str()) {
                 (Kind::Ping(told), "netlogon") => *told = netlogon::tell(value.content, signals),
                 (Kind::RootDse, "dnshostname") => {

@@ -5,7 +5,7 @@ use crate::probe::ldap::{
     ADD_RESULT, BIND_RESULT, COMPARE_RESULT, DELETE_RESULT, INVALID_CREDENTIALS, Kind,
     MODIFY_RESULT, RENAME_RESULT, SEARCH_RESULT,
 };
-use crate::probe::{Code, CodeSet, text};
+use crate::probe::{Code, CodeSet, Duty, Holder, Meaning, text};
 
 /// An extended result that nobody asked for: the server ends the connection (RFC 4511 4.4.1).
 const DISCONNECTION: &str = "1.3.6.1.4.1.1466.20036";
@@ -81,6 +81,43 @@ pub(super) fn extended_subject(name: &str) -> String {
         _ => return format!("extended request {name}"),
     };
     known.to_owned()
+}
+
+/// Capabilities of a directory of Active Directory, with and without a domain ([MS-ADTS]
+/// 3.1.1.3.4.3).
+const ACTIVE_DIRECTORY: &str = "1.2.840.113556.1.4.800";
+const LIGHTWEIGHT: &str = "1.2.840.113556.1.4.1851";
+
+/// What an attribute of the root entry proves its host to be: every directory has such an entry,
+/// and says in it which one it is.
+pub(super) fn duty_of(
+    attribute: &str,
+    mut values: impl Iterator<Item = String>,
+) -> Option<Meaning> {
+    let (duty, how) = match attribute {
+        "supportedcapabilities" => {
+            let values: Vec<String> = values.collect();
+            let has = |wanted: &str| values.iter().any(|value| value == wanted);
+            match (has(ACTIVE_DIRECTORY), has(LIGHTWEIGHT)) {
+                (_, true) => (Duty::OtherDirectory, "tells that it is AD LDS".to_owned()),
+                (true, false) => {
+                    (Duty::DomainController, "tells that it is Active Directory".to_owned())
+                }
+                (false, false) => return None,
+            }
+        }
+        // Active Directory names no vendor (RFC 3045); Samba's, which is one, does.
+        "vendorname" => {
+            let vendor = values.next().filter(|vendor| !vendor.contains("Samba"))?;
+            (Duty::OtherDirectory, format!("tells that its vendor is {vendor}"))
+        }
+        "objectclass" => {
+            values.find(|value| value.eq_ignore_ascii_case("OpenLDAProotDSE"))?;
+            (Duty::OtherDirectory, "tells that it is OpenLDAP".to_owned())
+        }
+        _ => return None,
+    };
+    Some(Meaning::Does { holder: Holder::Speaker, duty, how: text(how) })
 }
 
 /// The subject of a result whose request was not seen.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::NameSource;
+use crate::probe::Duty;
 use crate::probe::asn1::tests::write;
 use proptest::prelude::*;
 
@@ -168,6 +169,29 @@ fn a_host_says_its_name_and_its_time_in_its_root() {
     ]);
     assert!(matches!(&signals[1..], [Meaning::Introduced { name, .. }, Meaning::Clock { .. }]
             if name == "dc1.example.com"));
+}
+
+#[test]
+fn a_root_tells_whose_directory_it_is() {
+    // [MS-ADTS] 3.1.1.3.4.3: the first is that of domain controllers, and AD LDS has one more.
+    for (attribute, value, expected) in [
+        ("supportedCapabilities", "1.2.840.113556.1.4.800", Some(Duty::DomainController)),
+        ("supportedCapabilities", "1.2.840.113556.1.4.1851", Some(Duty::OtherDirectory)),
+        ("supportedCapabilities", "1.2.3", None),
+        ("vendorName", "389 Project", Some(Duty::OtherDirectory)),
+        ("vendorName", "Samba Team (https://samba.org)", None),
+        ("objectClass", "OpenLDAProotDSE", Some(Duty::OtherDirectory)),
+        ("objectClass", "top", None),
+    ] {
+        let (signals, _) = told(&[search(1, "", 0, "*"), entry(1, attribute, value.as_bytes())]);
+        let duty = signals.iter().find_map(|signal| match signal {
+            Meaning::Does { duty, .. } => Some(*duty),
+            _ => None,
+        });
+        assert_eq!(duty, expected, "{attribute} {value}");
+    }
+    let elsewhere = [search(1, "DC=example", 0, "*"), entry(1, "vendorName", b"389 Project")];
+    assert!(!told(&elsewhere).0.iter().any(|it| matches!(it, Meaning::Does { .. })));
 }
 
 #[test]

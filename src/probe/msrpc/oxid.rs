@@ -296,7 +296,8 @@ mod tests {
                 | Meaning::LeaseAsked { .. }
                 | Meaning::LeaseGiven { .. }
                 | Meaning::Clock { .. }
-                | Meaning::Serves { .. } => panic!("{signal:?}"),
+                | Meaning::Serves { .. }
+                | Meaning::Does { .. } => panic!("{signal:?}"),
             })
             .collect()
     }

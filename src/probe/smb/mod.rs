@@ -14,6 +14,7 @@ use crate::probe::{
 mod nbss;
 mod one;
 mod pipes;
+mod shares;
 mod two;
 
 use nbss::Envelope;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::probe::ntlm::Ntlm;
 use crate::probe::read::{find, latin, part, u8_at, u16_le, u32_le, utf16_le};
 use crate::probe::smb::pipes::Pipes;
-use crate::probe::smb::{Work, called_in, is_pipe, standing};
+use crate::probe::smb::{Work, called_in, is_pipe, shares, standing};
 use crate::probe::{Code, CodeSet, Meaning, Speaker, Standing, text};
 
 /// Bytes of a header ([MS-CIFS] 2.2.3.1).
@@ -271,6 +271,7 @@ impl Smb1 {
                 }
             }
             TREE_CONNECT | TREE_CONNECT_OLD if standing == Standing::Served => {
+                shares::tell(&name, signals);
                 self.share(block, name);
             }
             CREATE if standing == Standing::Served && work == Work::Pipe => {
@@ -284,6 +285,7 @@ impl Smb1 {
         signals.push(Meaning::Answered { subject, standing, code: Some(code), detail });
         if let Some(path) = chained.filter(|_| served) {
             let subject = tree(&path);
+            shares::tell(&path, signals);
             self.share(block, path);
             let standing = Standing::Served;
             signals.push(Meaning::Answered { subject, standing, code: None, detail: None });

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::probe::ntlm::Ntlm;
 use crate::probe::read::{find, part, u8_at, u16_le, u32_le, u64_le, utf16_le};
 use crate::probe::smb::pipes::Pipes;
-use crate::probe::smb::{Work, called_in, is_pipe, standing};
+use crate::probe::smb::{Work, called_in, is_pipe, shares, standing};
 use crate::probe::{Code, CodeSet, Meaning, Speaker, Standing, kerberos, text};
 
 /// Bytes of a header ([MS-SMB2] 2.2.1).
@@ -343,6 +343,7 @@ impl Smb2 {
                 }
             }
             Command::OpenShare if part.status == 0 && self.shares.len() < MOST_SHARES => {
+                shares::tell(&name, signals);
                 self.shares.insert(part.tree, name);
             }
             Command::Open if part.status == 0 => {

@@ -9,7 +9,8 @@ use crate::probe::ntlm::Ntlm;
 use crate::probe::read::{u8_at, u16_be, u32_le};
 use crate::probe::tls::{self, Tls};
 use crate::probe::{
-    Framing, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing, Talk,
+    Duty, Framing, Holder, Meaning, Message, Next, Opening, Probe, Recognition, Speaker, Standing,
+    Talk,
 };
 
 mod login;
@@ -182,6 +183,11 @@ impl Tds {
         let detail = answer.detail();
         let subject = self.subject.clone();
         signals.push(Meaning::Answered { subject, standing, code: None, detail });
+        signals.push(Meaning::Does {
+            holder: Holder::Speaker,
+            duty: Duty::SqlServer,
+            how: "answered a pre-login of SQL Server".to_owned(),
+        });
     }
 
     fn answer(&mut self, body: &[u8], signals: &mut Vec<Meaning>) {

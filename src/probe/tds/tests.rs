@@ -63,6 +63,11 @@ fn answered(subject: &str, standing: Standing, number: Option<u32>, detail: &str
     Meaning::Answered { subject, standing, code, detail }
 }
 
+fn is_sql_server() -> Meaning {
+    let how = "answered a pre-login of SQL Server".to_owned();
+    Meaning::Does { holder: Holder::Speaker, duty: Duty::SqlServer, how }
+}
+
 #[test]
 fn a_pre_login_is_served_by_the_instance_that_was_asked_for() {
     let ask = packet_of(PRE_LOGIN, 1, &pre_login([0; 6], 0, b"CM\0"));
@@ -82,7 +87,7 @@ fn a_pre_login_is_served_by_the_instance_that_was_asked_for() {
         let answer = packet_of(RESPONSE, 1, &pre_login([15, 0, 7, 0xd0, 0, 0], 2, &[wrong]));
         assert_eq!(
             told(&mut tds, Speaker::Responder, &answer),
-            [answered(subject, standing, None, detail)]
+            [answered(subject, standing, None, detail), is_sql_server()]
         );
     }
 }

@@ -225,6 +225,7 @@ fn add_flow(
         rpc: None,
         announced: Vec::new(),
         not_registered: Vec::new(),
+        duties: Vec::new(),
         encapsulation: Vec::new(),
         requirement: None,
         display_filter: DisplayFilter {
