@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
-use crate::diagnosis::{Finding, FirewallRequest, HostTries, RuleSet, diagnose};
+use crate::diagnosis::{Finding, FirewallRequest, HostTries, RuleSet, diagnose, set_clocks};
 use crate::log::LogRecord;
 use crate::matrix::{Assessment, GivenRole, HostRecord, Matrix, PortRange, Sheet, Told, assess};
 use crate::net::{Address, FrameNumber, Time};
@@ -287,7 +287,7 @@ impl Report {
         options: Options,
         matrix: &Matrix,
         captures: Vec<CaptureRecord>,
-        logs: Vec<LogRecord>,
+        mut logs: Vec<LogRecord>,
         mut flows: Vec<JudgedFlow>,
     ) -> Report {
         for (id, flow) in (1..).zip(&mut flows) {
@@ -319,6 +319,7 @@ impl Report {
                 name_interface(flow, "RPC dynamic");
             }
         }
+        set_clocks(&mut logs, &flows);
         let range = &options.rpc_range;
         let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, range, &logs);
         Report {
@@ -358,10 +359,12 @@ impl Report {
 
     /// Whether something that was asked for could not be read, or only in part.
     pub fn has_trouble(&self) -> bool {
-        self.captures
-            .iter()
-            .flat_map(|capture| &capture.problems)
-            .any(|problem| problem.severity != Severity::Info)
+        let of_captures = self.captures.iter().flat_map(|capture| &capture.problems);
+        let of_logs = self.logs.iter().flat_map(|log| &log.problems);
+        of_captures
+            .map(|problem| problem.severity)
+            .chain(of_logs.map(|problem| problem.severity))
+            .any(|severity| severity != Severity::Info)
     }
 }
 

@@ -80,6 +80,10 @@ pub(super) enum MatrixCommand {
 pub(super) struct AnalyzeArguments {
     #[command(flatten)]
     pub(super) input: InputArguments,
+    /// Log of the failing machine to set beside the flows: of setup or another part of
+    /// Configuration Manager, or pfirewall.log of Windows
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, help_heading = "Reading")]
+    pub(super) log: Vec<String>,
     /// Leave the list of flows out of JSON
     #[arg(long)]
     pub(super) no_flows: bool,

@@ -73,7 +73,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         None => analysis(&arguments.analyze),
         Some(Command::Analyze(analyze)) => analysis(&analyze),
         Some(Command::Flows(flows)) => {
-            let report = report_of(&flows.input, false)?;
+            let report = report_of(&flows.input, &[], false)?;
             finish(&flows.input, &report, View::Flows)
         }
         Some(Command::Matrix(command)) => matrix::run(&command).map(|()| Status::Analysed),
@@ -101,7 +101,7 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
         Format::Table => arguments.input.verbose,
         Format::Ndjson | Format::Csv => false,
     };
-    let mut report = report_of(&arguments.input, digest)?;
+    let mut report = report_of(&arguments.input, &arguments.log, digest)?;
     if arguments.no_flows {
         report.flows.clear();
     }
@@ -109,11 +109,11 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
 }
 
 /// Reads what the arguments name, and analyses.
-fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
+fn report_of(arguments: &InputArguments, logs: &[String], digest: bool) -> Result<Report> {
     check_times(arguments)?;
     let inputs = inputs_of(arguments)?;
     if let Some(path) = &arguments.output {
-        let read = arguments.roles.iter().chain(&arguments.matrix);
+        let read = arguments.roles.iter().chain(&arguments.matrix).chain(logs);
         output::check_place(path, &inputs, !arguments.no_recursive, read)?;
     }
     let matrix = match (&arguments.matrix, &arguments.profile) {
@@ -147,6 +147,7 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
     };
     Ok(analyze(&Config {
         inputs,
+        logs: logs.to_vec(),
         recursive: !arguments.no_recursive,
         threads: arguments.threads,
         big_capture: Config::BIG_CAPTURE,
@@ -215,6 +216,13 @@ fn print_problems(report: &Report) -> io::Result<()> {
             let offset = problem.offset.map(|offset| format!("offset {offset}: "));
             let place = frame + &offset.unwrap_or_default();
             let line = format!("portmortem: {}: {place}{}", capture.path, problem.message);
+            writeln!(out, "{}", crate::render::safe_for_terminal(&line))?;
+        }
+    }
+    for log in &report.logs {
+        for problem in log.problems.iter().filter(|problem| problem.severity != Severity::Info) {
+            let place = problem.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            let line = format!("portmortem: {}: {place}{}", log.path, problem.message);
             writeln!(out, "{}", crate::render::safe_for_terminal(&line))?;
         }
     }

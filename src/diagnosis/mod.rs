@@ -6,6 +6,7 @@
 
 mod cause;
 mod findings;
+mod logs;
 pub mod record;
 mod requests;
 mod roles;
@@ -14,6 +15,7 @@ mod rules;
 mod tries;
 mod wording;
 
+pub use logs::set_clocks;
 pub use record::{
     Finding, FindingKind, FirewallRequest, FramePlace, HostTries, LinePlace, Rule, RuleCheck,
     RulePorts, RuleSet, Rung, Try,
@@ -65,8 +67,8 @@ impl<'a> Evidence<'a> {
 /// Finds what is wrong, and which rules can mend it.
 ///
 /// `sheet`, `hosts` and `unmatched` are parts of the assessment of `flows`; `rpc_range` are the
-/// ports that dynamic RPC is meant to use, or empty. Findings come worst
-/// first; requests by source, destination, transport and ports.
+/// ports that dynamic RPC is meant to use, or empty; the clocks of `logs` are set
+/// ([`set_clocks`]). Findings come worst first; requests by source, destination, transport and ports.
 pub fn diagnose(
     matrix: &Matrix,
     sheet: &Sheet,
@@ -76,7 +78,10 @@ pub fn diagnose(
     rpc_range: &[PortRange],
     logs: &[LogRecord],
 ) -> Diagnosis {
-    let mut by_id: Vec<&JudgedFlow> = flows.iter().collect();
+    // What the log of a host's firewall proves counts like what the capturing machine tells.
+    let proven = logs::proven(logs, flows);
+    let mut by_id: Vec<&JudgedFlow> =
+        flows.iter().map(|flow| proven.get(&flow.id).unwrap_or(flow)).collect();
     by_id.sort_by_key(|flow| flow.id);
     let several = several_captures(flows);
     let evidence = Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range, logs };
@@ -85,8 +90,10 @@ pub fn diagnose(
     findings.extend(roles::findings(&evidence, unmatched));
     // Stable: findings of one kind stay in the order of their hosts.
     findings.sort_by_key(|(kind, finding)| (finding.severity, *kind));
+    let mut findings: Vec<Finding> = findings.into_iter().map(|(_, finding)| finding).collect();
+    logs::beside(&evidence, &mut findings);
     Diagnosis {
-        findings: findings.into_iter().map(|(_, finding)| finding).collect(),
+        findings,
         rule_set: rules::rule_set(&evidence, &requests),
         to_try: tries::to_try(&evidence),
         requests,

@@ -9,6 +9,7 @@ use crate::capture::FrameNote;
 use crate::diagnosis::cause::{Weight, answer_of};
 use crate::diagnosis::findings::Share;
 use crate::diagnosis::{Evidence, FindingKind};
+use crate::log::DropEntry;
 use crate::matrix::{count_of, list_of, seen, then};
 use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, EvidenceKind, EvidenceRecord, JudgedFlow, Sender};
@@ -115,9 +116,13 @@ fn dropper(share: &Share<'_>) -> Option<(Address, Address)> {
         Sender::Responder => (flow.responder.address, flow.initiator.address),
         Sender::Network => return None,
     };
-    if note.starts_with(FrameNote::ON_ARRIVAL) {
+    if [FrameNote::ON_ARRIVAL, DropEntry::ON_ARRIVAL].iter().any(|begins| note.starts_with(begins))
+    {
         Some((receiver, sender))
-    } else if note.starts_with(FrameNote::ON_LEAVING) {
+    } else if [FrameNote::ON_LEAVING, DropEntry::ON_LEAVING]
+        .iter()
+        .any(|begins| note.starts_with(begins))
+    {
         Some((sender, sender))
     } else {
         None
@@ -270,8 +275,8 @@ fn told(words: &Words<'_, '_>, kind: FindingKind, share: &Share<'_>) -> String {
 fn meaning(kind: FindingKind) -> &'static str {
     match kind {
         FindingKind::DroppedHere => {
-            "The machine that captured says so itself, with its reason: this is its own firewall or \
-             its own network stack, and no rule of a firewall on the network mends it"
+            "The machine itself says so, with its reason: this is its own firewall or its own network \
+             stack, and no rule of a firewall on the network mends it"
         }
         FindingKind::Dropped => {
             "A firewall that drops looks like this; so does a host that is down, and a service \

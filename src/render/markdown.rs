@@ -5,9 +5,11 @@
 use std::io;
 use std::io::Write;
 
+use crate::log::LogProblem;
 use crate::matrix::{Cell, RoleSource};
 use crate::net::{Address, Endpoint};
 use crate::render::View;
+use crate::render::logbook;
 use crate::render::phrase;
 use crate::render::seen;
 use crate::render::text::{cut, markdown, markdown_code};
@@ -19,6 +21,10 @@ use crate::report::{CaptureRecord, Report};
 const MOST_ROWS: usize = 100;
 /// Columns of one piece of text.
 const LONGEST: usize = 400;
+/// Lines of logs at one finding.
+const LOG_LINES: usize = 5;
+/// Problems of one log.
+const SHOWN_PROBLEMS: usize = 8;
 
 /// Writes the page of a view.
 pub(super) fn page(report: &Report, view: View, out: &mut dyn Write) -> io::Result<()> {
@@ -41,6 +47,7 @@ fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     findings(report, out)?;
     hosts(report, out)?;
     captures(report, out)?;
+    logs(report, out)?;
     how_to_read(report, out)
 }
 
@@ -210,8 +217,20 @@ fn findings(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}. **{}: {title}**", place + 1, finding.severity)?;
         // Blanks keep these lines within their number.
         writeln!(out, "   {}", markdown(&cut(&finding.explanation, 3 * LONGEST, "...")))?;
+        let (lines, more) = logbook::lines(report, finding, LOG_LINES);
+        for (log, entry) in lines {
+            let name = markdown_code(&cut(log.file_name(), 80, "..."));
+            let time = entry.time.map(|time| format!(", {time}")).unwrap_or_default();
+            let text = prose(&entry.text);
+            writeln!(out, "   - {name} line {}{time}: {text}", entry.line)?;
+        }
+        if more > 0 {
+            writeln!(out, "   - and {} more lines of logs", phrase::number(phrase::count(more)))?;
+        }
         if !finding.next_step.trim().is_empty() {
-            writeln!(out, "   *Next:* {}", prose(&finding.next_step))?;
+            // Behind a list it would be taken for its last line.
+            let gap = if finding.log_lines.is_empty() { "" } else { "\n" };
+            writeln!(out, "{gap}   *Next:* {}", prose(&finding.next_step))?;
         }
     }
     more(out, report.findings.len(), "use --format json for all")
@@ -272,6 +291,35 @@ fn captures(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     more(out, report.captures.len(), "use --format json for all")
+}
+
+fn logs(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    if report.logs.is_empty() {
+        return Ok(());
+    }
+    heading(out, "Logs")?;
+    header(out, &["log", "what", "lines", "time", "clock", "SHA-256", "problems"])?;
+    for log in report.logs.iter().take(MOST_ROWS) {
+        let clock = log.clock_offset.as_ref().map(logbook::clock);
+        let problem = |problem: &LogProblem| {
+            let line = problem.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            format!("{}: {line}{}", problem.severity, prose(&problem.message))
+        };
+        let problems: Vec<String> = log.problems.iter().take(SHOWN_PROBLEMS).map(problem).collect();
+        row(
+            out,
+            &[
+                markdown_code(&cut(&log.path, LONGEST, "...")),
+                logbook::kind(log).to_owned(),
+                phrase::number(log.lines),
+                logbook::span(log).unwrap_or_default(),
+                clock.map(|clock| prose(&clock)).unwrap_or_default(),
+                log.sha256.as_deref().map(markdown_code).unwrap_or_default(),
+                if problems.is_empty() { "none".to_owned() } else { problems.join("; ") },
+            ],
+        )?;
+    }
+    more(out, report.logs.len(), "use --format json for all")
 }
 
 fn problems(capture: &CaptureRecord) -> String {

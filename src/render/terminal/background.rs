@@ -6,6 +6,7 @@ use crate::capture::Severity;
 use crate::matrix::{RoleRecord, RoleSource};
 use crate::render::phrase;
 use crate::render::terminal::ink::{Ink, inked};
+use crate::render::terminal::logs;
 use crate::render::terminal::page::Page;
 use crate::report::{CaptureRecord, Report};
 use crate::verdict::record::{Class, Verdict};
@@ -28,7 +29,7 @@ pub(super) fn verdict(verdict: Verdict, class: Class) -> String {
     inked(ink, &phrase::words(verdict.as_str()))
 }
 
-fn ink_of(severity: Severity) -> Ink {
+pub(super) fn ink_of(severity: Severity) -> Ink {
     match severity {
         Severity::Error => Ink::Silent,
         Severity::Warning => Ink::Doubt,
@@ -104,6 +105,7 @@ pub(super) fn findings(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
         let label = format!("{}. {}:", place + 1, finding.severity);
         page.labelled(0, Some(ink_of(finding.severity)), &label, &title)?;
         page.paragraph(3, 3, None, &page.short(&finding.explanation, 1200))?;
+        logs::of_finding(report, finding, page)?;
         if !finding.next_step.trim().is_empty() {
             let next = format!("next: {}", page.short(&finding.next_step, 600));
             page.paragraph(3, 9, Some(Ink::Strong), &next)?;
