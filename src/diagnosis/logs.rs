@@ -30,6 +30,17 @@ const WRITTEN_WITHIN: i64 = 90_000_000_000;
 /// And at most so long before the first, as clocks differ.
 const WRITTEN_BEFORE: i64 = 2_000_000_000;
 
+/// Findings about attempts that did not fail, or about none.
+const NO_FAILURES: [FindingKind; 7] = [
+    FindingKind::RpcOutsideRange,
+    FindingKind::RpcAddressDiffers,
+    FindingKind::RoleNameUnknown,
+    FindingKind::NoRoles,
+    FindingKind::AlternativeOpen,
+    FindingKind::RolesInferred,
+    FindingKind::NotExercised,
+];
+
 /// What a finding is about, as a log may name it.
 struct Subject {
     kind: FindingKind,
@@ -127,25 +138,8 @@ impl Subject {
     /// `None` where it is about no attempts that failed.
     fn of(evidence: &Evidence<'_>, finding: &Finding) -> Option<Subject> {
         let kind = *FindingKind::ALL.iter().find(|kind| kind.as_str() == finding.kind)?;
-        let is_about_failures = match kind {
-            FindingKind::DroppedHere
-            | FindingKind::RpcPortDropped
-            | FindingKind::Dropped
-            | FindingKind::Prohibited
-            | FindingKind::Refused
-            | FindingKind::Unconfirmed
-            | FindingKind::Unreachable
-            | FindingKind::RefusedByHost
-            | FindingKind::ServiceFailed
-            | FindingKind::ServiceSilent
-            | FindingKind::EndpointNotRegistered
-            | FindingKind::Mixed
-            | FindingKind::CannotTell
-            | FindingKind::OtherFailures => true,
-            _ => false,
-        };
         let flows = evidence.flows_of(&finding.flows);
-        let first = flows.first().filter(|_| is_about_failures)?;
+        let first = flows.first().filter(|_| !NO_FAILURES.contains(&kind))?;
         let spans = flows.iter().filter_map(|flow| {
             let (first, last) = (flow.first_seen?, flow.last_seen?);
             let start = first.at.as_nanoseconds().saturating_sub(WRITTEN_BEFORE);
@@ -213,9 +207,9 @@ impl<'a> Line<'a> {
             let (hosts, ports) = (BTreeSet::new(), BTreeSet::new());
             return Line { place, log, entry, signs: Vec::new(), hosts, ports };
         }
-        let named = Named::of(&entry.text);
-        let hosts = names.of_text(&named);
-        Line { place, log, entry, signs: signs(&entry.text), hosts, ports: named.ports }
+        let said = Named::of(&entry.text);
+        let hosts = names.of_text(&said);
+        Line { place, log, entry, signs: signs(&entry.text), hosts, ports: said.ports }
     }
 
     /// Places of the subjects that it belongs to.
@@ -359,7 +353,7 @@ pub(crate) mod samples {
 
     pub(crate) fn log(entries: Vec<LogEntry>) -> LogRecord {
         let first_seen = entries.first().and_then(|entry| entry.time);
-        LogRecord { entries, first_seen, ..LogRecord::of("logs/trial.log") }
+        LogRecord { first_seen, entries, ..LogRecord::of("logs/trial.log") }
     }
 
     /// The flow with its calls at these milliseconds after 10:15:00.

@@ -1,4 +1,4 @@
-//! Lines of the components of Configuration Manager, in the form that CMTrace shows best:
+//! Lines of the components of Configuration Manager, in the form that `CMTrace` shows best:
 //! `<![LOG[text]LOG]!><time="10:15:02.123-120" date="05-27-2014" component="..." context=""
 //! type="3" thread="1234" file="...">`.
 //!

@@ -135,10 +135,8 @@ mod tests {
                         tcpflags tcpsyn tcpack tcpwin icmptype icmpcode info path";
 
     fn drop_of(line: FirewallLine) -> (String, DropEntry) {
-        match line {
-            FirewallLine::Drop(Some(time), entry) => (time.to_string(), entry),
-            other => panic!("{other:?}"),
-        }
+        let FirewallLine::Drop(Some(time), entry) = line else { panic!("{line:?}") };
+        (time.to_string(), entry)
     }
 
     #[test]

@@ -45,8 +45,13 @@ impl Open {
             self.first = number;
         }
         // What is longer than any message is kept up to there.
-        let room = line.floor_char_boundary(MOST_BYTES.saturating_sub(self.bytes));
-        let line = line.get(..room).unwrap_or_default();
+        let room = MOST_BYTES.saturating_sub(self.bytes);
+        let end = line
+            .char_indices()
+            .map(|(at, letter)| at + letter.len_utf8())
+            .take_while(|end| *end <= room)
+            .last();
+        let line = line.get(..end.unwrap_or_default()).unwrap_or_default();
         self.bytes = self.bytes.saturating_add(line.len() + 1);
         self.lines.push(line.to_owned());
     }

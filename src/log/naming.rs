@@ -17,15 +17,15 @@ impl Named {
     /// Looks through a text.
     pub fn of(text: &str) -> Named {
         let mut named = Named::default();
-        let mut before = String::new();
-        let part = |letter: char| {
+        let mut previous = String::new();
+        let belongs = |letter: char| {
             letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | ':')
         };
         let mut at = 0;
-        while let Some(start) = text.get(at..).and_then(|rest| rest.find(part)) {
+        while let Some(start) = text.get(at..).and_then(|rest| rest.find(belongs)) {
             let start = at + start;
             let rest = text.get(start..).unwrap_or_default();
-            let end = rest.find(|letter: char| !part(letter)).unwrap_or(rest.len());
+            let end = rest.find(|letter: char| !belongs(letter)).unwrap_or(rest.len());
             at = start + end;
             let word = rest
                 .get(..end)
@@ -36,11 +36,11 @@ impl Named {
             let is_host = ahead.ends_with("\\\\") || ahead.ends_with("://");
             // An IPv6 address has colons of its own.
             let (name, port) = match word.split_once(':') {
-                Some((name, port)) if !port.contains(':') => (name, port.parse::<u16>().ok()),
+                Some((name, digits)) if !digits.contains(':') => (name, digits.parse::<u16>().ok()),
                 Some(_) | None => (word.as_str(), None),
             };
             named.ports.extend(port);
-            let says_port = matches!(before.as_str(), "port" | "tcp" | "udp" | "ports");
+            let says_port = matches!(previous.as_str(), "port" | "tcp" | "udp" | "ports");
             if says_port && let Ok(port) = name.parse() {
                 named.ports.insert(port);
             }
@@ -50,7 +50,7 @@ impl Named {
                 }
                 named.words.insert(name.to_owned());
             }
-            before = word;
+            previous = word;
         }
         named
     }

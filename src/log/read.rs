@@ -100,11 +100,10 @@ fn read_opened(opened: Result<TextFile, Error>, shown_as: &str, pairs: &HostPair
         Ok(file) => read_file(file, shown_as, pairs),
         Err(error) => {
             let mut record = LogRecord::of(shown_as);
-            let message = match error {
-                Error::Empty => {
-                    "the file is empty: nothing was logged, or it was not copied".to_owned()
-                }
-                other => other.to_string(),
+            let message = if matches!(error, Error::Empty) {
+                "the file is empty: nothing was logged, or it was not copied".to_owned()
+            } else {
+                error.to_string()
             };
             record.problem(Severity::Error, message, None);
             record
@@ -319,7 +318,7 @@ impl Reader<'_> {
     }
 }
 
-/// How bad a line without a mark is, by its words, as CMTrace colours it.
+/// How bad a line without a mark is, by its words, as `CMTrace` colours it.
 fn severity_by_words(text: &str) -> Severity {
     let lower = text.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -391,8 +390,13 @@ mod tests {
         assert_eq!(record.first_seen.unwrap().to_string(), "2014-05-27T08:15:02.123Z");
         let kept: Vec<(u64, Severity)> =
             record.entries.iter().map(|entry| (entry.line, entry.severity)).collect();
-        use Severity::{Error, Info, Warning};
-        assert_eq!(kept, [(2, Error), (3, Warning), (4, Info), (5, Error)]);
+        let expected = [
+            (2, Severity::Error),
+            (3, Severity::Warning),
+            (4, Severity::Info),
+            (5, Severity::Error),
+        ];
+        assert_eq!(kept, expected);
         assert_eq!(record.problems, []);
         assert_eq!(record.entry(3).unwrap().text, "WARNING: Schema is not extended");
         assert_eq!((record.file_name(), record.entry(1)), ("trial.log", None));
@@ -455,7 +459,8 @@ mod tests {
         let mut text =
             String::from("#Fields: date time action protocol src-ip dst-ip src-port dst-port\n");
         for port in 0..LogRecord::MOST_OTHERS + 10 {
-            text += &format!("2014-05-27 10:15:02 DROP UDP 10.0.0.9 224.0.0.252 {port} 5355\n");
+            let line = format!("2014-05-27 10:15:02 DROP UDP 10.0.0.9 224.0.0.252 {port} 5355\n");
+            text.push_str(&line);
         }
         text += "2014-05-27 10:15:02 DROP TCP 10.0.0.5 10.1.0.10 50081 389\n";
         let mut pairs = HostPairs::default();

@@ -1,5 +1,5 @@
 //! Signs in the text of a log that a host was not reached: codes of Windows, of its sockets, of
-//! WinHTTP and of SQL Server, and the words that stand for them.
+//! `WinHTTP` and of SQL Server, and the words that stand for them.
 //!
 //! Codes are those of `[MS-ERREF]` 2.2 and 2.3, of `winhttp.h`, and of the states of ODBC; which
 //! ports each may be about is from Microsoft's articles on troubleshooting RPC, SMB, WSUS and
@@ -56,8 +56,9 @@ const fn sign(
     Sign { code, meaning, tells, ports, dynamic: false, windows, words }
 }
 
-const fn of_rpc(sign: Sign) -> Sign {
-    Sign { dynamic: true, ..sign }
+const fn of_rpc(mut sign: Sign) -> Sign {
+    sign.dynamic = true;
+    sign
 }
 
 static SIGNS: [Sign; 29] = [
