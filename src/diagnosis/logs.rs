@@ -6,15 +6,19 @@
 //! finding, and one that could be about several belongs to none.
 
 mod clock;
+mod hosts;
 mod proof;
+#[cfg(test)]
+mod samples;
 
 pub use clock::set_clocks;
 pub(super) use proof::proven;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::capture::Severity;
 use crate::diagnosis::logs::clock::{SentPackets, Windows, sent_packets};
+use crate::diagnosis::logs::hosts::{Names, Others};
 use crate::diagnosis::logs::proof::packets_of;
 use crate::diagnosis::{Evidence, Finding, FindingKind, LinePlace};
 use crate::log::{LogEntry, LogRecord, Named, Sign, Tells, signs};
@@ -23,7 +27,7 @@ use crate::net::Address;
 
 /// Lines that a finding lists, and that its explanation names.
 const LISTED: usize = 12;
-const TOLD: usize = 3;
+const TOLD: usize = 2;
 /// A line is written at most so long after the last packet of the attempt. A login to SQL Server
 /// and a call by RPC try again before they give up.
 const WRITTEN_WITHIN: i64 = 90_000_000_000;
@@ -61,6 +65,8 @@ struct Line<'a> {
     signs: Vec<&'static Sign>,
     /// Hosts of the captures that it names.
     hosts: BTreeSet<Address>,
+    /// What it names beside them.
+    others: Others,
     ports: BTreeSet<u16>,
 }
 
@@ -86,51 +92,6 @@ pub(super) fn beside(evidence: &Evidence<'_>, findings: &mut [Finding]) {
     }
     for (finding, lines) in findings.iter_mut().zip(found) {
         tell(finding, lines);
-    }
-}
-
-/// Hosts of the captures, as texts name them.
-struct Names {
-    /// Names and addresses of each.
-    of: BTreeMap<Address, BTreeSet<String>>,
-    /// Hosts of which a word may be the name, or its first part.
-    by_word: BTreeMap<String, BTreeSet<Address>>,
-}
-
-impl Names {
-    fn new(evidence: &Evidence<'_>) -> Names {
-        let mut of: BTreeMap<Address, BTreeSet<String>> = BTreeMap::new();
-        for flow in &evidence.flows {
-            for end in [flow.initiator, flow.responder] {
-                of.entry(end.address).or_insert_with(|| BTreeSet::from([end.address.to_string()]));
-            }
-        }
-        for host in evidence.hosts {
-            let all = of.entry(host.address).or_default();
-            all.insert(host.address.to_string());
-            all.extend(host.names.iter().cloned());
-            all.extend(host.same_host.iter().map(Address::to_string));
-        }
-        let mut by_word: BTreeMap<String, BTreeSet<Address>> = BTreeMap::new();
-        for (address, names) in &of {
-            for name in names {
-                let name = name.to_lowercase();
-                let short = name.split('.').next().unwrap_or_default().to_owned();
-                for word in [short, name] {
-                    by_word.entry(word).or_default().insert(*address);
-                }
-            }
-        }
-        Names { of, by_word }
-    }
-
-    /// The hosts that a text names.
-    fn of_text(&self, named: &Named) -> BTreeSet<Address> {
-        let words = named.words.iter().filter_map(|word| self.by_word.get(word)).flatten();
-        let is_named = |address: &&Address| {
-            self.of.get(*address).is_some_and(|names| names.iter().any(|name| named.has(name)))
-        };
-        words.filter(is_named).copied().collect()
     }
 }
 
@@ -205,11 +166,20 @@ impl<'a> Line<'a> {
         if entry.drop.is_some() {
             // Its ends are told exactly, so nothing is to be looked for in its words.
             let (hosts, ports) = (BTreeSet::new(), BTreeSet::new());
-            return Line { place, log, entry, signs: Vec::new(), hosts, ports };
+            return Line {
+                place,
+                log,
+                entry,
+                signs: Vec::new(),
+                hosts,
+                others: Others::None,
+                ports,
+            };
         }
         let said = Named::of(&entry.text);
         let hosts = names.of_text(&said);
-        Line { place, log, entry, signs: signs(&entry.text), hosts, ports: said.ports }
+        let (others, signs) = (names.others(&said), signs(&entry.text));
+        Line { place, log, entry, signs, hosts, others, ports: said.ports }
     }
 
     /// Places of the subjects that it belongs to.
@@ -241,7 +211,7 @@ impl<'a> Line<'a> {
             .hosts
             .iter()
             .any(|host| !subject.called.contains(host) && !subject.callers.contains(host));
-        if names_others && !names_called {
+        if (names_others || self.others == Others::Address) && !names_called {
             return None;
         }
         if !self.ports.is_empty() && self.ports.is_disjoint(&subject.ports) {
@@ -251,7 +221,7 @@ impl<'a> Line<'a> {
         let names_port = !self.ports.is_empty()
             || self.signs.iter().any(|sign| !sign.ports.is_empty() && subject.fits(sign));
         match self.is_of_time(subject) {
-            Some(true) if fits => Some(names_called || names_port),
+            Some(true) if fits => Some(names_called || (names_port && self.others == Others::None)),
             // An error without a sign must name the host to be about it.
             Some(true) if self.signs.is_empty() && names_called => {
                 (self.entry.severity != Severity::Info).then_some(true)
@@ -293,95 +263,167 @@ fn tell(finding: &mut Finding, mut lines: Vec<Line<'_>>) {
     finding.log_lines = lines.iter().take(LISTED).map(|line| line.place).collect();
     // What is told is best told by an error that has a number.
     lines.sort_by_key(|line| (line.entry.drop.is_some(), line.signs.is_empty(), line.place));
-    let told: Vec<String> = lines.iter().take(TOLD).map(Line::told).collect();
-    let mut text = format!("The logs tell of it too: {}", list_of(&told, TOLD));
-    if let Some(more) = lines.len().checked_sub(TOLD).filter(|more| *more > 0) {
-        text = format!("{text}; {}", count_of(more, "more line"));
+    // A drop that proves is told as the reason already.
+    if finding.kind == FindingKind::DroppedHere.as_str() {
+        lines.retain(|line| line.entry.drop.is_none());
     }
+    if lines.is_empty() {
+        return;
+    }
+    let told: Vec<String> = lines.iter().take(TOLD).map(Line::told).collect();
+    let more = lines.len().saturating_sub(TOLD);
+    let more =
+        if more > 0 { format!(", and {}", count_of(more, "more line")) } else { String::new() };
+    let text = format!("The logs tell of it too: {}{more}", list_of(&told, TOLD));
     finding.explanation = then(&finding.explanation, &text);
 }
 
 #[cfg(test)]
-pub(crate) mod samples {
-    //! Logs and flows for the tests of this module.
-
+mod tests {
+    use super::samples::{drop_line, error_line, log, syns};
     use super::*;
-    use crate::log::DropEntry;
-    use crate::net::{Clock, Endpoint, FrameNumber, Time, Timestamp, Transport};
-    use crate::verdict::record::{EvidenceKind, EvidenceRecord, JudgedFlow};
+    use crate::diagnosis::{Diagnosis, diagnose};
+    use crate::matrix::sample::{address, flow};
+    use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, Matrix, Told, assess};
+    use crate::verdict::record::{JudgedFlow, Verdict};
 
-    pub(crate) fn time(at: Timestamp, zone_known: bool) -> Time {
-        Time { at, clock: Clock { digits: 0, zone_known } }
+    const CAS: &str = "10.0.0.5";
+    const DC: &str = "10.1.0.10";
+    const OTHER: &str = "10.1.0.11";
+
+    fn call(id: u64, to: &str, port: u16, verdict: Verdict) -> JudgedFlow {
+        syns(flow(id, CAS, to, "tcp", port, verdict), &[2_300, 5_300, 11_300])
     }
 
-    /// A time of 27 May 2014, as "10:15:02".
-    fn at(text: &str) -> Timestamp {
-        format!("2014-05-27T{text}").parse::<Time>().unwrap().at
-    }
-
-    fn endpoint(text: &str) -> Endpoint {
-        let address: std::net::SocketAddr = text.parse().unwrap();
-        Endpoint { address: address.ip().into(), port: address.port() }
-    }
-
-    pub(crate) fn drop_line(
-        line: u64,
-        when: &str,
-        source: &str,
-        destination: &str,
-        sent: bool,
-    ) -> LogEntry {
-        let (source, destination) = (endpoint(source), endpoint(destination));
-        let drop = DropEntry { transport: Transport::Tcp, source, destination, sent: Some(sent) };
-        LogEntry {
-            drop: Some(drop),
-            severity: Severity::Warning,
-            ..error_line(line, when, "DROP TCP")
+    /// Times of the entries are UTC unless `zone_known` is false.
+    fn diagnosed(mut entries: Vec<LogEntry>, zone_known: bool, flows: &[JudgedFlow]) -> Diagnosis {
+        for entry in &mut entries {
+            entry.time = entry.time.map(|time| samples::time(time.at, zone_known));
         }
-    }
-
-    pub(crate) fn error_line(line: u64, when: &str, text: &str) -> LogEntry {
-        LogEntry {
-            line,
-            time: Some(time(at(when), false)),
-            severity: Severity::Error,
-            component: None,
-            text: text.to_owned(),
-            drop: None,
-        }
-    }
-
-    pub(crate) fn log(entries: Vec<LogEntry>) -> LogRecord {
-        let first_seen = entries.first().and_then(|entry| entry.time);
-        LogRecord { first_seen, entries, ..LogRecord::of("logs/trial.log") }
-    }
-
-    /// The flow with its calls at these milliseconds after 10:15:00.
-    pub(crate) fn syns(mut flow: JudgedFlow, milliseconds: &[i64]) -> JudgedFlow {
-        let when = |offset: i64| {
-            let start = i128::from(at("10:15:00").as_nanoseconds());
-            let clock = Clock { digits: 3, zone_known: true };
-            let at = Timestamp::from_nanoseconds(start + i128::from(offset) * 1_000_000).unwrap();
-            Time { at, clock }
+        let mut logs = vec![log(entries)];
+        set_clocks(&mut logs, flows);
+        let role = |role: &str, hosts: &[&str]| GivenRole {
+            role: role.to_owned(),
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
         };
-        let from_initiator =
-            flow.evidence.iter().position(|packet| packet.kind == EvidenceKind::Syn);
-        let syn = flow.evidence[from_initiator.unwrap()].clone();
-        let answers: Vec<_> =
-            flow.evidence.drain(..).filter(|packet| packet.kind != EvidenceKind::Syn).collect();
-        flow.evidence = (flow.first_frame.0..)
-            .zip(milliseconds)
-            .map(|(frame, offset)| EvidenceRecord {
-                frame: FrameNumber(frame),
-                time: Some(when(*offset)),
-                ..syn.clone()
+        let given = [role("cas", &[CAS]), role("child-dc", &[DC, OTHER])];
+        let names =
+            [(address(DC), "DC10.corp.example".to_owned()), (address(OTHER), "DC11".to_owned())];
+        let matrix = Matrix::built_in(DEFAULT_PROFILE).unwrap();
+        let told = Told { names: &names, ..Told::default() };
+        let Assessment { hosts, sheet, unmatched, .. } = assess(&matrix, &given, told, flows);
+        diagnose(&matrix, &sheet, &hosts, flows, &unmatched, &[], &logs)
+    }
+
+    /// Kind, and lines of the log, of each finding that has some.
+    fn lines(diagnosis: &Diagnosis) -> Vec<(&str, Vec<u64>)> {
+        let with_lines = diagnosis.findings.iter().filter(|finding| !finding.log_lines.is_empty());
+        with_lines
+            .map(|finding| {
+                (finding.kind.as_str(), finding.log_lines.iter().map(|it| it.line).collect())
             })
-            .collect();
-        flow.evidence.extend(
-            answers.into_iter().map(|packet| EvidenceRecord { time: Some(when(5_300)), ..packet }),
-        );
-        flow.first_seen = milliseconds.first().map(|offset| when(*offset));
-        flow.last_seen = milliseconds.last().map(|offset| when(*offset));
-        flow
+            .collect()
+    }
+
+    #[test]
+    fn a_drop_in_the_log_of_a_host_changes_the_finding_and_asks_for_nothing() {
+        let flows = [call(1, DC, 389, Verdict::NoReply)];
+        let before = diagnosed(Vec::new(), true, &flows);
+        assert_eq!((before.findings[0].kind.as_str(), before.requests.len()), ("dropped", 1));
+        for (sent, title) in [
+            (
+                false,
+                "DC10.corp.example (10.1.0.10) itself drops what 10.0.0.5 sends to it on LDAP (tcp/389)",
+            ),
+            (
+                true,
+                "10.0.0.5 itself drops what it sends to DC10.corp.example (10.1.0.10) on LDAP (tcp/389)",
+            ),
+        ] {
+            let line = drop_line(7, "12:15:05", "10.0.0.5:52702", "10.1.0.10:389", sent);
+            let after = diagnosed(vec![line], false, &flows);
+            let finding = &after.findings[0];
+            assert_eq!((finding.kind.as_str(), finding.title.as_str()), ("dropped_here", title));
+            assert!(
+                finding.explanation.contains("why: line 7 of trial.log says DROP"),
+                "{finding:?}"
+            );
+            assert_eq!(lines(&after), [("dropped_here", vec![7])]);
+            assert_eq!(after.requests, []);
+        }
+        // Another port, and another time.
+        for line in [
+            drop_line(7, "12:15:05", "10.0.0.5:52702", "10.1.0.10:445", false),
+            drop_line(7, "12:25:05", "10.0.0.5:52702", "10.1.0.10:389", false),
+        ] {
+            let after = diagnosed(vec![line], false, &flows);
+            assert_eq!((after.findings[0].kind.as_str(), after.requests.len()), ("dropped", 1));
+            assert_eq!(lines(&after), []);
+        }
+    }
+
+    #[test]
+    fn errors_stand_at_the_finding_whose_host_port_and_time_fit() {
+        let flows = [call(1, DC, 135, Verdict::NoReply), call(2, OTHER, 389, Verdict::NoReply)];
+        for (at, text, expected) in [
+            // By name, by the first part of the name, by address.
+            ("10:15:20", "Failed to connect to DC10.corp.example: error 1722", Some("135")),
+            ("10:15:20", "Failed to connect to \\\\dc10\\root, error 0x800706ba", Some("135")),
+            ("10:15:20", "timed out (10060) to 10.1.0.11:389", Some("389")),
+            // By the kind of error alone.
+            ("10:15:20", "error 1722", Some("135")),
+            ("10:15:20", "The server is not operational.", Some("389")),
+            // Of these nobody can tell which.
+            ("10:15:20", "error 10060", None),
+            // Another host, time, port or kind.
+            ("10:15:20", "Failed to connect to 10.9.9.9: error 1722", None),
+            ("10:19:20", "Failed to connect to DC10.corp.example: error 1722", None),
+            ("10:15:20", "Failed to connect to DC10.corp.example port 1433: error 10060", None),
+            ("10:15:20", "DC10.corp.example: the target machine actively refused it", None),
+            ("10:15:20", "Failed to write a file", None),
+            // An error without a number must name the host.
+            ("10:15:20", "Failed to read from DC11", Some("389")),
+        ] {
+            let diagnosis = diagnosed(vec![error_line(4, at, text)], true, &flows);
+            let found: Vec<&Finding> =
+                diagnosis.findings.iter().filter(|finding| !finding.log_lines.is_empty()).collect();
+            match (expected, found.as_slice()) {
+                (None, []) => {}
+                (Some(port), [finding]) => {
+                    assert!(
+                        finding.title.contains(&format!("tcp/{port}")),
+                        "{text}: {}",
+                        finding.title
+                    );
+                    assert!(
+                        finding
+                            .explanation
+                            .contains("The logs tell of it too: line 4 of trial.log")
+                    );
+                }
+                (_, found) => panic!("{text}: {found:#?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn where_clocks_cannot_be_compared_host_and_error_must_fit() {
+        let flows = [call(1, DC, 135, Verdict::NoReply)];
+        let of = |text: &str| {
+            lines(&diagnosed(vec![error_line(4, "13:25:20", text)], false, &flows)).len()
+        };
+        assert_eq!(of("Failed to connect to DC10.corp.example: error 1722"), 1);
+        assert_eq!(of("error 1722"), 0);
+        assert_eq!(of("Failed to read from DC10.corp.example"), 0);
+    }
+
+    #[test]
+    fn many_lines_are_bounded_and_counted() {
+        let flows = [call(1, DC, 135, Verdict::NoReply)];
+        let entries = (1..=50).map(|line| error_line(line, "10:15:20", "error 1722"));
+        let diagnosis = diagnosed(entries.collect(), true, &flows);
+        let finding = &diagnosis.findings[0];
+        assert_eq!(finding.log_lines.len(), LISTED);
+        assert!(finding.explanation.ends_with("and 48 more lines"), "{}", finding.explanation);
     }
 }

@@ -15,17 +15,28 @@ pub(super) fn kind(log: &LogRecord) -> &'static str {
     }
 }
 
-/// How its clock stands to that of the captures: "7,200 s (2 h 0 min) ahead of the captures".
+/// How its clock stands to that of the captures: "2 h 4 s ahead of the captures: …".
 pub(super) fn clock(offset: &ClockOffset) -> String {
     let ahead = offset.milliseconds < 0;
     let milliseconds = offset.milliseconds.unsigned_abs();
-    let nanoseconds = i64::try_from(milliseconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
     let direction = if ahead { "ahead of" } else { "behind" };
     let stands = match milliseconds {
         0 => "as the captures tell time".to_owned(),
-        _ => format!("{} {direction} the captures", phrase::duration(nanoseconds)),
+        _ => format!("{} {direction} the captures", apart(milliseconds)),
     };
     format!("{stands}: {}", offset.evidence)
+}
+
+/// "2 h 4 s": a zone and a clock that is a little fast, so every unit counts.
+fn apart(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    let units = [(seconds / 3600, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let units: Vec<String> = units
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{} {unit}", phrase::number(*count)))
+        .collect();
+    if units.is_empty() { format!("{milliseconds} ms") } else { units.join(" ") }
 }
 
 /// The time of the first and of the last line: "2014-05-27T10:15:02 to 2014-05-27T10:20:11, local".

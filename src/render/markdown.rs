@@ -220,7 +220,8 @@ fn findings(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let (lines, more) = logbook::lines(report, finding, LOG_LINES);
         for (log, entry) in lines {
             let name = markdown_code(&cut(log.file_name(), 80, "..."));
-            let time = entry.time.map(|time| format!(", {time}")).unwrap_or_default();
+            let time = entry.time.filter(|_| entry.drop.is_none());
+            let time = time.map(|time| format!(", {time}")).unwrap_or_default();
             let text = prose(&entry.text);
             writeln!(out, "   - {name} line {}{time}: {text}", entry.line)?;
         }

@@ -16,6 +16,8 @@ const MOST_QUARTERS: i64 = 14 * 4;
 /// What clocks of one domain may differ by: beyond, Kerberos refuses them (RFC 4120, 8.2, and the
 /// default of Windows).
 const MOST_DRIFT: i64 = 5 * 60 * SECOND;
+/// And by what the packet of a single line may be off.
+const MOST_DRIFT_OF_ONE: i64 = 2 * 60 * SECOND;
 /// Lines of one log that are packets of the captures lie within this of each other: it tells
 /// whole seconds, and writes late at times.
 const SPREAD: i64 = SECOND + SECOND / 5;
@@ -114,8 +116,13 @@ fn by_drops(log: &LogRecord, packets: &SentPackets) -> Option<ClockOffset> {
     let (first, last) = (best.first()?, best.last()?);
     let lines: BTreeSet<u64> = best.iter().map(|pair| pair.line).collect();
     let drift = best.iter().map(|pair| pair.drift).min()?;
-    // A port may be used again: one or two lines that fit are chance where clocks were that wrong.
-    if lines.len() < 3 && drift > MOST_DRIFT {
+    // A port may be used again: few lines that fit are chance where clocks were that wrong.
+    let most_drift = match lines.len() {
+        1 => MOST_DRIFT_OF_ONE,
+        2 => MOST_DRIFT,
+        _ => i64::MAX,
+    };
+    if drift > most_drift {
         return None;
     }
     let middle = first.difference / 2 + last.difference / 2;

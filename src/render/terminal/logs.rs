@@ -37,7 +37,9 @@ pub(super) fn of_finding(
 
 /// " at 2014-05-27T10:15:02Z: text".
 fn said(entry: &LogEntry, page: &Page<'_>) -> String {
-    let time = entry.time.map(|time| format!(" at {time}")).unwrap_or_default();
+    // A line of the firewall begins with its time.
+    let time = entry.time.filter(|_| entry.drop.is_none());
+    let time = time.map(|time| format!(" at {time}")).unwrap_or_default();
     format!("{time}: {}", page.short(&entry.text, 200))
 }
 
@@ -154,7 +156,7 @@ mod tests {
         assert!(table.contains("second\\nline"), "{table}");
         let block = "C:\\logs\\ConfigMgrSetup.log: log of setup, 812 lines, 2 with errors";
         assert!(table.contains(block), "{table}");
-        let clock = "clock: 2 h 0 min ahead of the captures: line 7 is the packet of frame 3";
+        let clock = "clock: 2 h ahead of the captures: line 7 is the packet of frame 3";
         assert!(table.contains(clock), "{table}");
         assert!(table.contains("warning: line 11: this line is of no form"), "{table}");
     }
@@ -168,6 +170,6 @@ mod tests {
         }
         let markdown = written(Format::Markdown, false);
         assert!(markdown.contains("ConfigMgrSetup.log") && markdown.contains("&lt;script&gt;"));
-        assert!(markdown.contains("2 h 0 min ahead of the captures"), "{markdown}");
+        assert!(markdown.contains("2 h ahead of the captures"), "{markdown}");
     }
 }
