@@ -281,8 +281,8 @@ impl Report {
     /// Builds the report of these captures and their flows.
     ///
     /// Flows come by capture and first frame and get their ids here. Everything outside
-    /// `captures` and `flows` is found from those two, the matrix and `options` alone, so that
-    /// reports can be merged.
+    /// `captures`, `logs` and `flows`, and the clocks of the logs, is found from those three, the
+    /// matrix and `options` alone, so that reports can be merged.
     pub fn build(
         options: Options,
         matrix: &Matrix,

@@ -134,9 +134,9 @@ mod tests {
     const HEAD: &str = "#Fields: date time action protocol src-ip dst-ip src-port dst-port size \
                         tcpflags tcpsyn tcpack tcpwin icmptype icmpcode info path";
 
-    fn drop_of(line: FirewallLine) -> (String, DropEntry) {
+    fn drop_of(line: &FirewallLine) -> (String, DropEntry) {
         let FirewallLine::Drop(Some(time), entry) = line else { panic!("{line:?}") };
-        (time.to_string(), entry)
+        (time.to_string(), *entry)
     }
 
     #[test]
@@ -145,14 +145,14 @@ mod tests {
         assert_eq!(columns.line("#Time Format: Local"), FirewallLine::Other(None));
         assert_eq!(columns.line(HEAD), FirewallLine::Other(None));
         let line = "2014-05-27 10:15:02 DROP TCP 10.0.0.5 10.1.0.10 50081 389 52 S 251831252 0 8192 - - - RECEIVE";
-        let (time, entry) = drop_of(columns.line(line));
+        let (time, entry) = drop_of(&columns.line(line));
         assert_eq!(time, "2014-05-27T10:15:02");
         assert_eq!(entry.transport, Transport::Tcp);
         assert_eq!(entry.source.to_string(), "10.0.0.5:50081");
         assert_eq!(entry.destination.to_string(), "10.1.0.10:389");
         assert_eq!(entry.sent, Some(false));
         let line = "2014-05-27 10:15:02 DROP UDP fe80::1%12 ff02::1:3 50081 5355 0 - - - - - - - SEND 1360";
-        let (_, entry) = drop_of(columns.line(line));
+        let (_, entry) = drop_of(&columns.line(line));
         assert_eq!(entry.source.to_string(), "[fe80::1]:50081");
         assert_eq!(entry.sent, Some(true));
     }
@@ -163,7 +163,7 @@ mod tests {
         columns.line("#TimeFormat: UTC");
         columns.line("#Fields: action time date protocol src-port src-ip dst-ip dst-port");
         let (time, entry) =
-            drop_of(columns.line("DROP 10:15:02 2014-05-27 17 53 10.0.0.5 10.1.0.10 389"));
+            drop_of(&columns.line("DROP 10:15:02 2014-05-27 17 53 10.0.0.5 10.1.0.10 389"));
         assert_eq!(time, "2014-05-27T10:15:02Z");
         assert_eq!((entry.transport, entry.sent), (Transport::Udp, None));
     }
