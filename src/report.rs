@@ -11,7 +11,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
-use crate::diagnosis::{Beside, Finding, FirewallRequest, HostTries, RuleSet, Vantage, diagnose};
+use crate::diagnosis::{
+    Beside, Finding, FirewallRequest, HostTries, RuleSet, Vantage, diagnose, set_clocks,
+};
 use crate::filter::Filter;
 use crate::log::LogRecord;
 use crate::matrix::{
@@ -293,13 +295,13 @@ impl Report {
     /// Builds the report of these captures and their flows.
     ///
     /// Flows come by capture and first frame and get their ids here. Everything outside
-    /// `captures` and `flows` is found from those two, the matrix and `options` alone, so that
-    /// reports can be merged.
+    /// `captures`, `logs` and `flows`, and the clocks of the logs, is found from those three, the
+    /// matrix and `options` alone, so that reports can be merged.
     pub fn build(
         options: Options,
         matrix: &Matrix,
         captures: Vec<CaptureRecord>,
-        logs: Vec<LogRecord>,
+        mut logs: Vec<LogRecord>,
         mut flows: Vec<JudgedFlow>,
     ) -> Report {
         for (id, flow) in (1..).zip(&mut flows) {
@@ -338,6 +340,7 @@ impl Report {
             let shown: BTreeSet<Address> = ends.map(|end| end.address).collect();
             hosts.retain(|host| shown.contains(&host.address));
         }
+        set_clocks(&mut logs, &flows);
         let vantages: Vec<Vantage<'_>> = captures.iter().map(CaptureRecord::vantage).collect();
         let beside = Beside { rpc_range: &options.rpc_range, logs: &logs, vantages: &vantages };
         let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, beside);
@@ -378,8 +381,12 @@ impl Report {
 
     /// Whether something that was asked for could not be read, or only in part.
     pub fn has_trouble(&self) -> bool {
-        let mut problems = self.captures.iter().flat_map(|capture| &capture.problems);
-        problems.any(|problem| problem.severity != Severity::Info)
+        let of_captures = self.captures.iter().flat_map(|capture| &capture.problems);
+        let of_logs = self.logs.iter().flat_map(|log| &log.problems);
+        of_captures
+            .map(|problem| problem.severity)
+            .chain(of_logs.map(|problem| problem.severity))
+            .any(|severity| severity != Severity::Info)
             || self.options.hosts.iter().any(|file| !file.problems.is_empty())
     }
 }

@@ -200,6 +200,37 @@ fn a_role_that_makes_no_sense_is_told() {
 }
 
 #[test]
+fn a_log_that_cannot_be_read_is_told_by_line_and_the_rest_still_works() {
+    let folder = folder();
+    let capture = testdata().join("firewall-log").join("capture.pcap");
+    let capture = capture.to_str().unwrap();
+    let absent = below(&folder, "absent.log");
+    troubled(&call(&[capture, "--log", &absent]), &[&absent, "cannot be read", "check the path"]);
+    let text = below(&folder, "notes.txt");
+    fs::write(&text, "called the firewall team").unwrap();
+    let what = "this is no log: portmortem reads ConfigMgrSetup.log";
+    troubled(&call(&[capture, "--log", &text]), &[&text, what]);
+    // A bad line, beside good ones that still prove.
+    let good = testdata().join("firewall-log").join("pfirewall.log");
+    let good = fs::read_to_string(good).unwrap();
+    let damaged = below(&folder, "pfirewall.log");
+    fs::write(&damaged, good.replacen("\r\n\r\n", "\r\nrubbish\r\n", 1)).unwrap();
+    let run = call(&[capture, "--log", &damaged, "-f", "json"]);
+    troubled(&run, &[&damaged, "line 5: ", "of no form that is known", "look whether"]);
+    let report = run.json();
+    assert_eq!(report["logs"][0]["problems"][0]["line"], 5);
+    // 10:30:05 in the log is 09:30:01 in the capture.
+    assert_eq!(report["logs"][0]["clock_offset"]["milliseconds"], -3_604_000);
+    let proven = report["findings"].as_array().unwrap().iter();
+    let proven: Vec<&Value> = proven.filter(|finding| finding["kind"] == "dropped_here").collect();
+    assert_eq!(proven.len(), 1);
+    let lines = proven[0]["log_lines"].as_array().unwrap();
+    assert_eq!(lines.iter().map(|line| &line["line"]).collect::<Vec<_>>(), [7, 8, 9]);
+    let asked = report["firewall_requests"].as_array().unwrap();
+    assert!(asked.iter().all(|request| request["ports"] != "389"), "{asked:?}");
+}
+
+#[test]
 fn a_wrong_call_is_trouble_and_prints_no_report() {
     let site = seed("pcap");
     for (words, part) in [

@@ -55,6 +55,7 @@ fn flows_of_every_case_are_those_written_down() {
 fn outcomes_of_every_case_are_those_written_down() {
     check(|case, capture, faults| {
         let mut arguments = case.role_arguments();
+        arguments.extend(case.log_arguments());
         let fixed = ["analyze", "--format", "json", "--no-progress", capture.to_str().unwrap()];
         arguments.splice(0..0, fixed.map(String::from));
         let run = run(&arguments);

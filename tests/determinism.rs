@@ -37,6 +37,7 @@ use traffic::{Kind, generate};
 fn config(inputs: &[&Path], threads: usize, big_capture: u64) -> Config {
     Config {
         inputs: inputs.iter().map(|input| input.to_str().unwrap().to_owned()).collect(),
+        logs: Vec::new(),
         recursive: true,
         threads,
         big_capture,

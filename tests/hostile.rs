@@ -29,7 +29,7 @@ use portmortem::verdict::Circumstances;
 use proptest::prelude::*;
 use support::case;
 use support::recipes::RECIPES;
-use support::validity::{check_report, has_trouble, judged, read, report_of};
+use support::validity::{check_log, check_report, has_trouble, judged, read, report_of};
 
 fn matrix() -> Matrix {
     Matrix::built_in(DEFAULT_PROFILE).unwrap()
@@ -648,5 +648,46 @@ proptest! {
             .collect();
         apart.sort();
         prop_assert_eq!(together, apart);
+    }
+}
+
+/// Pieces of which logs are made, and some of which they are not.
+fn piece_of_log() -> impl Strategy<Value = Vec<u8>> {
+    let known: Vec<&[u8]> = vec![
+        b"<![LOG[",
+        b"]LOG]!>",
+        b"<time=\"10:15:02.123-120\" date=\"05-27-2014\" component=\"C\" context=\"\" type=\"3\" thread=\"1\" file=\"f\">",
+        b"$$<Configuration Manager Setup><05-27-2014 10:15:02.123+0><thread=1 (0x1)>",
+        b"<05-27-2014 10:15:02> ",
+        b"#Software: Microsoft Windows Firewall\n",
+        b"#Fields: date time action protocol src-ip dst-ip src-port dst-port path\n",
+        b"2012-11-13 10:30:05 DROP TCP 10.0.0.5 10.1.0.10 50102 389 52 S 1 0 8192 - - - RECEIVE",
+        b"ERROR: error 1722 [08001] -2147023174 \\\\DC1 10.1.0.10:135 0x80070035 = (",
+        b"\n",
+        b"\r\n",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"\xc3\xbc\xe2\x86\x92\xfc",
+        b"\0",
+        b"-",
+        b"99999999999999999999",
+    ];
+    prop_oneof![
+        5 => prop::sample::select(known).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 0..12),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(600))]
+
+    #[test]
+    fn logs_of_any_bytes_are_survived_and_keep_within_their_bounds(
+        pieces in prop::collection::vec(piece_of_log(), 0..40),
+    ) {
+        let capture = fs::read(case::testdata().join("firewall-log/capture.pcap")).unwrap();
+        let matrix = matrix();
+        let read = read(&capture, 1 << 20, &matrix.known_ports()).unwrap();
+        check_log(&pieces.concat(), read, &matrix);
     }
 }

@@ -23,7 +23,8 @@ pub use packets::{Selection, WrittenPackets, write_packets};
 
 use crate::analyze::heap::{Analysed, Heap};
 use crate::analyze::pipeline::Pipeline;
-use crate::capture::{Input, expand, is_packed};
+use crate::capture::{Bounds, Input, expand, is_packed};
+use crate::log::{self, HostPairs, LogRecord};
 use crate::matrix::Matrix;
 use crate::net::Timestamp;
 use crate::report::{CaptureRecord, Options, Report};
@@ -34,6 +35,8 @@ use crate::verdict::record::JudgedFlow;
 pub struct Config {
     /// Captures, folders, patterns, or `-`, as the user gave them.
     pub inputs: Vec<String>,
+    /// Logs of the failing machine: files, folders or patterns.
+    pub logs: Vec<String>,
     /// Whether folders below folders are read.
     pub recursive: bool,
     /// Threads; 0 for as many as the machine has. What is more than can be of use is left out.
@@ -66,7 +69,20 @@ pub fn analyze(config: &Config) -> Report {
         // No threads to be had: this one will do.
         Err(_) => read_all(config, 1),
     };
-    Report::build(config.options.clone(), &config.matrix, captures, Vec::new(), flows)
+    let logs = read_logs(config, &flows);
+    Report::build(config.options.clone(), &config.matrix, captures, logs, flows)
+}
+
+fn read_logs(config: &Config, flows: &[JudgedFlow]) -> Vec<LogRecord> {
+    if config.logs.is_empty() {
+        return Vec::new();
+    }
+    let mut pairs = HostPairs::default();
+    for flow in flows {
+        pairs.add(flow.initiator.address, flow.responder.address);
+    }
+    let bounds = config.options.max_inflated.map_or_else(Bounds::default, Bounds::of_bytes);
+    log::read_all(&config.logs, config.recursive, bounds, &pairs)
 }
 
 /// Threads that are worth having: beyond, each only takes memory and time from the others.

@@ -39,6 +39,7 @@ mod snoop;
 mod summary;
 mod tap;
 mod text;
+mod text_file;
 mod wireshark;
 
 pub use batch::{Frame, FrameBatch, LinkType};
@@ -51,6 +52,7 @@ pub use note::FrameNote;
 pub use pcapng::PcapngWriter;
 pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
 pub use summary::{CaptureSummary, CapturingHost, Comment, Problem, Severity, TextLine};
+pub use text_file::{TextEnd, TextFile};
 
 /// Bytes of a frame that we believe a length field for. A longer frame is damage: the largest
 /// that a capture can hold in earnest (large segment offload) is far below a mebibyte.

@@ -89,6 +89,10 @@ pub(super) struct AnalyzeArguments {
     /// Write a PowerShell script that tries what no capture tried: whole, or not at all
     #[arg(long, value_name = "FILE.ps1", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(super) probe_script: Option<String>,
+    /// Log of the failing machine to set beside the flows: of setup or another part of
+    /// Configuration Manager, or pfirewall.log of Windows
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, help_heading = "Reading")]
+    pub(super) log: Vec<String>,
     /// Leave the list of flows out of JSON
     #[arg(long)]
     pub(super) no_flows: bool,

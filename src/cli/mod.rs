@@ -78,7 +78,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         Some(Command::Analyze(analyze)) => analysis(&analyze),
         Some(Command::Flows(flows)) => {
             let packets = flows.write.as_deref();
-            let config = config_of(&flows.input, &[("--write", packets)], false)?;
+            let config = config_of(&flows.input, &[("--write", packets)], &[], false)?;
             let report = analyze(&config);
             let is_whole = match packets {
                 Some(path) => {
@@ -94,7 +94,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
             Ok(if is_whole { status } else { Status::Trouble })
         }
         Some(Command::Requests(arguments)) => {
-            let report = analyze(&config_of(&arguments.input, &[], false)?);
+            let report = analyze(&config_of(&arguments.input, &[], &[], false)?);
             let report = shareable(&arguments.input, report)?;
             finish(&arguments.input, &report, |style, out| {
                 requests(&report, arguments.format.0, style, out)
@@ -128,7 +128,7 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
     let packets = arguments.evidence.as_deref();
     let script = arguments.probe_script.as_deref();
     let written = [("--evidence", packets), ("--probe-script", script)];
-    let config = config_of(&arguments.input, &written, digest)?;
+    let config = config_of(&arguments.input, &written, &arguments.log, digest)?;
     let report = analyze(&config);
     let mut is_whole = true;
     if let Some(path) = packets {
@@ -165,6 +165,7 @@ fn shareable(arguments: &InputArguments, report: Report) -> Result<Report> {
 fn config_of(
     arguments: &InputArguments,
     written: &[(&str, Option<&str>)],
+    logs: &[String],
     digest: bool,
 ) -> Result<Config> {
     check_times(arguments)?;
@@ -173,7 +174,8 @@ fn config_of(
     let mut places: BTreeMap<&str, &str> = BTreeMap::new();
     for (option, path) in named.iter().chain(written) {
         let Some(path) = *path else { continue };
-        let read = arguments.roles.iter().chain(&arguments.hosts).chain(&arguments.matrix);
+        let read = arguments.roles.iter().chain(&arguments.hosts).chain(logs);
+        let read = read.chain(&arguments.matrix);
         output::check_place(option, path, &inputs, !arguments.no_recursive, read)?;
         if let Some(other) = places.insert(path, option) {
             bail!("{path}: both {other} and {option} name it; give one of them another name");
@@ -182,17 +184,6 @@ fn config_of(
     let of_packets = ["--evidence", "--write"];
     let mut packets = written.iter().filter(|(option, _)| of_packets.contains(option));
     let packets = packets.find_map(|(_, path)| *path);
-    if packets.is_some() && arguments.anonymize.is_some() {
-        bail!("--anonymize: packets are written as they are: leave --evidence or --write out");
-    }
-    if let Some(path) = packets
-        && inputs.iter().any(|input| input == "-")
-    {
-        bail!(
-            "{path}: packets are found by reading the captures a second time, and standard input can \
-             be read only once: give a file instead of -"
-        );
-    }
     if packets.is_some() && arguments.anonymize.is_some() {
         bail!("--anonymize: packets are written as they are: leave --evidence or --write out");
     }
@@ -249,6 +240,7 @@ fn config_of(
     };
     Ok(Config {
         inputs,
+        logs: logs.to_vec(),
         recursive: !arguments.no_recursive,
         threads: arguments.threads,
         big_capture: Config::BIG_CAPTURE,
@@ -326,6 +318,13 @@ fn print_problems(report: &Report) -> io::Result<()> {
     for file in &report.options.hosts {
         for problem in &file.problems {
             let line = format!("portmortem: {}: {problem}", file.path);
+            writeln!(out, "{}", crate::render::safe_for_terminal(&line))?;
+        }
+    }
+    for log in &report.logs {
+        for problem in log.problems.iter().filter(|problem| problem.severity != Severity::Info) {
+            let place = problem.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            let line = format!("portmortem: {}: {place}{}", log.path, problem.message);
             writeln!(out, "{}", crate::render::safe_for_terminal(&line))?;
         }
     }

@@ -14,6 +14,7 @@ mod causes;
 mod facts;
 mod findings;
 mod grouping;
+mod logs;
 mod names;
 mod other;
 pub mod record;
@@ -26,6 +27,7 @@ mod silence;
 mod tries;
 mod wording;
 
+pub use logs::set_clocks;
 pub use record::{
     Finding, FindingKind, FirewallRequest, FramePlace, HostTries, LinePlace, Rule, RuleCheck,
     RulePorts, RuleSet, Rung, Try,
@@ -113,8 +115,9 @@ impl<'a> Evidence<'a> {
 
 /// Finds what is wrong, and which rules can mend it.
 ///
-/// `sheet`, `hosts` and `unmatched` are parts of the assessment of `flows`. Findings come worst
-/// first; requests by source, destination, transport and ports.
+/// `sheet`, `hosts` and `unmatched` are parts of the assessment of `flows`; the clocks of the logs
+/// beside them are set ([`set_clocks`]). Findings come worst first; requests by source, destination,
+/// transport and ports.
 pub fn diagnose(
     matrix: &Matrix,
     sheet: &Sheet,
@@ -124,7 +127,10 @@ pub fn diagnose(
     beside: Beside<'_>,
 ) -> Diagnosis {
     let Beside { rpc_range, logs, vantages } = beside;
-    let mut by_id: Vec<&JudgedFlow> = flows.iter().collect();
+    // What the log of a host's firewall proves counts like what the capturing machine tells.
+    let proven = logs::proven(logs, flows);
+    let mut by_id: Vec<&JudgedFlow> =
+        flows.iter().map(|flow| proven.get(&flow.id).unwrap_or(flow)).collect();
     by_id.sort_by_key(|flow| flow.id);
     let several = several_captures(flows);
     let heard = Heard::of(&by_id);
@@ -133,8 +139,8 @@ pub fn diagnose(
     let requests = requests::requests(&evidence);
     let mut findings = findings::findings(&evidence, &requests);
     findings.extend(roles::findings(&evidence, unmatched));
-    let findings = findings::ranked(findings);
-    // Logs are set beside the findings here, when their order and places stand.
+    let mut findings = findings::ranked(findings);
+    logs::beside(&evidence, &mut findings);
     Diagnosis {
         findings,
         rule_set: rules::rule_set(&evidence, &requests),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::log::DropEntry;
 use crate::matrix::{CellCounts, Outcome};
 use crate::net::{FrameNumber, Transport};
 use crate::verdict::record::{
@@ -146,8 +147,8 @@ pub(crate) fn seen(flow: &JudgedFlow, several: bool) -> String {
             part("SYN-ACK", "sent again", &frames(anyone, EvidenceKind::SynAck));
             part("RST", "again", &frames(anyone, EvidenceKind::Rst));
             part("ICMP error", "again", &frames(anyone, EvidenceKind::Icmp));
-            if !frames(anyone, EvidenceKind::Drop).is_empty() {
-                parts.push("dropped by the capturing machine itself".to_owned());
+            if let Some(machine) = dropping_machine(flow) {
+                parts.push(format!("dropped by {machine} itself"));
             }
         }
     }
@@ -176,6 +177,19 @@ pub(crate) fn seen(flow: &JudgedFlow, several: bool) -> String {
     };
     let ending = ending.map(|ending| format!(", {ending}")).unwrap_or_default();
     format!("{}{}{ending}", parts.join(", "), capture_suffix(flow, several))
+}
+
+/// Who dropped packets, where the evidence tells of drops.
+fn dropping_machine(flow: &JudgedFlow) -> Option<&'static str> {
+    let mut drops = flow.evidence.iter().filter(|packet| packet.kind == EvidenceKind::Drop);
+    let note = drops.next()?.note.as_deref().unwrap_or_default();
+    Some(if note.starts_with(DropEntry::ON_ARRIVAL) {
+        "the receiver"
+    } else if note.starts_with(DropEntry::ON_LEAVING) {
+        "the sender"
+    } else {
+        "the capturing machine"
+    })
 }
 
 fn first(frames: &[FrameNumber]) -> Vec<FrameNumber> {

@@ -5,9 +5,11 @@
 use std::io;
 use std::io::Write;
 
+use crate::log::LogProblem;
 use crate::matrix::{Cell, RoleSource};
 use crate::net::{Address, Endpoint};
 use crate::render::View;
+use crate::render::logbook;
 use crate::render::phrase;
 use crate::render::seen;
 use crate::render::text::{cut, markdown, markdown_code, plain};
@@ -19,6 +21,10 @@ use crate::report::{CaptureRecord, Report};
 const MOST_ROWS: usize = 100;
 /// Columns of one piece of text.
 const LONGEST: usize = 400;
+/// Lines of logs at one finding.
+const LOG_LINES: usize = 5;
+/// Problems of one log.
+const SHOWN_PROBLEMS: usize = 8;
 
 /// Writes the page of a view.
 pub(super) fn page(report: &Report, view: View, out: &mut dyn Write) -> io::Result<()> {
@@ -43,6 +49,7 @@ fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     uncovered(report, &triage, out)?;
     hosts(report, out)?;
     captures(report, &triage, out)?;
+    logs(report, out)?;
     how_to_read(report, out)
 }
 
@@ -276,8 +283,21 @@ fn findings(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         if let Some(symptom) = &finding.symptom {
             writeln!(out, "   *Setup may show:* {}  ", prose(symptom).trim_end())?;
         }
+        let (lines, more) = logbook::lines(report, finding, LOG_LINES);
+        for (log, entry) in lines {
+            let name = markdown_code(&cut(log.file_name(), 80, "..."));
+            let time = entry.time.filter(|_| entry.drop.is_none());
+            let time = time.map(|time| format!(", {time}")).unwrap_or_default();
+            let text = prose(&entry.text);
+            writeln!(out, "   - {name} line {}{time}: {text}", entry.line)?;
+        }
+        if more > 0 {
+            writeln!(out, "   - and {} more lines of logs", phrase::number(phrase::count(more)))?;
+        }
         if !finding.next_step.trim().is_empty() {
-            writeln!(out, "   *Next:* {}", prose(&finding.next_step))?;
+            // Behind a list it would be taken for its last line.
+            let gap = if finding.log_lines.is_empty() { "" } else { "\n" };
+            writeln!(out, "{gap}   *Next:* {}", prose(&finding.next_step))?;
         }
     }
     more(out, report.findings.len(), "use --format json for all")
@@ -347,6 +367,35 @@ fn captures(report: &Report, triage: &Triage<'_>, out: &mut dyn Write) -> io::Re
         )?;
     }
     more(out, report.captures.len(), "use --format json for all")
+}
+
+fn logs(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    if report.logs.is_empty() {
+        return Ok(());
+    }
+    heading(out, "Logs")?;
+    header(out, &["log", "what", "lines", "time", "clock", "SHA-256", "problems"])?;
+    for log in report.logs.iter().take(MOST_ROWS) {
+        let clock = log.clock_offset.as_ref().map(logbook::clock);
+        let problem = |problem: &LogProblem| {
+            let line = problem.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            format!("{}: {line}{}", problem.severity, prose(&problem.message))
+        };
+        let problems: Vec<String> = log.problems.iter().take(SHOWN_PROBLEMS).map(problem).collect();
+        row(
+            out,
+            &[
+                markdown_code(&cut(&log.path, LONGEST, "...")),
+                logbook::kind(log).to_owned(),
+                phrase::number(log.lines),
+                logbook::span(log).unwrap_or_default(),
+                clock.map(|clock| prose(&clock)).unwrap_or_default(),
+                log.sha256.as_deref().map(markdown_code).unwrap_or_default(),
+                if problems.is_empty() { "none".to_owned() } else { problems.join("; ") },
+            ],
+        )?;
+    }
+    more(out, report.logs.len(), "use --format json for all")
 }
 
 fn problems(capture: &CaptureRecord) -> String {

@@ -7,6 +7,7 @@
 
 mod csv;
 mod json;
+mod logbook;
 mod markdown;
 mod phrase;
 mod probe_script;

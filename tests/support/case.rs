@@ -17,6 +17,9 @@ pub struct Case {
     #[serde(skip)]
     pub captures: Vec<PathBuf>,
 
+    /// Logs beside the captures: names of files in its folder.
+    #[serde(default)]
+    pub logs: Vec<String>,
     /// What the case is for.
     pub purpose: String,
     /// Where its captures come from.
@@ -136,7 +139,10 @@ fn read(folder: &Path) -> Case {
     case.captures = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name() != Some("case.toml".as_ref()))
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap();
+            name != "case.toml" && !case.logs.iter().any(|log| log == name)
+        })
         .collect();
     case.captures.sort();
     assert!(!case.captures.is_empty(), "{} holds no capture", folder.display());
@@ -144,6 +150,13 @@ fn read(folder: &Path) -> Case {
 }
 
 impl Case {
+    /// The logs as arguments.
+    pub fn log_arguments(&self) -> Vec<String> {
+        let folder = testdata().join(&self.name);
+        let path = |log: &String| folder.join(log).to_str().unwrap().to_owned();
+        self.logs.iter().flat_map(|log| ["--log".to_owned(), path(log)]).collect()
+    }
+
     /// The roles as arguments.
     pub fn role_arguments(&self) -> Vec<String> {
         self.roles

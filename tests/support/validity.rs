@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::Cursor;
 
-use portmortem::capture::{CaptureSummary, Error, FrameBatch, Reading, Severity, open_source};
+use portmortem::capture::{
+    CaptureSummary, Error, FrameBatch, Reading, Severity, TextFile, open_source,
+};
 use portmortem::flow::{Flow, FlowTable, KnownPorts};
+use portmortem::log::{HostPairs, LogEntry, LogRecord, read_file};
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix, Outcome};
 use portmortem::net::Transport;
 use portmortem::packet::{FragmentTable, Skipped, SkippedTally, decode};
@@ -225,6 +228,29 @@ fn check_verdict(flow: &JudgedFlow) {
 pub fn report_of(read: Read, matrix: &Matrix) -> Report {
     let record = CaptureRecord::of(read.summary, &read.skipped);
     Report::build(options(), matrix, vec![record], Vec::new(), read.flows)
+}
+
+/// Reads bytes as a log, beside what a capture held; what is said of it must be true.
+pub fn check_log(bytes: &[u8], beside: Read, matrix: &Matrix) {
+    let Ok(file) = TextFile::open_source(Box::new(Cursor::new(bytes.to_vec()))) else { return };
+    let mut pairs = HostPairs::default();
+    for flow in &beside.flows {
+        pairs.add(flow.initiator.address, flow.responder.address);
+    }
+    let log = read_file(file, "hostile.log", &pairs);
+    assert!(log.entries.len() <= LogRecord::MOST_TELLING + LogRecord::MOST_OTHERS);
+    assert!(log.kind.is_some() || log.entries.is_empty() && !log.problems.is_empty());
+    assert!(log.entries.is_sorted_by_key(|entry| entry.line));
+    for entry in &log.entries {
+        assert!((1..=log.lines).contains(&entry.line), "{entry:?}");
+        assert!(entry.text.chars().count() <= LogEntry::MOST_LETTERS);
+    }
+    let record = CaptureRecord::of(beside.summary, &beside.skipped);
+    let report = Report::build(options(), matrix, vec![record], vec![log], beside.flows);
+    for place in report.findings.iter().flat_map(|finding| &finding.log_lines) {
+        assert!(report.logs[place.log].entry(place.line).is_some(), "{place:?}");
+    }
+    check_report(&report, matrix);
 }
 
 /// What must be true of every report, made with `matrix`.

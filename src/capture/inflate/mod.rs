@@ -113,6 +113,19 @@ fn is_noted_zstd(head: &[u8]) -> bool {
 
 /// Opens what is in a compressed file.
 pub(super) fn open(opened: Opened, compression: Compression) -> Result<Found, Error> {
+    let digest = opened.reading.digest;
+    let (inside, tap) = inside(opened, compression)?;
+    Ok(match begin(inside)? {
+        Found::Capture(reader) => {
+            Found::Capture(Box::new(Inflated { reader, compression, tap, digest }))
+        }
+        // Its members have digests of their own.
+        Found::Archive(archive) => Found::Archive(archive),
+    })
+}
+
+/// What is in a compressed file, of which nothing is read yet, and the file around it.
+pub(super) fn inside(opened: Opened, compression: Compression) -> Result<(Opened, Tap), Error> {
     let Opened { shown_as, head, source, reading, layers, is_member, budget, .. } = opened;
     if layers >= MOST_LAYERS {
         return Err(Error::TooDeep);
@@ -131,14 +144,7 @@ pub(super) fn open(opened: Opened, compression: Compression) -> Result<Found, Er
         is_member,
         budget,
     };
-    Ok(match begin(inside)? {
-        Found::Capture(reader) => {
-            let inflated = Inflated { reader, compression, tap, digest: reading.digest };
-            Found::Capture(Box::new(inflated))
-        }
-        // Its members have digests of their own.
-        Found::Archive(archive) => Found::Archive(archive),
-    })
+    Ok((inside, tap))
 }
 
 /// A stream that fails again at every read after it failed once, so that damage is not mistaken

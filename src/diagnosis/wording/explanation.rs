@@ -189,8 +189,8 @@ fn meaning(kind: FindingKind, cause: FindingKind) -> &'static str {
              later. A firewall that drops UDP looks like this; so do lost datagrams"
         }
         FindingKind::DroppedHere => {
-            "The machine that captured says so itself, with its reason: this is its own firewall or \
-             its own network stack, and no rule of a firewall on the network mends it"
+            "The machine itself says so, with its reason: this is its own firewall or its own network \
+             stack, and no rule of a firewall on the network mends it"
         }
         FindingKind::Dropped => {
             "A firewall that drops looks like this; so does a host that is down, and a service \

@@ -18,6 +18,7 @@ use crate::diagnosis::Evidence;
 use crate::diagnosis::cause::Weight;
 use crate::diagnosis::grouping::Group;
 use crate::diagnosis::shares::Share;
+use crate::log::DropEntry;
 use crate::matrix::{list_of, seen};
 use crate::net::Address;
 use crate::verdict::record::{Class, EvidenceKind, EvidenceRecord, JudgedFlow, Sender};
@@ -176,9 +177,10 @@ fn dropper(share: &Share<'_>) -> Option<(Address, Address)> {
         Sender::Responder => (flow.responder.address, flow.initiator.address),
         Sender::Network => return None,
     };
-    if note.starts_with(FrameNote::ON_ARRIVAL) {
+    let begins = |with: &[&str]| with.iter().any(|with| note.starts_with(with));
+    if begins(&[FrameNote::ON_ARRIVAL, DropEntry::ON_ARRIVAL]) {
         Some((receiver, sender))
-    } else if note.starts_with(FrameNote::ON_LEAVING) {
+    } else if begins(&[FrameNote::ON_LEAVING, DropEntry::ON_LEAVING]) {
         Some((sender, sender))
     } else {
         None

@@ -7,6 +7,7 @@ use crate::render::phrase;
 use crate::render::seen;
 use crate::render::terminal::background;
 use crate::render::terminal::ink::{Ink, inked};
+use crate::render::terminal::logs;
 use crate::render::terminal::page::{Column, Page};
 use crate::render::terminal::requests;
 use crate::render::terminal::tries;
@@ -52,7 +53,8 @@ pub(super) fn write(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     }
     worked(report, &triage, page)?;
     background::hosts(report, page)?;
-    background::captures(report, page)
+    background::captures(report, page)?;
+    logs::write(report, page)
 }
 
 /// What failed; true if not all of it is shown.

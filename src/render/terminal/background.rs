@@ -8,6 +8,7 @@ use crate::matrix::{HostRecord, RoleRecord, RoleSource};
 use crate::net::Address;
 use crate::render::phrase;
 use crate::render::terminal::ink::{Ink, inked};
+use crate::render::terminal::logs;
 use crate::render::terminal::page::Page;
 use crate::render::triage::Triage;
 use crate::report::{CaptureRecord, Report};
@@ -31,7 +32,7 @@ pub(super) fn verdict(verdict: Verdict, class: Class) -> String {
     inked(ink, &phrase::words(verdict.as_str()))
 }
 
-fn ink_of(severity: Severity) -> Ink {
+pub(super) fn ink_of(severity: Severity) -> Ink {
     match severity {
         Severity::Error => Ink::Silent,
         Severity::Warning => Ink::Doubt,
@@ -129,6 +130,7 @@ pub(super) fn findings(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
             let symptom = format!("setup may show: {}", page.short(symptom, 400));
             page.paragraph(3, 9, Some(Ink::Faint), &symptom)?;
         }
+        logs::of_finding(report, finding, page)?;
         if !finding.next_step.trim().is_empty() {
             let next = format!("next: {}", page.short(&finding.next_step, 600));
             page.paragraph(3, 9, Some(Ink::Strong), &next)?;

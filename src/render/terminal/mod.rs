@@ -6,6 +6,7 @@ mod analysis;
 mod background;
 mod flows;
 mod ink;
+mod logs;
 mod page;
 mod requests;
 mod tries;

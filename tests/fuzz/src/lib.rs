@@ -36,6 +36,14 @@ pub fn capture(bytes: &[u8], beginnings: &[&[u8]]) -> Corpus {
     Corpus::Keep
 }
 
+/// Reads a log beside a capture. The report must be valid.
+pub fn log(bytes: &[u8]) -> Corpus {
+    let capture = include_bytes!("../../../testdata/firewall-log/capture.pcap");
+    let Ok(read) = validity::read(capture, 1 << 20, &known_ports()) else { return Corpus::Reject };
+    validity::check_log(bytes, read, &MATRIX);
+    Corpus::Keep
+}
+
 /// Number, time, length on the wire and bytes of every frame.
 fn frames(bytes: &[u8], piece: usize) -> Vec<(u64, Option<Timestamp>, u32, Vec<u8>)> {
     let source = Box::new(Cursor::new(bytes.to_vec()));

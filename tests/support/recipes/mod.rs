@@ -41,7 +41,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 30] = [
+pub const RECIPES: [Recipe; 31] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -71,6 +71,7 @@ pub const RECIPES: [Recipe; 30] = [
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
     Recipe { case: "article", play: small::article, store: published },
     Recipe { case: "comments-and-names", play: small::comments_and_names, store: with_remarks },
+    Recipe { case: "firewall-log", play: small::told_by_logs, store: with_logs },
     Recipe { case: "pktmon-drop", play: small::dropped_by_the_host, store: with_drops },
 ];
 
@@ -144,6 +145,16 @@ fn with_remarks(scene: &Scene) -> Files {
         ..pcapng::Form::USUAL
     };
     vec![("capture.pcapng", pcapng::write(scene, form))]
+}
+
+/// A capture of the caller, the log of the called host's own firewall, whose clock is four seconds
+/// fast in a zone an hour east, and that of setup.
+fn with_logs(scene: &Scene) -> Files {
+    let mut files = in_three(scene);
+    files.push(("ConfigMgrSetup.log", small::SETUP_LOG.as_bytes().to_vec()));
+    let firewall = small::FIREWALL_LOG.replace('\n', "\r\n");
+    files.push(("pfirewall.log", firewall.into_bytes()));
+    files
 }
 
 /// What only `pktmon` can tell: taken on the controller, which drops some of what arrives.

@@ -250,6 +250,49 @@ pub fn dropped_by_the_host(scene: &mut Scene) {
     scene.udp((site, 53_352), (dc, 389), &payload::ldap_search(1));
 }
 
+/// The caller's side: LDAP and the endpoint mapper do not answer. The log of the called host's
+/// firewall tells that it drops the one; of the other it knows nothing.
+pub fn told_by_logs(scene: &mut Scene) {
+    let (site, dc) = (site_server(), controller());
+    let mut smb = Tcp::new(site, 50_101, dc, 445);
+    served(scene, &mut smb, &payload::smb_negotiate(), &payload::smb_negotiated());
+    for (port, service) in [(50_102, 389), (50_103, 135)] {
+        scene.wait(1_000);
+        let mut dropped = Tcp::new(site, port, dc, service);
+        scene.syn(&mut dropped);
+        for wait in [3_000, 6_000] {
+            scene.wait(wait);
+            scene.syn(&mut dropped);
+        }
+        scene.wait(12_000);
+    }
+    scene.arp(site, router());
+}
+
+/// Beside [`told_by_logs`], in the words of Windows. Lines 7 to 9 are its three calls to LDAP.
+pub const FIREWALL_LOG: &str = "\
+#Version: 1.5
+#Software: Microsoft Windows Firewall
+#Time Format: Local
+#Fields: date time action protocol src-ip dst-ip src-port dst-port size tcpflags tcpsyn tcpack tcpwin icmptype icmpcode info path
+
+2012-11-13 10:30:02 DROP UDP 10.1.0.77 10.1.0.255 137 137 78 - - - - - - - RECEIVE
+2012-11-13 10:30:05 DROP TCP 10.0.0.5 10.1.0.10 50102 389 52 S 1 0 8192 - - - RECEIVE
+2012-11-13 10:30:08 DROP TCP 10.0.0.5 10.1.0.10 50102 389 52 S 1 0 8192 - - - RECEIVE
+2012-11-13 10:30:14 DROP TCP 10.0.0.5 10.1.0.10 50102 389 48 S 1 0 8192 - - - RECEIVE
+2012-11-13 10:30:40 ALLOW TCP 10.1.0.10 10.1.0.20 50900 445 0 - 0 0 0 - - - SEND
+";
+
+/// Beside [`told_by_logs`], as setup on the caller writes it, in Berlin's winter. Line 4 is about the
+/// endpoint mapper, and line 5 about another host.
+pub const SETUP_LOG: &str = "\
+INFO: Setup has started.  $$<Configuration Manager Setup><11-13-2012 10:29:58.120-60><thread=1234 (0x4D2)>
+INFO: Connecting to 10.1.0.10  $$<Configuration Manager Setup><11-13-2012 10:30:00.010-60><thread=1234 (0x4D2)>
+WARNING: Schema is not extended.  $$<Configuration Manager Setup><11-13-2012 10:30:01.000-60><thread=1234 (0x4D2)>
+ERROR: Failed to connect to WMI on 10.1.0.10, error = 0x800706BA  $$<Configuration Manager Setup><11-13-2012 10:30:44.310-60><thread=1234 (0x4D2)>
+ERROR: Failed to connect to SQL01.corp.example (10.9.9.9), error = 0x800706BA  $$<Configuration Manager Setup><11-13-2012 10:30:45.310-60><thread=1234 (0x4D2)>
+";
+
 fn served(scene: &mut Scene, tcp: &mut Tcp, request: &[u8], answer: &[u8]) {
     scene.handshake(tcp);
     scene.exchange(tcp, request, answer);

@@ -1,5 +1,7 @@
-//! Logs of a failed install: what `ConfigMgrSetup.log` and its kin, and the firewall of Windows,
-//! wrote while the capture was taken.
+//! The records of logs, as reports hold them.
+//!
+//! Field names, their order and the words are the published contract (schema
+//! `portmortem.report/1`).
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,8 @@ words! {
 }
 
 /// A log, or a file that could not be read as one.
+///
+/// What its lines say is hostile, as everything from a capture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogRecord {
@@ -35,12 +39,11 @@ pub struct LogRecord {
     pub first_seen: Option<Time>,
     /// Latest time of a line.
     pub last_seen: Option<Time>,
-    /// Seconds to add to the times of the log to have those of the captures, with the lines and
-    /// frames that tell, as a sentence; `None` where nothing tells.
+    /// How far its clock is off that of the captures; `None` where nothing tells.
     pub clock_offset: Option<ClockOffset>,
     /// Lines that matter: errors and warnings, drops and what they name. In order.
     pub entries: Vec<LogEntry>,
-    /// Lines that matter beyond the first so many.
+    /// Lines that matter and are not among them, because there are too many.
     pub entries_left_out: u64,
     /// What could not be read.
     pub problems: Vec<LogProblem>,
@@ -50,9 +53,10 @@ pub struct LogRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClockOffset {
-    /// Milliseconds to add to a time of the log.
+    /// Milliseconds to add to a time of the log to have that of the captures. A zone that the log
+    /// does not tell is a part of it.
     pub milliseconds: i64,
-    /// From what it is estimated.
+    /// From what it is estimated, as a sentence.
     pub evidence: String,
 }
 
@@ -64,7 +68,7 @@ pub struct LogEntry {
     pub line: u64,
     /// When it was written, as the log tells it.
     pub time: Option<Time>,
-    /// How bad.
+    /// How bad, by its mark or, without one, by its words.
     pub severity: Severity,
     /// The component that wrote it, as far as the line tells.
     pub component: Option<String>,
@@ -99,4 +103,60 @@ pub struct LogProblem {
     pub message: String,
     /// Where, from 1; `None` where it is about the whole file.
     pub line: Option<u64>,
+}
+
+impl LogRecord {
+    /// Lines kept that tell of a failure of the network, or of a drop between hosts of the
+    /// captures.
+    pub const MOST_TELLING: usize = 4_000;
+    /// Other errors, warnings and drops kept.
+    pub const MOST_OTHERS: usize = 500;
+
+    /// A log of which nothing is read yet.
+    pub fn of(path: &str) -> LogRecord {
+        LogRecord {
+            path: path.to_owned(),
+            sha256: None,
+            kind: None,
+            lines: 0,
+            first_seen: None,
+            last_seen: None,
+            clock_offset: None,
+            entries: Vec::new(),
+            entries_left_out: 0,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Name of the file, without its folders.
+    pub fn file_name(&self) -> &str {
+        self.path.rsplit(['/', '\\']).next().unwrap_or(&self.path)
+    }
+
+    /// The entry that begins at a line.
+    pub fn entry(&self, line: u64) -> Option<&LogEntry> {
+        let place = self.entries.binary_search_by_key(&line, |entry| entry.line).ok()?;
+        self.entries.get(place)
+    }
+
+    pub(super) fn problem(
+        &mut self,
+        severity: Severity,
+        message: impl Into<String>,
+        line: Option<u64>,
+    ) {
+        self.problems.push(LogProblem { severity, message: message.into(), line });
+    }
+}
+
+impl LogEntry {
+    /// Letters of a line that are kept.
+    pub const MOST_LETTERS: usize = 600;
+}
+
+impl DropEntry {
+    /// Begins the words about a packet that came from the network, as evidence of a diagnosis.
+    pub(crate) const ON_ARRIVAL: &str = "dropped by its receiver on arrival";
+    /// Begins the words about a packet that was on its way to the network.
+    pub(crate) const ON_LEAVING: &str = "dropped by its sender before it left";
 }
