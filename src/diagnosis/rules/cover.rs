@@ -647,6 +647,11 @@ mod tests {
             let pairs: BTreeSet<_> = asked.iter().map(|(from, to, _)| (*from, *to)).collect();
             prop_assert!(blocks.len() <= pairs.len());
         }
+    }
+
+    proptest! {
+        // Trying everything takes its time.
+        #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
         fn of_few_hosts_the_blocks_are_as_few_as_there_can_be(
