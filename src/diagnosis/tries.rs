@@ -15,6 +15,7 @@ pub(super) fn to_try(evidence: &Evidence<'_>) -> Vec<HostTries> {
     let requirements: BTreeMap<&str, &Requirement> =
         evidence.matrix.requirements.iter().map(|row| (row.id.as_str(), row)).collect();
     let mut by_host: BTreeMap<Address, HostTries> = BTreeMap::new();
+    let mut known: BTreeMap<(Address, String), usize> = BTreeMap::new();
     let untried = evidence.sheet.cells.iter().filter(|cell| {
         // Where nobody listens, a try teaches nothing.
         cell.outcome == Outcome::NotExercised && cell.listener_known
@@ -27,7 +28,9 @@ pub(super) fn to_try(evidence: &Evidence<'_>) -> Vec<HostTries> {
             .iter()
             .filter_map(|cell| requirements.get(cell.requirement.as_str()).copied())
             .collect();
-        let host = evidence.hosts.iter().find(|host| host.address == first.to.address);
+        // They are sorted by address.
+        let host = evidence.hosts.binary_search_by_key(&first.to.address, |host| host.address);
+        let host = host.ok().and_then(|place| evidence.hosts.get(place));
         let tries = of_pair(first.to.address, host, &rows);
         if tries.is_empty() {
             continue;
@@ -39,12 +42,13 @@ pub(super) fn to_try(evidence: &Evidence<'_>) -> Vec<HostTries> {
         });
         for line in tries {
             // One search for a domain serves all of its domain controllers.
-            let known = of_host.tries.iter_mut().find(|known| known.command == line.command);
-            match known {
-                Some(known) => {
+            let key = (first.from.address, line.command.clone());
+            let place = *known.entry(key).or_insert(of_host.tries.len());
+            match of_host.tries.get_mut(place) {
+                Some(earlier) => {
                     for row in line.requirements {
-                        if !known.requirements.contains(&row) {
-                            known.requirements.push(row);
+                        if !earlier.requirements.contains(&row) {
+                            earlier.requirements.push(row);
                         }
                     }
                 }
@@ -299,10 +303,11 @@ mod tests {
     fn hosts_without_an_address_are_called_by_their_name_or_not_at_all() {
         let smb = |dc: &str| tried(&[flow(1, CAS, dc, "tcp", 445, Verdict::NoReply)], dc, &[]);
         assert!(lines(&smb("DC1")[0])[0].contains("-ComputerName DC1 -Port $_"));
-        // What is left is the way back, to the address.
         for dc in ["DC1%calc%", "IPv4:13 responder"] {
-            let hosts: Vec<Address> = smb(dc).iter().map(|host| host.host).collect();
-            assert_eq!(hosts, [address(dc)], "{dc}");
+            let to = |host: &HostTries| host.tries.iter().any(|line| line.to == address(dc));
+            assert!(!smb(dc).iter().any(to), "{dc}");
         }
+        // The way back is to an address.
+        assert_eq!(smb("IPv4:13 responder")[0].tries[0].to, address(CAS));
     }
 }

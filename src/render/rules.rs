@@ -69,7 +69,9 @@ pub(super) fn inert(text: &str) -> String {
 /// "10.0.0.5 (CAS01)" for each, with the name where it can be nothing else; as [`inert`] text.
 fn named(report: &Report, hosts: &[Address]) -> String {
     let named = |address: &Address| {
-        let host = report.hosts.iter().find(|host| host.address == *address);
+        // They are sorted by address.
+        let host = report.hosts.binary_search_by_key(address, |host| host.address).ok();
+        let host = host.and_then(|place| report.hosts.get(place));
         let name = host.and_then(|host| host.names.iter().find(|name| is_host_name(name)));
         match name {
             Some(name) => inert(&format!("{address} ({name})")),
