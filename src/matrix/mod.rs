@@ -20,6 +20,7 @@ mod rows;
 #[cfg(test)]
 pub(crate) mod sample;
 mod sheet;
+mod untried;
 mod write;
 
 use std::fmt;
