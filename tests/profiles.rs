@@ -351,7 +351,7 @@ fn every_row_has_a_fact_and_the_need_that_follows_from_it() {
             }
             match &row.condition {
                 Some(_) if always && !excused => {
-                    fault("a condition, and always needed in the facts")
+                    fault("a condition, and always needed in the facts");
                 }
                 None if about.iter().all(|fact| fact.conditional) && !excused => {
                     fault("no condition, and one in the facts");

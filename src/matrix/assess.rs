@@ -2,15 +2,16 @@
 //!
 //! One pass over the flows: those between two hosts that play the roles of a row, to its ports,
 //! exercise it. Each requirement and pair of hosts is a cell; each cell gets one outcome and says
-//! from which frames. The result does not depend on the order of the flows, only on their ids.
+//! from which frames. Rows that say the same of two hosts, which play several roles, are one cell. The result does not depend on the order of the flows, only on their ids.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::matrix::Matrix;
 use crate::matrix::explain::{also, explain, is_weak, service_failed, several_captures};
 use crate::matrix::roles::{Cast, GivenRole, HostRecord, Part, Told, UnmatchedHost};
-use crate::matrix::rows::{Parts, Row, Rows};
+use crate::matrix::rows::Rows;
 use crate::matrix::sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
-use crate::matrix::{Direction, Matrix};
+use crate::matrix::untried::{Untried, untried};
 use crate::net::Address;
 use crate::verdict::record::{Class, JudgedFlow};
 
@@ -27,10 +28,6 @@ pub struct Assessment {
     /// Host names and blocks that were given a role and that no capture shows.
     pub unmatched: Vec<UnmatchedHost>,
 }
-
-/// Cells without a flow that are listed. Beyond, as when whole networks are given roles, only
-/// pairs that talked are listed in full, and the rest is counted.
-const LISTED_NOT_EXERCISED: u64 = 20_000;
 
 /// Lays flows over a matrix.
 ///
@@ -82,9 +79,13 @@ fn lay(
             exercised.entry((from, to, row)).or_default().push(flow);
         }
     }
-    let (never_exercised, (keys, not_exercised_unlisted)) = match wanted {
-        None => (never_exercised(&rows, &cast, &exercised), listed(&rows, &cast, &exercised)),
-        Some(_) => (Vec::new(), (exercised.keys().copied().collect(), 0)),
+    let (keys, not_exercised_unlisted, never_exercised) = match wanted {
+        None => {
+            let Untried { keys, unlisted, never } =
+                untried(&rows, &cast, &exercised.keys().copied().collect());
+            (keys, unlisted, never)
+        }
+        Some(_) => (exercised.keys().copied().collect(), 0, Vec::new()),
     };
     let several = several_captures(flows);
     let mut cells = Vec::with_capacity(keys.len());
@@ -103,7 +104,7 @@ fn lay(
 }
 
 /// From, to, and place of the row. Their order is that of the sheet.
-type CellKey = (Address, Address, usize);
+pub(super) type CellKey = (Address, Address, usize);
 
 /// A cell; `None` only for a key that belongs to no row.
 fn cell(
@@ -113,7 +114,7 @@ fn cell(
     mut flows: Vec<&JudgedFlow>,
     several: bool,
 ) -> Option<Cell> {
-    let row = rows.rows.get(index)?;
+    let row = rows.all.get(index)?;
     let (from_parts, to_parts) = (cast.parts_of(from)?, cast.parts_of(to)?);
     let (from_part, to_part) = row
         .directions()
@@ -219,113 +220,6 @@ fn outcome_of(counts: CellCounts, flows: &[&JudgedFlow]) -> Outcome {
         (0, 0, _, _) => Outcome::Refused,
         _ => Outcome::Mixed,
     }
-}
-
-/// Rows that two hosts have the roles for and that nobody exercised.
-fn never_exercised(
-    rows: &Rows<'_>,
-    cast: &Cast<'_>,
-    exercised: &BTreeMap<CellKey, Vec<&JudgedFlow>>,
-) -> Vec<String> {
-    let mut seen = vec![false; rows.rows.len()];
-    for (_, _, row) in exercised.keys() {
-        if let Some(seen) = seen.get_mut(*row) {
-            *seen = true;
-        }
-    }
-    let played = |row: &Row<'_>| {
-        row.directions().any(|(opens, called)| pairs(cast, opens, called, |_| true) > 0)
-    };
-    rows.rows
-        .iter()
-        .zip(seen)
-        .filter(|(row, seen)| !seen && row.is_unconditional() && played(row))
-        .map(|(row, _)| row.requirement.id.clone())
-        .collect()
-}
-
-/// The cells to list, in order, and how many more nobody exercised. Of rows with a condition only
-/// those that a flow exercises: of the others nobody knows whether they are called for.
-fn listed(
-    rows: &Rows<'_>,
-    cast: &Cast<'_>,
-    exercised: &BTreeMap<CellKey, Vec<&JudgedFlow>>,
-) -> (Vec<CellKey>, u64) {
-    // Counted by arithmetic, since whole networks may have been given roles.
-    let (mut all, mut given) = (0, 0);
-    for row in rows.rows.iter().filter(|row| row.is_unconditional()) {
-        for (opens, called) in row.directions() {
-            all += pairs(cast, opens, called, |part| row.judges(part));
-            given += pairs(cast, opens, called, |part| part.given);
-        }
-        if row.requirement.direction == Direction::Both && row.from != row.to {
-            // Two hosts that play both roles have one cell each way, not two.
-            all = all.saturating_sub(both_ways(cast, row, |part| row.judges(part)));
-            given = given.saturating_sub(both_ways(cast, row, |part| part.given));
-        }
-    }
-    let mut keys: Vec<CellKey> = exercised.keys().copied().collect();
-    let unconditional = || rows.rows.iter().enumerate().filter(|(_, row)| row.is_unconditional());
-    if given <= LISTED_NOT_EXERCISED {
-        for (index, row) in unconditional() {
-            for (opens, called) in row.directions() {
-                for (from, _) in cast.players(opens).filter(|(_, part)| part.given) {
-                    let to = cast.players(called).filter(|(to, part)| part.given && *to != from);
-                    keys.extend(to.map(|(to, _)| (from, to, index)));
-                }
-            }
-        }
-    } else {
-        let mut talking: Vec<(Address, Address)> =
-            exercised.keys().flat_map(|(from, to, _)| [(*from, *to), (*to, *from)]).collect();
-        talking.sort_unstable();
-        talking.dedup();
-        for (from, to) in talking {
-            let (Some(from_parts), Some(to_parts)) = (cast.parts_of(from), cast.parts_of(to))
-            else {
-                continue;
-            };
-            let given = |parts: &Parts<'_>, role| parts.get(&role).is_some_and(|part| part.given);
-            for (index, row) in unconditional() {
-                let mut directions = row.directions();
-                if directions
-                    .any(|(opens, called)| given(from_parts, opens) && given(to_parts, called))
-                {
-                    keys.push((from, to, index));
-                }
-            }
-        }
-    }
-    keys.sort_unstable();
-    keys.dedup();
-    let counted = |(_, _, row): &&CellKey| rows.rows.get(*row).is_some_and(Row::is_unconditional);
-    let unlisted = all.saturating_sub(keys.iter().filter(counted).count() as u64);
-    (keys, unlisted)
-}
-
-/// Ordered pairs of two hosts that play these roles.
-fn pairs(cast: &Cast<'_>, opens: usize, called: usize, counts: impl Fn(&Part<'_>) -> bool) -> u64 {
-    let players = |role| cast.players(role).filter(|(_, part)| counts(part)).count() as u64;
-    let selves = cast
-        .players(opens)
-        .filter(|(address, part)| {
-            let other = cast.parts_of(*address).and_then(|parts| parts.get(&called));
-            counts(part) && other.is_some_and(&counts)
-        })
-        .count() as u64;
-    (players(opens) * players(called)).saturating_sub(selves)
-}
-
-/// Ordered pairs of two hosts that play both roles of a row.
-fn both_ways(cast: &Cast<'_>, row: &Row<'_>, counts: impl Fn(&Part<'_>) -> bool) -> u64 {
-    let both = cast
-        .players(row.from)
-        .filter(|(address, part)| {
-            let other = cast.parts_of(*address).and_then(|parts| parts.get(&row.to));
-            counts(part) && other.is_some_and(&counts)
-        })
-        .count() as u64;
-    both * both.saturating_sub(1)
 }
 
 #[cfg(test)]
@@ -460,6 +354,30 @@ mod tests {
         let expected =
             [("site-sql".to_owned(), None), ("site-sql-smb".to_owned(), Some(setup.to_owned()))];
         assert_eq!(tried, expected);
+    }
+
+    #[test]
+    fn rows_that_say_the_same_of_two_hosts_are_one_cell() {
+        let matrix = Matrix::built_in("configmgr").unwrap();
+        let given = [
+            role("primary", CAS),
+            role("sms-provider", CAS),
+            role("software-update-point", CAS),
+            role("sql-server", DC),
+        ];
+        let sql = |id| flow(id, CAS, DC, "tcp", 1433, Verdict::NoReply);
+        for flows in [vec![], vec![sql(1), sql(2)]] {
+            let assessment = assess(&matrix, &given, Told::default(), &flows);
+            let mut cells = assessment.sheet.cells.iter();
+            let cell = cells.find(|cell| cell.to.address == address(DC)).unwrap();
+            // The site server's, the provider's and, optional, the update point's.
+            assert_eq!((cell.requirement.as_str(), cell.need.as_str()), ("site-sql", "required"));
+            assert_eq!(cell.flows.len(), flows.len());
+            assert!(cells.all(|cell| cell.service != "SQL Server"));
+            assert_eq!(assessment.sheet.not_exercised_unlisted, 0);
+            let never = &assessment.sheet.never_exercised;
+            assert_eq!(never.iter().any(|row| row.ends_with("-sql")), flows.is_empty());
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod rows;
 #[cfg(test)]
 pub(crate) mod sample;
 mod sheet;
+mod untried;
 mod write;
 
 use std::fmt;
@@ -241,9 +242,16 @@ impl Matrix {
     }
 
     /// Ports where a service of the matrix listens. Not those of the dynamic ranges, which any
-    /// program may use.
+    /// program may use, nor of other ranges among them: they do not tell who is called.
     pub fn known_ports(&self) -> KnownPorts {
-        let fixed = |range: &&PortRange| !self.rpc_dynamic.contains(range);
+        let is_dynamic = |range: &PortRange| {
+            let mut dynamic = self.rpc_dynamic.iter();
+            dynamic.any(|other| other.first <= range.last && range.first <= other.last)
+        };
+        let fixed = |range: &&PortRange| {
+            let single = range.first == range.last && !self.rpc_dynamic.contains(range);
+            single || !is_dynamic(range)
+        };
         let of = |row: &Requirement| -> Vec<(Transport, u16)> {
             let ranges = row.ports.iter().filter(fixed);
             let ports = ranges.flat_map(|range| range.first..=range.last);
@@ -339,7 +347,6 @@ mod tests {
         let ports = Matrix::built_in("configmgr").unwrap().known_ports();
         for (transport, port, answers) in [
             (Transport::Udp, 9, false),
-            (Transport::Udp, 63_500, false),
             (Transport::Udp, 547, true),
             (Transport::Tcp, 10_130, false),
         ] {
@@ -347,6 +354,7 @@ mod tests {
             assert_eq!(ports.answers(port), answers, "{transport}/{port}");
         }
         assert!(!ports.is_service(Transport::Tcp, 49_155), "dynamic ports are anybody's");
+        assert!(!ports.is_service(Transport::Udp, 63_500), "nor is a range among them a sign");
         assert!(!ports.is_service(Transport::Udp, 68), "the side that asks for an address");
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::flow::service_name;
 use crate::matrix::roles::{DOMAIN_CONTROLLER, Part, is_kind_of};
-use crate::matrix::{Direction, Matrix, PortRange, Requirement};
+use crate::matrix::{Direction, Matrix, Need, PortRange, Requirement};
 use crate::net::Transport;
 use crate::verdict::record::JudgedFlow;
 
@@ -27,10 +27,10 @@ impl Row<'_> {
         [Some((self.from, self.to)), back.then_some((self.to, self.from))].into_iter().flatten()
     }
 
-    /// Whether a part is judged by this row: who stands in for a site server, only by what goes on
-    /// with domain controllers.
-    pub(super) fn judges(&self, part: &Part<'_>) -> bool {
-        !part.candidate || self.of_controllers
+    /// Whether it judges a host: one that stands in for a site server, only by what goes on with
+    /// domain controllers.
+    pub(super) fn judges(&self, is_candidate: bool) -> bool {
+        !is_candidate || self.of_controllers
     }
 
     /// Whether it applies wherever its roles are played.
@@ -42,11 +42,13 @@ impl Row<'_> {
 /// The rows of a matrix, ready to be matched.
 pub(super) struct Rows<'m> {
     pub(super) matrix: &'m Matrix,
-    pub(super) rows: Vec<Row<'m>>,
+    pub(super) all: Vec<Row<'m>>,
     /// Rows by the single ports that they name.
     by_port: BTreeMap<(Transport, u16), Vec<usize>>,
     /// Rows that name ranges, sorted.
     of_ranges: Vec<usize>,
+    /// For each row the first that has the same service, transport and ports.
+    twins: Vec<usize>,
 }
 
 impl<'m> Rows<'m> {
@@ -76,7 +78,46 @@ impl<'m> Rows<'m> {
                 of_ranges.push(index);
             }
         }
-        Rows { matrix, rows: matrix.requirements.iter().map(row).collect(), by_port, of_ranges }
+        Rows {
+            matrix,
+            all: matrix.requirements.iter().map(row).collect(),
+            by_port,
+            of_ranges,
+            twins: twins(&matrix.requirements),
+        }
+    }
+
+    /// Whether two rows say the same where two hosts play the roles of both: a reader could not tell
+    /// them apart.
+    pub(super) fn are_twins(&self, row: usize, other: usize) -> bool {
+        let twins = &self.twins;
+        twins.get(row).zip(twins.get(other)).is_some_and(|(row, other)| row == other)
+    }
+
+    /// Of rows that say the same, the one that asks for most: without condition, then required,
+    /// then the first.
+    pub(super) fn without_twins(&self, rows: Vec<usize>) -> Vec<usize> {
+        let mut best: BTreeMap<usize, (bool, bool, usize)> = BTreeMap::new();
+        for index in rows {
+            let (Some(row), Some(twin)) = (self.all.get(index), self.twins.get(index)) else {
+                continue;
+            };
+            let optional = row.requirement.need == Need::Optional;
+            let rank = (!row.is_unconditional(), optional, index);
+            best.entry(*twin).and_modify(|best| *best = rank.min(*best)).or_insert(rank);
+        }
+        let mut rows: Vec<usize> = best.into_values().map(|(_, _, index)| index).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// Whether two hosts have the roles of a row, one way or the other.
+    pub(super) fn fits(&self, row: usize, from: &Parts<'_>, to: &Parts<'_>) -> bool {
+        let Some(row) = self.all.get(row) else { return false };
+        row.directions().any(|(opens, called)| {
+            let both = from.get(&opens).zip(to.get(&called));
+            both.is_some_and(|(from, to)| row.judges(from.candidate) && row.judges(to.candidate))
+        })
     }
 
     /// Rows that may have a port, in the matrix's order.
@@ -89,21 +130,17 @@ impl<'m> Rows<'m> {
         let mut indexes: Vec<usize> = single.chain(&self.of_ranges).copied().collect();
         indexes.sort_unstable();
         indexes.dedup();
-        indexes.into_iter().filter_map(|index| Some((index, self.rows.get(index)?)))
+        indexes.into_iter().filter_map(|index| Some((index, self.all.get(index)?)))
     }
 
-    /// The rows that a flow exercises, in the matrix's order.
+    /// The rows that a flow exercises, in the matrix's order, one of those that say the same.
     ///
     /// A port that was announced for remote procedure calls, or over which they went, is a dynamic
     /// one wherever it lies. Else one of the dynamic ranges may be.
     pub(super) fn of(&self, flow: &JudgedFlow, from: &Parts<'_>, to: &Parts<'_>) -> Vec<usize> {
         let port = flow.responder.port;
-        let fits = |row: &Row<'_>| {
-            row.requirement.transport == flow.transport
-                && row.directions().any(|(opens, called)| {
-                    let both = from.get(&opens).zip(to.get(&called));
-                    both.is_some_and(|(from, to)| row.judges(from) && row.judges(to))
-                })
+        let fits = |index: usize, row: &Row<'_>| {
+            row.requirement.transport == flow.transport && self.fits(index, from, to)
         };
         let is_rpc = is_rpc(flow);
         let mut fixed = Vec::new();
@@ -111,7 +148,7 @@ impl<'m> Rows<'m> {
         for (index, row) in self.candidates(flow.transport, port) {
             let of_rpc = is_rpc && row.requirement.rpc_dynamic;
             let in_range = row.requirement.ports.iter().any(|range| range.contains(port));
-            if (of_rpc || in_range) && fits(row) {
+            if (of_rpc || in_range) && fits(index, row) {
                 if self.is_fixed(row.requirement, port) {
                     fixed.push(index);
                 } else {
@@ -119,7 +156,8 @@ impl<'m> Rows<'m> {
                 }
             }
         }
-        if fixed.is_empty() && (is_rpc || self.can_be_rpc(flow)) { dynamic } else { fixed }
+        let is_dynamic = fixed.is_empty() && (is_rpc || self.can_be_rpc(flow));
+        self.without_twins(if is_dynamic { dynamic } else { fixed })
     }
 
     /// Whether a row has this port otherwise than by "rpc-dynamic".
@@ -146,6 +184,17 @@ impl<'m> Rows<'m> {
             || service_name(port).is_some()
             || self.by_port.contains_key(&(transport, port))
     }
+}
+
+/// For each row the first that says the same. Alternatives never do: each belongs to its group.
+fn twins<'r>(requirements: &'r [Requirement]) -> Vec<usize> {
+    let mut first: BTreeMap<(&str, Transport, &[PortRange]), usize> = BTreeMap::new();
+    let twin = |(index, row): (usize, &'r Requirement)| {
+        let key = (row.service.as_str(), row.transport, row.ports.as_slice());
+        let is_alternative = matches!(row.need, Need::OneOf(_));
+        if is_alternative { index } else { *first.entry(key).or_insert(index) }
+    };
+    requirements.iter().enumerate().map(twin).collect()
 }
 
 /// Ports where remote procedure calls go and that are no dynamic ones: the endpoint mapper, pipes

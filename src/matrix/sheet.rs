@@ -89,7 +89,8 @@ pub struct Sheet {
     pub profile: String,
     /// Title of the matrix.
     pub title: String,
-    /// One for each requirement and pair of hosts.
+    /// One for each requirement and pair of hosts. Where two hosts play several roles and rows
+    /// have the same service, transport and ports for them, one row stands for all.
     pub cells: Vec<Cell>,
     /// Requirements between hosts whose roles are only inferred, that no flow exercised: counted,
     /// not listed.
