@@ -347,7 +347,8 @@ mod tests {
             last_frame: FrameNumber(4),
         };
         for part in [1, 2, 6] {
-            assert_eq!(observed(&frames, part).silent(end(6)), [expected.clone()], "{part}");
+            let silent = observed(&frames, part).silent(end(6));
+            assert_eq!(silent, std::slice::from_ref(&expected), "{part}");
         }
     }
 

@@ -55,7 +55,7 @@ impl<'a> Answer<'a> {
             let of_initiator = evidence.iter().filter(|it| it.from == Sender::Initiator);
             of_initiator.filter(|it| it.kind == EvidenceKind::Syn)
         };
-        let before = syns().filter(|it| it.frame < reset.frame).last();
+        let before = syns().filter(|it| it.frame < reset.frame).max_by_key(|it| it.frame);
         Some(Answer { syn: before.or_else(|| syns().next())?, reset })
     }
 
@@ -383,17 +383,17 @@ mod tests {
         for (microseconds, origin) in [(12_000, Origin::Host), (300, Origin::Unknown)] {
             let mut flows = flows(&[(DC, "ShA"), (DC, "ShA"), (DC, "ShA"), (DC, "Sr")]);
             for flow in &mut flows {
-                change(flow, Sender::Initiator, |packet| packet.time = at(0));
-                change(flow, Sender::Responder, |packet| packet.time = at(12_500));
+                change(flow, Sender::Initiator, |packet| packet.time = Some(at(0)));
+                change(flow, Sender::Responder, |packet| packet.time = Some(at(12_500)));
             }
-            change(&mut flows[3], Sender::Responder, |packet| packet.time = at(microseconds));
+            change(&mut flows[3], Sender::Responder, |packet| packet.time = Some(at(microseconds)));
             assert_eq!(origins(&mut flows)[3], Some(origin), "{microseconds}");
         }
     }
 
-    fn at(microseconds: i128) -> Option<Time> {
+    fn at(microseconds: i128) -> Time {
         let at = Timestamp::from_nanoseconds(microseconds * 1_000).unwrap();
-        Some(Time { at, clock: Clock::MICROSECONDS })
+        Time { at, clock: Clock::MICROSECONDS }
     }
 
     #[test]
