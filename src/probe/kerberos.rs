@@ -246,7 +246,7 @@ fn asker(body: &Element<'_>) -> Option<String> {
         Some(name.get(..15).unwrap_or(&name).trim_end().to_owned())
     };
     let account = || body.child(context(1)).and_then(|it| name_in(&it));
-    netbios.filter_map(text).next().or_else(|| Some(account()?.strip_suffix('$')?.to_owned()))
+    netbios.find_map(text).or_else(|| Some(account()?.strip_suffix('$')?.to_owned()))
 }
 
 /// Tells the host whose service a token is for: the ticket in it says so in the clear, and no other
