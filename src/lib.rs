@@ -43,9 +43,11 @@
 //! program; without one the crate forbids `unsafe`.
 
 pub mod analyze;
+pub mod anonymize;
 pub mod capture;
 pub mod cli;
 pub mod diagnosis;
+pub mod filter;
 pub mod flow;
 pub mod log;
 pub mod matrix;

@@ -4,22 +4,25 @@
 //! serializing a [`Report`] is the JSON format. After a report is built, nothing is computed:
 //! renderers only lay out what stands here.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
-use crate::diagnosis::{Finding, FirewallRequest, HostTries, RuleSet, diagnose};
+use crate::diagnosis::{Beside, Finding, FirewallRequest, HostTries, RuleSet, Vantage, diagnose};
+use crate::filter::Filter;
 use crate::log::LogRecord;
 use crate::matrix::{
     Assessment, GivenPort, GivenRole, HostRecord, HostsFile, Matrix, PortRange, SameHost, Sheet,
-    Told, assess, ranked, same_hosts,
+    Told, assess, assess_some, ranked, same_hosts,
 };
 use crate::net::{Address, FrameNumber, KnownName, NameSource, Time};
+pub use crate::packet::NeighbourRecord;
 use crate::packet::SkippedTally;
-use crate::verdict::link;
 use crate::verdict::record::{Class, JudgedFlow};
+use crate::verdict::{link, weigh_origins};
 
 /// Name and number of the JSON contract.
 pub const SCHEMA: &str = "portmortem.report/1";
@@ -93,11 +96,11 @@ pub struct Options {
     pub matrix: Option<String>,
     /// Roles as given by `--role` and `--roles`.
     pub roles: Vec<GivenRole>,
+    /// The files of `--hosts`, with the names that they give.
+    pub hosts: Vec<HostsFile>,
     /// Ports of services that are not on their usual ones, by name (`--port` and `--roles`). The
     /// matrix that a report is built with has them already.
     pub ports: Vec<GivenPort>,
-    /// The files of `--hosts`, with the names that they give.
-    pub hosts: Vec<HostsFile>,
     /// Ports that dynamic RPC is meant to use, as configured and allowed on the way
     /// (`--rpc-range`); empty where nobody said.
     pub rpc_range: Vec<PortRange>,
@@ -119,6 +122,8 @@ pub struct Filters {
     pub since: Option<String>,
     /// Frames from this time on (`--until`).
     pub until: Option<String>,
+    /// Flows that this filter does not want (`--filter`).
+    pub filter: Option<Filter>,
 }
 
 /// Frames that hold no packet of a flow, by what they hold.
@@ -224,22 +229,6 @@ pub struct TakenOn {
     pub evidence: String,
 }
 
-/// A neighbour that never answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NeighbourRecord {
-    /// The address that was asked for.
-    pub address: IpAddr,
-    /// Who asked first.
-    pub asked_by: IpAddr,
-    /// How often it was asked for.
-    pub asked: u64,
-    /// The first question.
-    pub first_frame: FrameNumber,
-    /// The last question.
-    pub last_frame: FrameNumber,
-}
-
 /// A line of a text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -318,6 +307,7 @@ impl Report {
         }
         tell_conversations_apart(&mut flows);
         link(&mut flows);
+        weigh_origins(&mut flows);
         let (names, same_host) = identities(&options.hosts, &captures, &flows);
         let serves: Vec<(String, String)> = captures
             .iter()
@@ -325,7 +315,7 @@ impl Report {
             .map(|record| (record.purpose.clone(), record.host.clone()))
             .collect();
         let told = Told { names: &names, same_host: &same_host, serves: &serves };
-        let Assessment { hosts, sheet, requirement_of, unmatched } =
+        let Assessment { mut hosts, mut sheet, requirement_of, unmatched } =
             assess(matrix, &options.roles, told, &flows);
         for (flow, place) in flows.iter_mut().zip(requirement_of) {
             if let Some(row) = place.and_then(|place| matrix.requirements.get(place)) {
@@ -338,8 +328,19 @@ impl Report {
                 name_interface(flow, "RPC dynamic");
             }
         }
-        let range = &options.rpc_range;
-        let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, range, &logs);
+        if let Some(filter) = &options.filters.filter {
+            // Asked of flows that are whole: what others tell of them is known by now.
+            let wanted = flows.iter().filter(|flow| filter.matches(flow));
+            let wanted: BTreeSet<u64> = wanted.map(|flow| flow.id).collect();
+            sheet = assess_some(matrix, &options.roles, told, &flows, &wanted).sheet;
+            flows.retain(|flow| wanted.contains(&flow.id));
+            let ends = flows.iter().flat_map(|flow| [flow.initiator, flow.responder]);
+            let shown: BTreeSet<Address> = ends.map(|end| end.address).collect();
+            hosts.retain(|host| shown.contains(&host.address));
+        }
+        let vantages: Vec<Vantage<'_>> = captures.iter().map(CaptureRecord::vantage).collect();
+        let beside = Beside { rpc_range: &options.rpc_range, logs: &logs, vantages: &vantages };
+        let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, beside);
         Report {
             schema: SCHEMA.to_owned(),
             generator: Generator {
@@ -405,8 +406,10 @@ fn identities(
         .flat_map(|capture| &capture.links)
         .map(|link| (link.address, link.mac.as_str()))
         .collect();
-    let ends = flows.iter().flat_map(|flow| [flow.initiator.address, flow.responder.address]);
-    let talk: BTreeSet<Address> = ends.collect();
+    // Looked for only where two addresses may be one host.
+    let talk = LazyCell::new(|| -> BTreeSet<Address> {
+        flows.iter().flat_map(|flow| [flow.initiator.address, flow.responder.address]).collect()
+    });
     let same_host = same_hosts(&names, &cards, |address| talk.contains(&address));
     (ranked(names), same_host)
 }
@@ -513,7 +516,7 @@ impl CaptureRecord {
             taken_on: summary
                 .taken_on
                 .map(|host| TakenOn { addresses: host.addresses, evidence: host.evidence }),
-            silent_neighbours: Vec::new(),
+            silent_neighbours: skipped.neighbours.silent(summary.last_seen),
             comments: summary
                 .comments
                 .into_iter()
@@ -529,6 +532,14 @@ impl CaptureRecord {
             left_out: Vec::new(),
             same_as: None,
             part_of: None,
+        }
+    }
+
+    /// From where it saw what it saw.
+    fn vantage(&self) -> Vantage<'_> {
+        Vantage {
+            taken_on: self.taken_on.as_ref().map_or(&[], |taken_on| &taken_on.addresses),
+            silent_neighbours: &self.silent_neighbours,
         }
     }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bottom first. A module may use every module before it and none after it.
-const STACK: [&str; 17] = [
+const STACK: [&str; 18] = [
     "words",
     "net",
     "capture",
@@ -16,11 +16,12 @@ const STACK: [&str; 17] = [
     "probe",
     "flow",
     "verdict",
-    "filter",
     "log",
     "matrix",
     "diagnosis",
+    "filter",
     "report",
+    "anonymize",
     "render",
     "analyze",
     "compare",

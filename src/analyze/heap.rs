@@ -190,6 +190,7 @@ pub(super) fn become_copy(record: &mut CaptureRecord, first: usize, path: &str) 
     record.names.clear();
     record.links.clear();
     record.taken_on = None;
+    record.silent_neighbours.clear();
     record.comments.clear();
     record.comments_left_out = 0;
     record.problems = vec![ProblemRecord {

@@ -68,6 +68,13 @@ pub(super) fn read(
     (records, flows)
 }
 
+/// The captures of all inputs as one, to be read again.
+pub(super) fn open(pipeline: Pipeline<'_>, inputs: &[Input]) -> Joined {
+    let parts = inputs.iter().flat_map(|input| look(pipeline, input).parts).collect();
+    let (parts, _) = without_copies(pipeline, parts);
+    Joined::new(parts, Reading { digest: false, ..Reading::default() }, pipeline.bounds())
+}
+
 /// Finds the captures in an input.
 fn look(pipeline: Pipeline<'_>, input: &Input) -> Seen {
     let mut seen = Seen::default();

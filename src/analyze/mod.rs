@@ -10,6 +10,7 @@
 mod heap;
 mod join;
 mod learn;
+mod packets;
 mod pipeline;
 mod place;
 
@@ -17,6 +18,8 @@ use std::num::NonZeroUsize;
 use std::thread;
 
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+
+pub use packets::{Selection, WrittenPackets, write_packets};
 
 use crate::analyze::heap::{Analysed, Heap};
 use crate::analyze::pipeline::Pipeline;

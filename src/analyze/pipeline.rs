@@ -1,6 +1,7 @@
 //! One input through the pipeline, on one thread or in waves over all of them.
 
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -108,10 +109,13 @@ impl Pipeline<'_> {
         reader: &mut dyn CaptureReader,
         threads: usize,
     ) -> (Vec<Flow>, SkippedTally) {
-        let (mut flows, skipped) =
+        let (mut flows, mut skipped) =
             if threads > 1 { self.in_waves(reader, threads) } else { self.sequential(reader) };
         // No two flows of a capture begin with the same frame.
         flows.sort_unstable_by_key(|flow| flow.first_frame);
+        if skipped.neighbours.has_questions() {
+            skipped.neighbours.see(flows.iter().flat_map(ways));
+        }
         (flows, skipped)
     }
 
@@ -151,7 +155,7 @@ impl Pipeline<'_> {
                             table.observe(&packet);
                         }
                     }
-                    Err(reason) => skipped.count(reason, frame.number),
+                    Err(reason) => skipped.observe(reason, frame),
                 }
             }
             spare = batch;
@@ -229,11 +233,19 @@ impl Pipeline<'_> {
                     }
                 }
                 Err(Skipped::Fragment) => dealt.fragments.push(frame),
-                Err(reason) => dealt.skipped.count(reason, frame.number),
+                Err(reason) => dealt.skipped.observe(reason, frame),
             }
         }
         dealt
     }
+}
+
+/// The ways that packets of a flow went, from whom to whom.
+fn ways(flow: &Flow) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+    let ends = flow.initiator_endpoint().address.ip().zip(flow.responder_endpoint().address.ip());
+    let there = ends.filter(|_| flow.initiator.packets > 0);
+    let back = ends.filter(|_| flow.responder.packets > 0).map(|(from, to)| (to, from));
+    there.into_iter().chain(back)
 }
 
 /// The packets of a batch by shard, and its frames that hold none.

@@ -26,6 +26,9 @@ const MOST_LINKS: usize = 1_024;
 /// IPv6 addresses that one card has: its own, and those that Windows makes up anew each day.
 const MOST_V6: usize = 8;
 
+/// Flows from which it can be told that one host is at one end of all.
+const LEAST_FLOWS: u64 = 3;
+
 /// Addresses of one machine that are told.
 const MOST_OWN: usize = 16;
 
@@ -244,7 +247,8 @@ fn by_heading(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> 
     told(own.keys().map(|address| **address).chain(same_card), evidence)
 }
 
-/// A machine that is at one end of everything, and nearer than the others.
+/// A machine that is at one end of everything, and nearer than the others. A mirror of its port
+/// shows the same, which the sentence says.
 fn by_place(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     let card_of: BTreeMap<IpAddr, Mac> = links.iter().copied().collect();
     // One address stands for all that its card has.
@@ -277,7 +281,7 @@ fn by_place(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     let (candidate, None) = (at_all.next()?, at_all.next()) else { return None };
     // With one other host, each is at one end of everything.
     let others = flows_of.len() - 1;
-    if others < 2 {
+    if others < 2 || all < LEAST_FLOWS {
         return None;
     }
     let nearer = near_of.get(&candidate) == Some(&true) && near_of.values().any(|near| !near);
@@ -289,8 +293,10 @@ fn by_place(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     };
     let addresses = flows_of.keys().chain(card_of.keys()).copied();
     let addresses = addresses.filter(|address| stands_for(*address) == candidate);
-    let evidence =
-        format!("it is at one end of all {all} flows between hosts, with {others} others; {why}");
+    let evidence = format!(
+        "it is at one end of all {all} flows between hosts, with {others} others; {why}; a \
+                 mirror of its port would look the same"
+    );
     told(addresses, evidence)
 }
 
@@ -375,7 +381,7 @@ mod tests {
         let far = |address: &'static str| {
             flow([("10.0.0.5", (OWN, 128, UNKNOWN)), (address, (ROUTER, 126, UNKNOWN))])
         };
-        assert_eq!(machine(&[far("10.1.0.10"), far("10.1.0.11")]), ["10.0.0.5"]);
+        assert_eq!(machine(&[far("10.1.0.10"), far("10.1.0.11"), far("10.1.0.12")]), ["10.0.0.5"]);
         // Of two hosts each is at one end of everything.
         assert!(machine(&[far("10.1.0.10")]).is_empty());
         let elsewhere =

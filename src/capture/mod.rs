@@ -48,6 +48,7 @@ pub use error::Error;
 pub use inputs::{Input, expand};
 pub use joined::{Joined, JoinedPart, Part};
 pub use note::FrameNote;
+pub use pcapng::PcapngWriter;
 pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
 pub use summary::{CaptureSummary, CapturingHost, Comment, Problem, Severity, TextLine};
 

@@ -17,9 +17,12 @@ use crate::capture::{CaptureReader, CaptureSummary, Error, FrameBatch, LinkType,
 use crate::capture::{MOST_FRAME_BYTES, Severity};
 use crate::net::{FrameNumber, KnownName, NameSource};
 
+pub use write::PcapngWriter;
+
 mod block;
 mod clock;
 mod oddity;
+mod write;
 
 /// Bytes of a block that we read. A longer one is passed over.
 const MOST_BLOCK_BYTES: u32 = MOST_FRAME_BYTES + (64 << 10);

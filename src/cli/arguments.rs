@@ -6,6 +6,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::filter::Filter;
 use crate::matrix::{DEFAULT_PROFILE, Outcome, PortRange};
 use crate::net::{Clock, Time, Timestamp};
 use crate::render::Format;
@@ -83,12 +84,21 @@ pub(super) struct AnalyzeArguments {
     /// Leave the list of flows out of JSON
     #[arg(long)]
     pub(super) no_flows: bool,
+    /// Write the packets that decide what failed to a capture (pcapng), with remarks that say why
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) evidence: Option<String>,
+    /// Of these flows, by id, instead of all that failed
+    #[arg(long, value_name = "ID[,ID...]", value_delimiter = ',', requires = "evidence")]
+    pub(super) evidence_for: Vec<u64>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct FlowsArguments {
     #[command(flatten)]
     pub(super) input: InputArguments,
+    /// Write all packets of the flows that are shown to a capture (pcapng)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) write: Option<String>,
 }
 
 /// What `analyze` and `flows` have in common.
@@ -105,6 +115,9 @@ pub(super) struct InputArguments {
     /// Write the report to a file: whole, or not at all
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(super) output: Option<String>,
+    /// Replace addresses, names and realms by pseudonyms, which are the same for the same key
+    #[arg(long, value_name = "KEY", help_heading = "Output")]
+    pub(super) anonymize: Option<String>,
     /// Colour the table
     #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
     pub(super) color: ColorArgument,
@@ -157,6 +170,9 @@ pub(super) struct InputArguments {
     /// Leave out frames from this time on
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Reading")]
     pub(super) until: Option<Time>,
+    /// Show only flows of which this is true, as "class = timeout and responder.port in 135,389"
+    #[arg(long, value_name = "EXPR", help_heading = "Reading")]
+    pub(super) filter: Option<Filter>,
     /// How long a SYN that is not repeated must wait to count as unanswered
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "3", help_heading = "Reading")]
     pub(super) syn_wait: Milliseconds,

@@ -12,10 +12,11 @@ mod text_file;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
-use crate::analyze::{Config, analyze};
+use crate::analyze::{Config, Selection, analyze};
+use crate::anonymize::anonymize;
 use crate::capture::Severity;
 use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments};
 use crate::matrix::{
@@ -75,8 +76,18 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         None => analysis(&arguments.analyze),
         Some(Command::Analyze(analyze)) => analysis(&analyze),
         Some(Command::Flows(flows)) => {
-            let report = report_of(&flows.input, false)?;
-            finish(&flows.input, &report, View::Flows)
+            let packets = flows.write.as_deref();
+            let config = config_of(&flows.input, packets, false)?;
+            let report = analyze(&config);
+            let is_whole = match packets {
+                Some(path) => {
+                    let selection = Selection::whole(&report);
+                    output::write_packets(path, &config, &report, &selection, flows.input.quiet)?
+                }
+                None => true,
+            };
+            let status = finish(&flows.input, &report, View::Flows)?;
+            Ok(if is_whole { status } else { Status::Trouble })
         }
         Some(Command::Matrix(command)) => matrix::run(&command).map(|()| Status::Analysed),
         Some(Command::Compare(_)) => bail!("compare: not in this version; the name is reserved"),
@@ -103,20 +114,44 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
         Format::Table => arguments.input.verbose,
         Format::Ndjson | Format::Csv => false,
     };
-    let mut report = report_of(&arguments.input, digest)?;
+    let packets = arguments.evidence.as_deref();
+    let config = config_of(&arguments.input, packets, digest)?;
+    let mut report = analyze(&config);
+    let mut is_whole = true;
+    if let Some(path) = packets {
+        let selection = match arguments.evidence_for.as_slice() {
+            [] => Selection::deciding(&report),
+            ids => Selection::deciding_for(&report, ids)
+                .map_err(|message| anyhow!("--evidence-for: {message}"))?,
+        };
+        let quiet = arguments.input.quiet;
+        is_whole = output::write_packets(path, &config, &report, &selection, quiet)?;
+    }
     if arguments.no_flows {
         report.flows.clear();
     }
-    finish(&arguments.input, &report, View::Analysis)
+    let status = finish(&arguments.input, &report, View::Analysis)?;
+    Ok(if is_whole { status } else { Status::Trouble })
 }
 
-/// Reads what the arguments name, and analyses.
-fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
+/// What the arguments ask for. `packets` is the file that packets are written to.
+fn config_of(arguments: &InputArguments, packets: Option<&str>, digest: bool) -> Result<Config> {
     check_times(arguments)?;
     let inputs = inputs_of(arguments)?;
-    if let Some(path) = &arguments.output {
+    for path in arguments.output.as_deref().into_iter().chain(packets) {
         let read = arguments.roles.iter().chain(&arguments.hosts).chain(&arguments.matrix);
         output::check_place(path, &inputs, !arguments.no_recursive, read)?;
+    }
+    if packets.is_some() && arguments.anonymize.is_some() {
+        bail!("--anonymize: packets are written as they are: leave --evidence or --write out");
+    }
+    if let Some(path) = packets
+        && inputs.iter().any(|input| input == "-")
+    {
+        bail!(
+            "{path}: packets are found by reading the captures a second time, and standard input can \
+             be read only once: give a file instead of -"
+        );
     }
     let matrix = match (&arguments.matrix, &arguments.profile) {
         (Some(path), _) => matrix::read(path)?,
@@ -132,21 +167,21 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
     for argument in &arguments.role {
         roles.push(parse_role_argument(argument, &matrix)?);
     }
+    let mut hosts = Vec::new();
+    for path in &arguments.hosts {
+        hosts.push(parse_hosts_file(&text_file::read(path, "hosts file")?, path));
+    }
     for argument in &arguments.port {
         ports.push(parse_port_argument(argument, &matrix)?);
     }
     let ports = effective(ports);
     let matrix = matrix.with_ports(&ports);
-    let mut hosts = Vec::new();
-    for path in &arguments.hosts {
-        hosts.push(parse_hosts_file(&text_file::read(path, "hosts file")?, path));
-    }
     let options = Options {
         profile: arguments.matrix.is_none().then(|| arguments.profile.clone()),
         matrix: arguments.matrix.clone(),
         roles,
-        ports,
         hosts,
+        ports,
         rpc_range: arguments.rpc_range.clone(),
         waits: Waits {
             syn_ms: arguments.syn_wait.0,
@@ -156,11 +191,12 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
         filters: Filters {
             since: arguments.since.map(|time| time.to_string()),
             until: arguments.until.map(|time| time.to_string()),
+            filter: arguments.filter.clone(),
         },
         join: arguments.join,
         max_inflated: arguments.max_inflated.map(|size| size.0),
     };
-    Ok(analyze(&Config {
+    Ok(Config {
         inputs,
         recursive: !arguments.no_recursive,
         threads: arguments.threads,
@@ -170,7 +206,7 @@ fn report_of(arguments: &InputArguments, digest: bool) -> Result<Report> {
         since: arguments.since.map(|time| time.at),
         until: arguments.until.map(|time| time.at),
         options,
-    }))
+    })
 }
 
 /// The inputs as text, as reports show them.
@@ -202,6 +238,14 @@ fn finish(arguments: &InputArguments, report: &Report, view: View) -> Result<Sta
         // Where nobody hears of them, the report and the exit status still tell.
         let _ = print_problems(report);
     }
+    let anonymous = match &arguments.anonymize {
+        Some(key) => {
+            let made = anonymize(report, key);
+            Some(made.context("the report could not be made anonymous, so nothing is printed")?)
+        }
+        None => None,
+    };
+    let report = anonymous.as_ref().unwrap_or(report);
     let format = arguments.format.0;
     if let Some(path) = &arguments.output {
         let style = output::style_of_file(arguments);

@@ -7,9 +7,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::analyze;
+use crate::analyze::{Config, Selection, WrittenPackets};
 use crate::capture::{Input, Reading, expand, open};
 use crate::cli::arguments::{ColorArgument, InputArguments};
-use crate::render::Style;
+use crate::render::{Style, safe_for_terminal};
+use crate::report::Report;
 
 /// Columns of a table that goes to no terminal.
 const WIDTH_OF_FILES: usize = 100;
@@ -154,6 +157,33 @@ pub(super) fn write_whole(
     write(file.as_file_mut()).with_context(failed)?;
     file.persist(path).map_err(|error| error.error).with_context(failed)?;
     Ok(())
+}
+
+/// Writes packets to a file, whole or not at all, and says how many on standard error. False where
+/// some of them are missing.
+pub(super) fn write_packets(
+    path: &str,
+    config: &Config,
+    report: &Report,
+    selection: &Selection,
+    quiet: bool,
+) -> Result<bool> {
+    let mut written = WrittenPackets::default();
+    write_whole(path, |out| {
+        written = analyze::write_packets(config, report, selection, out)?;
+        Ok(())
+    })?;
+    let is_whole = written.problems.is_empty();
+    if !quiet {
+        let many = if written.frames == 1 { "packet" } else { "packets" };
+        let mut lines = vec![format!("wrote {} {many} to {path}", written.frames)];
+        lines.extend(written.problems);
+        for line in lines {
+            // Where nobody hears of it, the file still tells.
+            let _ = writeln!(io::stderr(), "{}", safe_for_terminal(&format!("portmortem: {line}")));
+        }
+    }
+    Ok(is_whole)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod requests;
 mod roles;
 mod rpc;
 mod rules;
+mod silence;
 mod tries;
 mod wording;
 
@@ -19,8 +20,11 @@ pub use record::{
     RulePorts, RuleSet, Rung, Try,
 };
 
+use std::net::IpAddr;
+
 use crate::log::LogRecord;
 use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
+use crate::packet::NeighbourRecord;
 use crate::verdict::record::JudgedFlow;
 
 /// What is wrong, which rules mend it, and what nobody tried.
@@ -36,6 +40,26 @@ pub struct Diagnosis {
     pub to_try: Vec<HostTries>,
 }
 
+/// What is known beside the flows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// Ports that dynamic RPC is meant to use; empty where nobody said.
+    pub rpc_range: &'a [PortRange],
+    /// Logs of the failing machine.
+    pub logs: &'a [LogRecord],
+    /// From where the captures saw what they saw, by index of the capture.
+    pub vantages: &'a [Vantage<'a>],
+}
+
+/// From where a capture saw what it saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vantage<'a> {
+    /// Addresses of the machine that captured, as far as known.
+    pub taken_on: &'a [IpAddr],
+    /// Neighbours that were asked for and never answered.
+    pub silent_neighbours: &'a [NeighbourRecord],
+}
+
 /// What everything here is found from.
 struct Evidence<'a> {
     matrix: &'a Matrix,
@@ -49,6 +73,8 @@ struct Evidence<'a> {
     rpc_range: &'a [PortRange],
     /// Logs of the failing machine.
     logs: &'a [LogRecord],
+    /// From where the captures saw what they saw.
+    vantages: &'a [Vantage<'a>],
 }
 
 impl<'a> Evidence<'a> {
@@ -64,8 +90,7 @@ impl<'a> Evidence<'a> {
 
 /// Finds what is wrong, and which rules can mend it.
 ///
-/// `sheet`, `hosts` and `unmatched` are parts of the assessment of `flows`; `rpc_range` are the
-/// ports that dynamic RPC is meant to use, or empty. Findings come worst
+/// `sheet`, `hosts` and `unmatched` are parts of the assessment of `flows`. Findings come worst
 /// first; requests by source, destination, transport and ports.
 pub fn diagnose(
     matrix: &Matrix,
@@ -73,13 +98,14 @@ pub fn diagnose(
     hosts: &[HostRecord],
     flows: &[JudgedFlow],
     unmatched: &[UnmatchedHost],
-    rpc_range: &[PortRange],
-    logs: &[LogRecord],
+    beside: Beside<'_>,
 ) -> Diagnosis {
+    let Beside { rpc_range, logs, vantages } = beside;
     let mut by_id: Vec<&JudgedFlow> = flows.iter().collect();
     by_id.sort_by_key(|flow| flow.id);
     let several = several_captures(flows);
-    let evidence = Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range, logs };
+    let evidence =
+        Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range, logs, vantages };
     let requests = requests::requests(&evidence);
     let mut findings = findings::findings(&evidence, &requests);
     findings.extend(roles::findings(&evidence, unmatched));
@@ -123,7 +149,7 @@ mod tests {
     ) -> (Vec<Finding>, Vec<FirewallRequest>) {
         let Assessment { hosts, sheet, unmatched, .. } =
             assess(matrix, given, Told { names, ..Told::default() }, flows);
-        let diagnosis = diagnose(matrix, &sheet, &hosts, flows, &unmatched, &[], &[]);
+        let diagnosis = diagnose(matrix, &sheet, &hosts, flows, &unmatched, Beside::default());
         (diagnosis.findings, diagnosis.requests)
     }
 

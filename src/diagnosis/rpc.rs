@@ -369,7 +369,7 @@ fn other_addresses(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Findi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::{Diagnosis, diagnose};
+    use crate::diagnosis::{Beside, Diagnosis, diagnose};
     use crate::matrix::sample::{announced, flow};
     use crate::matrix::{DEFAULT_PROFILE, GivenRole, Matrix, PortRange, Told, assess};
     use crate::verdict::record::{NotRegisteredRecord, RpcRecord, Verdict};
@@ -391,8 +391,9 @@ mod tests {
         };
         let given = if has_roles { vec![role("cas", CAS), role("child-dc", DC)] } else { vec![] };
         let found = assess(&matrix, &given, Told::default(), flows);
+        let beside = Beside { rpc_range: range, ..Beside::default() };
         let Diagnosis { findings, requests, .. } =
-            diagnose(&matrix, &found.sheet, &found.hosts, flows, &found.unmatched, range, &[]);
+            diagnose(&matrix, &found.sheet, &found.hosts, flows, &found.unmatched, beside);
         let told = findings
             .iter()
             .filter(|it| !["not_exercised", "no_roles"].contains(&it.kind.as_str()))

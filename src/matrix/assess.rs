@@ -4,7 +4,7 @@
 //! exercise it. Each requirement and pair of hosts is a cell; each cell gets one outcome and says
 //! from which frames. The result does not depend on the order of the flows, only on their ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::matrix::explain::{also, explain, is_weak, service_failed, several_captures};
 use crate::matrix::roles::{Cast, GivenRole, HostRecord, Part, Told, UnmatchedHost};
@@ -43,13 +43,35 @@ pub fn assess(
     told: Told<'_>,
     flows: &[JudgedFlow],
 ) -> Assessment {
+    lay(matrix, given, told, flows, None)
+}
+
+/// As [`assess()`], and only the flows of these ids count; all tell who is who. What they do not
+/// exercise is not listed, as others may.
+pub(crate) fn assess_some(
+    matrix: &Matrix,
+    given: &[GivenRole],
+    told: Told<'_>,
+    flows: &[JudgedFlow],
+    wanted: &BTreeSet<u64>,
+) -> Assessment {
+    lay(matrix, given, told, flows, Some(wanted))
+}
+
+fn lay(
+    matrix: &Matrix,
+    given: &[GivenRole],
+    told: Told<'_>,
+    flows: &[JudgedFlow],
+    wanted: Option<&BTreeSet<u64>>,
+) -> Assessment {
     let cast = Cast::new(matrix, given, told, flows);
     let rows = Rows::new(matrix);
     let mut requirement_of = vec![None; flows.len()];
     let mut exercised: BTreeMap<CellKey, Vec<&JudgedFlow>> = BTreeMap::new();
     for (flow, requirement) in flows.iter().zip(&mut requirement_of) {
         let (from, to) = (flow.initiator.address, flow.responder.address);
-        if from == to {
+        if from == to || wanted.is_some_and(|wanted| !wanted.contains(&flow.id)) {
             continue;
         }
         let (Some(from_parts), Some(to_parts)) = (cast.parts_of(from), cast.parts_of(to)) else {
@@ -60,8 +82,10 @@ pub fn assess(
             exercised.entry((from, to, row)).or_default().push(flow);
         }
     }
-    let never_exercised = never_exercised(&rows, &cast, &exercised);
-    let (keys, not_exercised_unlisted) = listed(&rows, &cast, &exercised);
+    let (never_exercised, (keys, not_exercised_unlisted)) = match wanted {
+        None => (never_exercised(&rows, &cast, &exercised), listed(&rows, &cast, &exercised)),
+        Some(_) => (Vec::new(), (exercised.keys().copied().collect(), 0)),
+    };
     let several = several_captures(flows);
     let mut cells = Vec::with_capacity(keys.len());
     for key in keys {

@@ -65,7 +65,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// A word of the user's, made fit for a message: short, and without control characters.
-pub(super) fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let mut text: String = word.chars().take(60).collect();
     if text.len() < word.len() {
         text.push('…');
@@ -75,7 +75,7 @@ pub(super) fn quoted(word: &str) -> String {
 
 /// The end of a message about a word that we do not know: the known word that was probably
 /// meant, else all known words where they are few.
-pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     if let Some(near) = nearest(word, &known) {
         return format!("; did you mean {}?", quoted(near));

@@ -27,12 +27,13 @@ mod write;
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use assess::in_order_of_time;
 pub use assess::{Assessment, assess};
+pub(crate) use assess::{assess_some, in_order_of_time};
 pub(crate) use explain::{
     bounded, count_of, is_weak, list_of, seen, service_failed, several_captures, then,
 };
 pub use fault::{Error, Fault, Position};
+pub(crate) use fault::{quoted, suggestion};
 pub use given::{RolesFile, parse_role_argument, parse_roles_file};
 pub use hosts_file::{GivenNames, HostsFile, parse_hosts_file};
 pub use names::{SameHost, ranked, same_hosts};

@@ -119,7 +119,7 @@ pub fn same_hosts(
     proofs.extend(by_name_servers(names));
     proofs.extend(by_cards(cards));
     let mut groups: Vec<(BTreeSet<IpAddr>, BTreeSet<String>)> = Vec::new();
-    for Proof { mut addresses, why } in proofs {
+    for Proof { mut addresses, why } in proofs.into_iter().filter(|it| it.addresses.len() > 1) {
         addresses.retain(|address| talk(Address::Ip(*address)));
         if addresses.len() < 2 {
             continue;

@@ -268,7 +268,10 @@ impl<'m> Cast<'m> {
             host.names = shown.remove(&host.address).unwrap_or_default();
         }
         self.hosts = hosts.into_values().collect();
-        self.hosts.retain(|host| !host.names.is_empty() || !host.roles.is_empty());
+        // Captures also name everybody (255.255.255.255 is "broadcasthost").
+        self.hosts.retain(|host| {
+            !host.roles.is_empty() || !host.names.is_empty() && is_host(host.address)
+        });
     }
 
     /// Lets another address of a machine have the roles of one: given ones in place of inferred

@@ -68,6 +68,7 @@ pub(crate) fn flow(
         origin_reasons: Vec::new(),
         history: String::new(),
         evidence,
+        schedule: None,
         first_frame: FrameNumber(first),
         last_frame: FrameNumber(first + 2),
         first_seen: Some(time),

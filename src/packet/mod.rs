@@ -14,6 +14,7 @@
 mod encapsulation;
 mod fragments;
 mod link;
+mod neighbours;
 mod network;
 mod row;
 mod skipped;
@@ -22,6 +23,7 @@ mod tunnel;
 
 pub use encapsulation::{Encapsulation, Layer, LayerKind};
 pub use fragments::FragmentTable;
+pub use neighbours::{NeighbourRecord, Neighbours};
 pub use row::RowBytes;
 pub use skipped::{Skipped, SkippedTally};
 pub use transport::{Flags, Segment};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 
-use crate::capture::LinkType;
+use crate::capture::{Frame, LinkType};
 use crate::net::FrameNumber;
+use crate::packet::neighbours::Neighbours;
 
 /// Why a frame holds no packet of a flow. The `Display` text is what reports count it under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,9 +133,17 @@ fn ether_type_name(number: u16) -> Option<&'static str> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SkippedTally {
     counts: BTreeMap<Skipped, (u64, FrameNumber)>,
+    /// What those of address resolution and neighbour discovery say.
+    pub neighbours: Neighbours,
 }
 
 impl SkippedTally {
+    /// Counts a frame, and hears what it says about neighbours.
+    pub fn observe(&mut self, skipped: Skipped, frame: Frame<'_>) {
+        self.count(skipped, frame.number);
+        self.neighbours.observe(frame, skipped);
+    }
+
     /// Counts one frame.
     pub fn count(&mut self, skipped: Skipped, frame: FrameNumber) {
         self.add(skipped, 1, frame);
@@ -161,6 +170,7 @@ impl AddAssign for SkippedTally {
         for (skipped, (count, first)) in other.counts {
             self.add(skipped, count, first);
         }
+        self.neighbours += other.neighbours;
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) mod tests {
 
     /// A certificate of this subject, for these names.
     pub(in crate::probe) fn certificate(subject: &str, names: &[&str]) -> Vec<u8> {
-        let named = |name: &str| {
+        let entity = |name: &str| {
             let pair = [COMMON_NAME.to_vec(), write(0x0c, name.as_bytes())].concat();
             write(SEQUENCE, &write(0x31, &write(SEQUENCE, &pair)))
         };
@@ -72,9 +72,9 @@ pub(super) mod tests {
             write(context(0), &write(2, &[2])),
             write(2, &[7]),
             write(SEQUENCE, b""),
-            named("Issuing CA"),
+            entity("Issuing CA"),
             write(SEQUENCE, b""),
-            named(subject),
+            entity(subject),
         ]
         .concat();
         if !names.is_empty() {
@@ -95,7 +95,7 @@ pub(super) mod tests {
             ("RDP01", &[], Some("RDP01")),
             ("sql1.example.com", &[], Some("sql1.example.com")),
             ("SSL_Self_Signed_Fallback", &[], None),
-            ("Contoso Ltd", &[], None),
+            ("Example Ltd", &[], None),
             ("ignored", &["*.example.com"], None),
             ("ignored", &["a.example", "b.example", "c.example", "d.example", "e.example"], None),
         ] {

@@ -238,7 +238,7 @@ fn asker(body: &Element<'_>) -> Option<String> {
     let body = element(body.child(context(4))?.content, SEQUENCE)?;
     let addresses = body.child(context(9)).and_then(|it| element(it.content, SEQUENCE));
     let addresses = addresses.iter().flat_map(|it| elements(it.content)).take(16);
-    let netbios =
+    let mut netbios =
         addresses.filter(|it| it.child(context(0)).and_then(|it| number_in(&it)) == Some(NETBIOS));
     let text = |it: Element<'_>| {
         let name = element(it.child(context(1))?.content, OCTET_STRING)?.text();

@@ -31,6 +31,7 @@ pub(super) fn page(report: &Report, view: View, out: &mut dyn Write) -> io::Resu
 fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let triage = Triage::of(report);
     writeln!(out, "**{}.**", prose(&triage.headline(report)))?;
+    filtered(report, out)?;
     failed(report, &triage, out)?;
     requests(report, out)?;
     cells(report, &triage, Part::NotForFirewall, "Not for the firewall team", out)?;
@@ -42,6 +43,13 @@ fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     hosts(report, out)?;
     captures(report, &triage, out)?;
     how_to_read(report, out)
+}
+
+fn filtered(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    match &report.options.filters.filter {
+        Some(filter) => writeln!(out, "\n{}", prose(&phrase::filtered(filter))),
+        None => Ok(()),
+    }
 }
 
 /// Text of unknown origin, bounded and made inert.
@@ -247,10 +255,9 @@ fn hosts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             .roles
             .iter()
             .map(|role| match (role.source, &role.evidence) {
-                (RoleSource::Inferred, Some(evidence)) => evidence.as_str(),
+                (_, Some(evidence)) => evidence.as_str(),
                 (RoleSource::Inferred, None) => "inferred",
                 (RoleSource::Given, None) => "given",
-                (RoleSource::Given, Some(evidence)) => evidence.as_str(),
             })
             .collect();
         row(
@@ -342,6 +349,9 @@ fn flows(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         phrase::number(totals.reject),
         phrase::number(totals.inconclusive)
     )?;
+    if let Some(filter) = &report.options.filters.filter {
+        writeln!(out, "{}\n", prose(&phrase::filtered(filter)))?;
+    }
     if report.flows.is_empty() {
         return captures(report, &Triage::of(report), out);
     }

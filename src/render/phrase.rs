@@ -1,5 +1,7 @@
 //! Numbers, durations and words as people read them.
 
+use crate::filter::Filter;
+
 /// A number with its thousands apart: "1,284".
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
@@ -52,6 +54,11 @@ pub(super) fn words(word: &str) -> String {
 /// The first sentence of a text.
 pub(super) fn first_sentence(text: &str) -> &str {
     text.split_once(". ").map_or(text, |(first, _)| first).trim_end_matches('.')
+}
+
+/// That a report is not about everything.
+pub(super) fn filtered(filter: &Filter) -> String {
+    format!("only flows of which this is true: {filter}")
 }
 
 #[cfg(test)]

@@ -259,6 +259,7 @@ mod tests {
                 ip_id: None,
                 note: None,
             }],
+            schedule: None,
             first_frame: FrameNumber(frame),
             last_frame: FrameNumber(frame),
             first_seen: time,

@@ -8,14 +8,16 @@ use std::fmt::Write as _;
 use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, Sender};
 use crate::net::{FrameNumber, Transport};
 use crate::packet::{Encapsulation, IcmpError};
-use crate::verdict::record::{Class, Origin, Verdict};
-use crate::verdict::{Circumstances, Frames, drop_note, icmp};
+use crate::verdict::origin::Refusal;
+use crate::verdict::record::{Class, EvidenceRecord, Verdict};
+use crate::verdict::{Circumstances, Frames, drop_note, icmp, origin, schedule};
 
 /// Explains a verdict.
 pub(super) fn of(
     flow: &Flow,
     verdict: Verdict,
-    origin: Option<Origin>,
+    refusal: Option<&Refusal>,
+    evidence: &[EvidenceRecord],
     circumstances: &Circumstances,
 ) -> String {
     let seen = capitalized(&Seen::of(flow, circumstances).sentence(verdict));
@@ -33,9 +35,13 @@ pub(super) fn of(
         }
         seen = format!("{seen}; {dropped}");
     }
-    let meaning = match (verdict, origin) {
-        (Verdict::Refused, Some(Origin::Middlebox)) => Some(made_up(flow)),
-        _ => meaning(flow, verdict, origin).map(str::to_owned),
+    let foreign = flow.tcp.reset_by.and_then(|by| origin::foreign_end(evidence, by));
+    let meaning = match (refusal, foreign) {
+        (Some(refusal), _) => Some(refusal.meaning.clone()),
+        (None, Some(foreign)) if verdict.class() == Class::Success => Some(format!(
+            "The path works, and a device on the way may have ended the connection: {foreign}"
+        )),
+        (None, _) => meaning(flow, verdict).map(str::to_owned),
     };
     match meaning {
         Some(meaning) => format!("{seen}. {meaning}."),
@@ -65,34 +71,6 @@ fn dropped(flow: &Flow, circumstances: &Circumstances) -> Option<String> {
     let others = drops().count() - frames.len();
     let others = if others > 0 { format!("; {others} more otherwise") } else { String::new() };
     Some(format!("{} {was} {}{others}", Frames(&frames), circumstances.words(first)))
-}
-
-/// Why a reset is not what a closed port sends (RFC 9293 3.10.7.1), and what that may mean.
-fn made_up(flow: &Flow) -> String {
-    let find = |sender, kind| {
-        let of = move |evidence: &&Evidence| evidence.sender == sender && evidence.kind == kind;
-        flow.evidence.iter().find(of)
-    };
-    let mut unlike = Vec::new();
-    if let (Some(syn), Some(reset)) =
-        (find(Sender::Initiator, EvidenceKind::Syn), find(Sender::Responder, EvidenceKind::Rst))
-    {
-        if let Some(seq) = reset.seq.filter(|seq| seq.0 != 0) {
-            unlike.push(format!("sequence number {seq}"));
-        }
-        if let Some(window) = reset.window.filter(|&window| window != 0) {
-            let copied = if syn.window == Some(window) { " (the SYN's own)" } else { "" };
-            unlike.push(format!("window {window}{copied}"));
-        }
-        if let Some(id) = reset.ip_id.filter(|&id| id != 0 && syn.ip_id == Some(id)) {
-            unlike.push(format!("the SYN's IP identification {id}"));
-        }
-    }
-    format!(
-        "A closed port answers with sequence number 0 and usually window 0 (RFC 9293, 3.10.7.1); \
-         this reset has {}, so a device on the way may have made it up",
-        unlike.join(" and ")
-    )
 }
 
 /// The text with a capital at its beginning.
@@ -247,8 +225,13 @@ impl<'a> Seen<'a> {
             }
             again => format!(", sent again in {}", Frames(again)),
         };
+        let end = self.circumstances.capture_end;
+        let schedule = schedule::followed(self.flow, Verdict::NoReply, end)
+            .map(|followed| format!(" ({})", followed.told()))
+            .unwrap_or_default();
         let wait = self.age().map(|age| format!(" in {age}")).unwrap_or_default();
-        format!("{what} in frame {first}{again}, no answer{wait}{}", self.beside_the_silence())
+        let beside = self.beside_the_silence();
+        format!("{what} in frame {first}{again}{schedule}, no answer{wait}{beside}")
     }
 
     /// What came back and is no answer: a reset that does not acknowledge the SYN refuses nothing
@@ -374,7 +357,8 @@ fn unreachable(flow: &Flow) -> &'static str {
     }
 }
 
-fn meaning(flow: &Flow, verdict: Verdict, origin: Option<Origin>) -> Option<&'static str> {
+/// What a verdict may mean that is no refusal.
+fn meaning(flow: &Flow, verdict: Verdict) -> Option<&'static str> {
     let tcp = flow.tcp.syns > 0;
     match verdict {
         Verdict::Established if flow.tcp.reset_before_answer => Some(
@@ -384,6 +368,7 @@ fn meaning(flow: &Flow, verdict: Verdict, origin: Option<Origin>) -> Option<&'st
         | Verdict::EstablishedUnseen
         | Verdict::Probed
         | Verdict::Answered
+        | Verdict::Refused
         | Verdict::OneWay => None,
         Verdict::NoReply if tcp && flow.tcp.syns == 1 => Some(
             "One lost packet would look like this, and so would a firewall that drops or a host \
@@ -401,14 +386,6 @@ fn meaning(flow: &Flow, verdict: Verdict, origin: Option<Origin>) -> Option<&'st
             "The way back to the initiator may be dropped, or its confirmation, or the \
              responder's queue may be full",
         ),
-        Verdict::Refused => Some(match origin {
-            Some(Origin::Host) => {
-                "That is what a closed port sends: the host was reached and nothing listens there"
-            }
-            Some(Origin::Middlebox | Origin::Unknown) | None => {
-                "The host may not listen there, or a device on the way may refuse"
-            }
-        }),
         Verdict::Prohibited => Some("A filter on the way, or on the host, says that it refuses"),
         Verdict::Unreachable => Some(unreachable(flow)),
         Verdict::Challenged => Some(

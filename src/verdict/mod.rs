@@ -6,8 +6,10 @@ mod icmp;
 mod origin;
 pub mod record;
 mod rpc;
+mod schedule;
 mod service;
 
+pub use origin::weigh_origins;
 pub use rpc::link;
 
 use std::fmt;
@@ -194,12 +196,11 @@ fn closing_of(flow: &Flow, verdict: Verdict) -> Option<Closing> {
 pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> JudgedFlow {
     let (verdict, confidence) = verdict_of(flow, circumstances);
     let told = |at: Timestamp| Time { at, clock: circumstances.clock };
-    let (origin, origin_reasons) = if verdict == Verdict::Refused {
-        let (origin, reasons) = origin::of_refusal(flow);
-        (Some(origin), reasons)
-    } else {
-        (None, Vec::new())
-    };
+    let evidence: Vec<EvidenceRecord> =
+        in_order(flow).map(|evidence| evidence_record(evidence, circumstances)).collect();
+    let refusal = (verdict == Verdict::Refused).then(|| origin::of_refusal(&evidence));
+    let explanation = explanation::of(flow, verdict, refusal.as_ref(), &evidence, circumstances);
+    let (origin, origin_reasons) = refusal.map(|refusal| (refusal.origin, refusal.reasons)).unzip();
     let initiator = flow.initiator_endpoint();
     let responder = flow.responder_endpoint();
     JudgedFlow {
@@ -211,24 +212,13 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         class: verdict.class(),
         verdict,
         confidence,
-        explanation: explanation::of(flow, verdict, origin, circumstances),
+        explanation,
         origin,
-        origin_reasons,
+        origin_reasons: origin_reasons.unwrap_or_default(),
         history: flow.history.to_string(),
-        evidence: in_order(flow)
-            .map(|evidence| EvidenceRecord {
-                frame: evidence.frame,
-                time: evidence.time.map(told),
-                from: evidence.sender,
-                kind: evidence.kind,
-                seq: evidence.seq,
-                ack: evidence.ack,
-                window: evidence.window,
-                ttl: (evidence.ttl != 0).then_some(evidence.ttl),
-                ip_id: evidence.ip_id,
-                note: note_of(evidence, circumstances),
-            })
-            .collect(),
+        evidence,
+        schedule: schedule::followed(flow, verdict, circumstances.capture_end)
+            .map(|followed| followed.record),
         first_frame: flow.first_frame,
         last_frame: flow.last_frame,
         first_seen: flow.first_seen.map(told),
@@ -245,6 +235,21 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         encapsulation: flow.encapsulation.layers().map(|layer| layer.to_string()).collect(),
         requirement: None,
         display_filter: display_filter(flow),
+    }
+}
+
+fn evidence_record(evidence: &Evidence, circumstances: &Circumstances) -> EvidenceRecord {
+    EvidenceRecord {
+        frame: evidence.frame,
+        time: evidence.time.map(|at| Time { at, clock: circumstances.clock }),
+        from: evidence.sender,
+        kind: evidence.kind,
+        seq: evidence.seq,
+        ack: evidence.ack,
+        window: evidence.window,
+        ttl: (evidence.ttl != 0).then_some(evidence.ttl),
+        ip_id: evidence.ip_id,
+        note: note_of(evidence, circumstances),
     }
 }
 
@@ -352,7 +357,7 @@ mod tests {
     use crate::verdict::record::ServiceOutcome;
 
     /// A capture that ends long after the packets of a script.
-    fn long_after() -> Circumstances {
+    pub(super) fn long_after() -> Circumstances {
         Circumstances {
             capture_end: Some(second(100)),
             clock: Clock::MICROSECONDS,

@@ -117,6 +117,18 @@ words! {
     }
 }
 
+words! {
+    /// How far a schedule of repeated SYNs was followed.
+    Course {
+        /// To its end.
+        Complete = "complete",
+        /// The capture ended before the next SYN was due.
+        CaptureEnded = "capture_ended",
+        /// The next SYN was due within the capture and is not there: the program gave up earlier.
+        GivenUp = "given_up",
+    }
+}
+
 /// A packet that decides a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,6 +179,21 @@ pub struct ServiceRecord {
     pub detail: Option<String>,
     /// Frame that shows it.
     pub frame: Option<FrameNumber>,
+}
+
+/// The times at which a system repeats a SYN that gets no answer, as far as the SYNs of a flow show
+/// one that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleRecord {
+    /// Whose it is, as "Windows 2000 to Server 2016".
+    pub name: String,
+    /// SYNs that it has, the first included; `None` where it goes on as configured.
+    pub expected: Option<u32>,
+    /// SYNs that were captured.
+    pub seen: u32,
+    /// How far it was followed.
+    pub course: Course,
 }
 
 /// What is known of a flow's remote procedure calls.
@@ -267,6 +294,8 @@ pub struct JudgedFlow {
     pub history: String,
     /// Packets that decide: at most the first eight and the last of each kind.
     pub evidence: Vec<EvidenceRecord>,
+    /// The schedule by which an unanswered SYN was repeated, where it is a known one.
+    pub schedule: Option<ScheduleRecord>,
     /// First frame of the flow.
     pub first_frame: FrameNumber,
     /// Last frame of the flow.

@@ -67,6 +67,10 @@ pub(super) fn captures_in_short(report: &Report, page: &mut Page<'_>) -> io::Res
             page.paragraph(0, 2, None, &line)?;
         }
     }
+    if let Some(filter) = &report.options.filters.filter {
+        let line = page.safe(&phrase::filtered(filter));
+        page.paragraph(0, 2, None, &line)?;
+    }
     let damaged = damaged(report);
     if damaged > 0 {
         let captures = phrase::counted(damaged, "capture");
@@ -150,7 +154,7 @@ pub(super) fn hosts(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// "also 2001:db8::5: it calls itself cas01.corp.example at each".
+/// The other addresses of a host, and what proves it.
 fn also(host: &HostRecord) -> Option<String> {
     let evidence = host.same_host_evidence.as_deref()?;
     let others: Vec<String> = host.same_host.iter().take(4).map(Address::to_string).collect();
