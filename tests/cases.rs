@@ -185,6 +185,15 @@ fn compare_findings(case: &Case, report: &Value, faults: &mut Vec<String>) {
             faults.push(format!("no finding \"{expected}\" among {titles:#?}"));
         }
     }
+    let rank = |finding: &Value| {
+        let cause = finding["explained_by"].as_u64().map(|cause| format!(" < {}", cause + 1));
+        let (severity, kind) = (text(&finding["severity"]), text(&finding["kind"]));
+        format!("{severity} {kind}{}", cause.unwrap_or_default())
+    };
+    let ranked: Vec<String> = array(&report["findings"]).iter().map(rank).collect();
+    if case.ranked.as_ref().is_some_and(|expected| *expected != ranked) {
+        faults.push(format!("findings are {ranked:#?}, not {:#?}: {titles:#?}", case.ranked));
+    }
 }
 
 fn compare_captures(case: &Case, report: &Value, faults: &mut Vec<String>) {

@@ -395,3 +395,62 @@ fn lines_that_could_not_be_read_are_counted_and_shown_when_asked_for() {
     assert_eq!(report["flows"][0]["evidence"][0]["note"], "line 5");
     assert_eq!(report["flows"][0]["evidence"][0]["time"], Value::Null);
 }
+
+// ---- Rules to ask for, and lines to run.
+
+const ROLES: [&str; 4] = ["--role", "cas=10.0.0.5", "--role", "child-dc=10.1.0.13"];
+
+#[test]
+fn requests_prints_the_rules_alone_in_every_syntax() {
+    let site = seed("pcap");
+    // By hand: from the seed's site server to the domain controller that does not answer.
+    for (syntax, expected) in [
+        ("table", "10.0.0.5  10.1.0.13    tcp       one-way    53, 88, 135, 389, 3268"),
+        ("csv", "1,10.0.0.5,,10.1.0.13,,tcp,\"53, 88, 135, 389, 3268\",one-way,"),
+        ("markdown", "| 10.0.0.5 | 10.1.0.13 | tcp | 53, 88, 135, 389, 3268 | one-way |"),
+        ("powershell", "-LocalPort '53','88','135','389','3268' -RemoteAddress '10.0.0.5'"),
+        ("netsh", "localip=10.1.0.13 localport=53,88,135,389,3268 remoteip=10.0.0.5"),
+        ("cisco", " permit tcp host 10.0.0.5 host 10.1.0.13 eq 3268"),
+    ] {
+        let run = call(&["requests", &site, "-f", syntax]);
+        assert_eq!((run.exit, run.stderr.as_str()), (0, ""), "{syntax}");
+        assert!(run.stdout.contains(expected), "{syntax}: {}", run.stdout);
+        assert!(!run.stdout.contains("FAILED"), "{syntax}");
+    }
+    let run = call(&["requests", &site, "-f", "json"]);
+    assert_eq!(run.exit, 2);
+    assert_eq!(call(&["requests", &site, "--fail-on", "dropped"]).exit, 1);
+}
+
+#[test]
+fn the_script_has_a_block_for_each_host_and_tries_what_nobody_tried() {
+    let folder = folder();
+    let (site, script) = (below(&folder, "site.pcap"), below(&folder, "try.ps1"));
+    let plain = call(&[&[&*site, "-f", "json"], &ROLES[..]].concat());
+    let run = call(&[&[&*site, "-f", "json", "--probe-script", &script], &ROLES[..]].concat());
+    assert_eq!((run.exit, &run.stdout), (0, &plain.stdout));
+    let text = fs::read_to_string(&script).unwrap();
+    for to_try in plain.json()["to_try"].as_array().unwrap() {
+        assert!(text.contains(&format!("Test-Here @('{}')", to_try["host"].as_str().unwrap())));
+        for line in to_try["tries"].as_array().unwrap() {
+            assert!(text.contains(line["command"].as_str().unwrap()), "{line}");
+        }
+    }
+    // SMB to the silent domain controller is in no frame of the seed.
+    assert!(text.contains("Test-NetConnection -ComputerName 10.1.0.13 -Port 445"), "{text}");
+    assert!(text.is_ascii() && text.lines().count() == text.matches("\r\n").count());
+}
+
+#[test]
+fn the_script_is_written_over_nothing_that_matters() {
+    let folder = folder();
+    let site = below(&folder, "site.pcap");
+    let before = fs::read(&site).unwrap();
+    let run = call(&[&site, "--probe-script", &site]);
+    troubled(&run, &[&site, "not written over what it is made from", "--probe-script"]);
+    assert_eq!(fs::read(&site).unwrap(), before);
+    let same = below(&folder, "same.txt");
+    troubled(&call(&[&site, "-o", &same, "--probe-script", &same]), &[&same, "another name"]);
+    assert!(!Path::new(&same).exists());
+    troubled(&call(&[&site, "--probe-script", ""]), &["--probe-script", "the path is empty"]);
+}

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use crate::filter::Filter;
 use crate::matrix::{DEFAULT_PROFILE, Outcome, PortRange};
 use crate::net::{Clock, Time, Timestamp};
-use crate::render::Format;
+use crate::render::{Format, Syntax};
 
 /// A post-mortem for ports: reads packet captures and says which required connections worked,
 /// which were silently dropped and which were refused.
@@ -34,6 +34,8 @@ pub(super) enum Command {
     Analyze(AnalyzeArguments),
     /// One row a flow
     Flows(FlowsArguments),
+    /// The firewall rules to ask for, alone: for tickets, or as commands
+    Requests(RequestsArguments),
     /// The port matrices
     #[command(subcommand)]
     Matrix(MatrixCommand),
@@ -81,6 +83,12 @@ pub(super) enum MatrixCommand {
 pub(super) struct AnalyzeArguments {
     #[command(flatten)]
     pub(super) input: InputArguments,
+    /// Format of the report
+    #[arg(short, long, default_value = "table", help_heading = "Output")]
+    pub(super) format: FormatArgument,
+    /// Write a PowerShell script that tries what no capture tried: whole, or not at all
+    #[arg(long, value_name = "FILE.ps1", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    pub(super) probe_script: Option<String>,
     /// Leave the list of flows out of JSON
     #[arg(long)]
     pub(super) no_flows: bool,
@@ -99,9 +107,21 @@ pub(super) struct FlowsArguments {
     /// Write all packets of the flows that are shown to a capture (pcapng)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) write: Option<String>,
+    /// Format of the report
+    #[arg(short, long, default_value = "table", help_heading = "Output")]
+    pub(super) format: FormatArgument,
 }
 
-/// What `analyze` and `flows` have in common.
+#[derive(Debug, Args)]
+pub(super) struct RequestsArguments {
+    #[command(flatten)]
+    pub(super) input: InputArguments,
+    /// How to write the rules
+    #[arg(short, long, default_value = "table", help_heading = "Output")]
+    pub(super) format: SyntaxArgument,
+}
+
+/// What the commands that read captures have in common.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct InputArguments {
@@ -109,9 +129,6 @@ pub(super) struct InputArguments {
     #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub(super) inputs: Vec<OsString>,
 
-    /// Format of the report
-    #[arg(short, long, default_value = "table", help_heading = "Output")]
-    pub(super) format: FormatArgument,
     /// Write the report to a file: whole, or not at all
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(super) output: Option<String>,
@@ -218,6 +235,11 @@ macro_rules! word_argument {
 word_argument! {
     /// A [`Format`].
     FormatArgument(Format)
+}
+
+word_argument! {
+    /// A [`Syntax`].
+    SyntaxArgument(Syntax)
 }
 
 word_argument! {

@@ -9,6 +9,7 @@ mod matrix;
 mod output;
 mod text_file;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -22,7 +23,7 @@ use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments
 use crate::matrix::{
     effective, parse_hosts_file, parse_port_argument, parse_role_argument, parse_roles_file,
 };
-use crate::render::{Format, View, render};
+use crate::render::{Format, Style, View, probe_script, render, requests};
 use crate::report::{Filters, Options, Report, Waits};
 
 /// How a run ended.
@@ -77,7 +78,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         Some(Command::Analyze(analyze)) => analysis(&analyze),
         Some(Command::Flows(flows)) => {
             let packets = flows.write.as_deref();
-            let config = config_of(&flows.input, packets, false)?;
+            let config = config_of(&flows.input, &[("--write", packets)], false)?;
             let report = analyze(&config);
             let is_whole = match packets {
                 Some(path) => {
@@ -86,8 +87,18 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
                 }
                 None => true,
             };
-            let status = finish(&flows.input, &report, View::Flows)?;
+            let report = shareable(&flows.input, report)?;
+            let status = finish(&flows.input, &report, |style, out| {
+                render(&report, View::Flows, flows.format.0, style, out)
+            })?;
             Ok(if is_whole { status } else { Status::Trouble })
+        }
+        Some(Command::Requests(arguments)) => {
+            let report = analyze(&config_of(&arguments.input, &[], false)?);
+            let report = shareable(&arguments.input, report)?;
+            finish(&arguments.input, &report, |style, out| {
+                requests(&report, arguments.format.0, style, out)
+            })
         }
         Some(Command::Matrix(command)) => matrix::run(&command).map(|()| Status::Analysed),
         Some(Command::Compare(_)) => bail!("compare: not in this version; the name is reserved"),
@@ -109,14 +120,16 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
 
 fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
     // Half of the time of a run, so only for formats that print it.
-    let digest = match arguments.input.format.0 {
+    let digest = match arguments.format.0 {
         Format::Json | Format::Markdown => true,
         Format::Table => arguments.input.verbose,
         Format::Ndjson | Format::Csv => false,
     };
     let packets = arguments.evidence.as_deref();
-    let config = config_of(&arguments.input, packets, digest)?;
-    let mut report = analyze(&config);
+    let script = arguments.probe_script.as_deref();
+    let written = [("--evidence", packets), ("--probe-script", script)];
+    let config = config_of(&arguments.input, &written, digest)?;
+    let report = analyze(&config);
     let mut is_whole = true;
     if let Some(path) = packets {
         let selection = match arguments.evidence_for.as_slice() {
@@ -127,20 +140,58 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
         let quiet = arguments.input.quiet;
         is_whole = output::write_packets(path, &config, &report, &selection, quiet)?;
     }
+    let mut report = shareable(&arguments.input, report)?;
+    if let Some(path) = script {
+        output::write_whole(path, |out| probe_script(&report, out))?;
+    }
     if arguments.no_flows {
         report.flows.clear();
     }
-    let status = finish(&arguments.input, &report, View::Analysis)?;
+    let status = finish(&arguments.input, &report, |style, out| {
+        render(&report, View::Analysis, arguments.format.0, style, out)
+    })?;
     Ok(if is_whole { status } else { Status::Trouble })
 }
 
-/// What the arguments ask for. `packets` is the file that packets are written to.
-fn config_of(arguments: &InputArguments, packets: Option<&str>, digest: bool) -> Result<Config> {
+/// The report as it may be shown: with pseudonyms, where they are asked for.
+fn shareable(arguments: &InputArguments, report: Report) -> Result<Report> {
+    let Some(key) = &arguments.anonymize else { return Ok(report) };
+    let made = anonymize(&report, key);
+    made.context("the report could not be made anonymous, so nothing is printed")
+}
+
+/// What the arguments ask for. `written` are files that are written beside the report, each with
+/// the option that names it.
+fn config_of(
+    arguments: &InputArguments,
+    written: &[(&str, Option<&str>)],
+    digest: bool,
+) -> Result<Config> {
     check_times(arguments)?;
     let inputs = inputs_of(arguments)?;
-    for path in arguments.output.as_deref().into_iter().chain(packets) {
+    let named = [("--output", arguments.output.as_deref())];
+    let mut places: BTreeMap<&str, &str> = BTreeMap::new();
+    for (option, path) in named.iter().chain(written) {
+        let Some(path) = *path else { continue };
         let read = arguments.roles.iter().chain(&arguments.hosts).chain(&arguments.matrix);
-        output::check_place(path, &inputs, !arguments.no_recursive, read)?;
+        output::check_place(option, path, &inputs, !arguments.no_recursive, read)?;
+        if let Some(other) = places.insert(path, option) {
+            bail!("{path}: both {other} and {option} name it; give one of them another name");
+        }
+    }
+    let of_packets = ["--evidence", "--write"];
+    let mut packets = written.iter().filter(|(option, _)| of_packets.contains(option));
+    let packets = packets.find_map(|(_, path)| *path);
+    if packets.is_some() && arguments.anonymize.is_some() {
+        bail!("--anonymize: packets are written as they are: leave --evidence or --write out");
+    }
+    if let Some(path) = packets
+        && inputs.iter().any(|input| input == "-")
+    {
+        bail!(
+            "{path}: packets are found by reading the captures a second time, and standard input can \
+             be read only once: give a file instead of -"
+        );
     }
     if packets.is_some() && arguments.anonymize.is_some() {
         bail!("--anonymize: packets are written as they are: leave --evidence or --write out");
@@ -232,27 +283,22 @@ fn check_times(arguments: &InputArguments) -> Result<()> {
     Ok(())
 }
 
-/// Prints problems and the report, and tells the exit status.
-fn finish(arguments: &InputArguments, report: &Report, view: View) -> Result<Status> {
+/// Prints problems and the report, as `write` does, and tells the exit status.
+fn finish(
+    arguments: &InputArguments,
+    report: &Report,
+    write: impl FnOnce(Style, &mut dyn Write) -> io::Result<()>,
+) -> Result<Status> {
     if !arguments.quiet {
         // Where nobody hears of them, the report and the exit status still tell.
         let _ = print_problems(report);
     }
-    let anonymous = match &arguments.anonymize {
-        Some(key) => {
-            let made = anonymize(report, key);
-            Some(made.context("the report could not be made anonymous, so nothing is printed")?)
-        }
-        None => None,
-    };
-    let report = anonymous.as_ref().unwrap_or(report);
-    let format = arguments.format.0;
     if let Some(path) = &arguments.output {
         let style = output::style_of_file(arguments);
-        output::write_whole(path, |out| render(report, view, format, style, out))?;
+        output::write_whole(path, |out| write(style, out))?;
     } else {
         let style = output::style_of_stdout(arguments);
-        render(report, view, format, style, &mut io::stdout().lock())
+        write(style, &mut io::stdout().lock())
             .context("standard output: the report cannot be written")?;
     }
     let named = |outcome| arguments.fail_on.iter().any(|named| named.0 == outcome);

@@ -56,8 +56,9 @@ fn locale_is_ascii() -> bool {
 }
 
 /// Checks, before the work is done, that a report can be written to `path` and destroys nothing
-/// that it is made from.
+/// that it is made from. `option` is the one that names it.
 pub(super) fn check_place<'a>(
+    option: &str,
     path: &str,
     inputs: &[String],
     recursive: bool,
@@ -69,7 +70,7 @@ pub(super) fn check_place<'a>(
         _ => (Path::new("."), "the current folder".to_owned()),
     };
     if path.is_empty() {
-        bail!("--output: the path is empty: give the name of a file");
+        bail!("{option}: the path is empty: give the name of a file");
     }
     if place.is_dir() {
         bail!("{path}: the report cannot be written: this is a folder; give a file in it");
@@ -99,7 +100,7 @@ pub(super) fn check_place<'a>(
     let from_input = inputs.contains(&Input::StandardInput) && is_standard_input(&target);
     if from_capture || from_text || from_input {
         bail!(
-            "{path}: the report is not written over what it is made from; give --output another \
+            "{path}: the report is not written over what it is made from; give {option} another \
              name"
         );
     }

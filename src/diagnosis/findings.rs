@@ -1,126 +1,133 @@
-//! Cells in, findings out: one for each pair of hosts and kind.
+//! Cells in, findings out: grouped by cause, linked with what explains them, and ranked.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::capture::Severity;
-use crate::diagnosis::cause::{Weight, Weights, fails_at_last, failures};
+use crate::diagnosis::cause::{Weight, fails_at_last};
+use crate::diagnosis::causes::Causes;
+use crate::diagnosis::grouping::{Group, group, group_untried};
+use crate::diagnosis::names::Lookups;
+use crate::diagnosis::other::other_failures;
+use crate::diagnosis::shares::{Facet, Share, exercised, not_exercised};
 use crate::diagnosis::wording::{Words, explanation, next_step, title};
-use crate::diagnosis::{Evidence, Finding, FindingKind, FirewallRequest, rpc};
-use crate::matrix::{
-    Cell, Outcome, Requirement, bounded, count_of, is_weak, list_of, service_failed,
-};
-use crate::net::{Address, Transport};
-use crate::verdict::record::{Class, JudgedFlow, ServiceOutcome};
+use crate::diagnosis::{Evidence, Finding, FindingKind, FirewallRequest, facts, rpc};
+use crate::matrix::{is_weak, service_failed};
+use crate::net::Transport;
+use crate::probe::is_outside;
 
-/// Destinations that the finding about other failures names.
-const NAMED_DESTINATIONS: usize = 5;
-/// Flows of each of them that it lists.
-const SHOWN_FLOWS: usize = 3;
-
-/// One cell's part of a finding.
-pub(super) struct Share<'a> {
-    pub(super) index: usize,
-    pub(super) cell: &'a Cell,
-    pub(super) requirement: &'a Requirement,
-    pub(super) weight: Weight,
-    /// The flows that show it, in order of time.
-    pub(super) flows: Vec<&'a JudgedFlow>,
-}
-
-/// From, to, kind, and whether it is only good to know.
-type Key = (Address, Address, FindingKind, bool);
-
+/// Findings with their kinds, not ranked. What explains a finding is told by its index among them.
 pub(super) fn findings(
     evidence: &Evidence<'_>,
     requests: &[FirewallRequest],
 ) -> Vec<(FindingKind, Finding)> {
     let unreached = rpc::unreached(evidence);
-    let groups = groups(evidence, &unreached);
-    let words = Words::new(evidence, &groups);
+    let lookups = Lookups::of(evidence);
+    let words = Words::new(evidence);
     let asked: BTreeSet<u64> =
         requests.iter().flat_map(|request| &request.flows).copied().collect();
-    let mut findings = Vec::new();
-    for ((_, _, kind, _), shares) in &groups {
-        let severity = shares.iter().map(|share| severity_of(evidence, *kind, share)).min();
-        let mut flows: Vec<u64> =
-            shares.iter().flat_map(|share| &share.flows).map(|flow| flow.id).collect();
-        flows.sort_unstable();
-        let is_asked = flows.iter().any(|flow| asked.contains(flow));
-        let finding = Finding {
-            title: title(&words, *kind, shares),
-            explanation: explanation(&words, *kind, shares),
-            cells: shares.iter().map(|share| share.index).collect(),
-            flows,
-            next_step: next_step(&words, *kind, shares, is_asked),
-            ..Finding::of(*kind, severity.unwrap_or(Severity::Info))
-        };
-        findings.push((*kind, finding));
+    let mut groups = group(evidence, exercised(evidence, &unreached), &lookups.answered);
+    let names = lookups.findings(evidence, &words);
+    let causes = Causes::of(evidence, &groups, &names, &lookups);
+    causes.link(&mut groups);
+    // They come after the others, so the indices of their causes stand.
+    let first_untried = groups.len() + names.len();
+    let untried = group_untried(not_exercised(evidence), |share| causes.of_untried(share));
+
+    let mut findings: Vec<(FindingKind, Finding)> = Vec::new();
+    findings.extend(groups.iter().map(|group| of_group(evidence, &words, group, &asked)));
+    let mut told = unreached.clone();
+    for (kind, mut finding, callers) in names {
+        told.extend(&finding.flows);
+        finding.explained_by = causes.of_callers(&callers);
+        findings.push((kind, finding));
     }
+    debug_assert_eq!(findings.len(), first_untried);
+    findings.extend(untried.iter().map(|group| of_group(evidence, &words, group, &asked)));
     findings.extend(rpc::findings(evidence, &words, &unreached, &asked));
     findings.extend(
-        other_failures(evidence, &words, &unreached)
-            .map(|found| (FindingKind::OtherFailures, found)),
+        other_failures(evidence, &words, &told).map(|found| (FindingKind::OtherFailures, found)),
     );
+    for (kind, finding) in &mut findings {
+        facts::fill(finding, evidence, *kind);
+    }
     findings
 }
 
-/// What each finding is made of.
-/// `told` are flows that another finding tells.
-fn groups<'a>(evidence: &Evidence<'a>, told: &BTreeSet<u64>) -> BTreeMap<Key, Vec<Share<'a>>> {
-    let weights = Weights::new(evidence);
-    let mut groups: BTreeMap<Key, Vec<Share<'_>>> = BTreeMap::new();
-    for (index, cell) in evidence.sheet.cells.iter().enumerate() {
-        let Some(requirement) = weights.requirement(cell) else { continue };
-        let weight = weights.of(cell);
-        let mut add = |kind: FindingKind, flows: Vec<&'a JudgedFlow>| {
-            let good_to_know = weight == Weight::NoListener && kind != FindingKind::NotExercised;
-            let key = (cell.from.address, cell.to.address, kind, good_to_know);
-            let share = Share { index, cell, requirement, weight, flows };
-            groups.entry(key).or_default().push(share);
-        };
-        let failures = || failures(evidence, cell);
-        let all = || failures().into_values().flatten().collect();
-        match cell.outcome {
-            Outcome::Open => {
-                let flows = evidence.flows_of(&cell.flows);
-                let with = |outcome| move |flow: &&JudgedFlow| flow.service.outcome == outcome;
-                if !flows.iter().any(with(ServiceOutcome::Served)) {
-                    let silent: Vec<_> =
-                        flows.into_iter().filter(with(ServiceOutcome::Silent)).collect();
-                    if !silent.is_empty() {
-                        add(FindingKind::ServiceSilent, silent);
-                    }
-                }
-            }
-            Outcome::CannotTell => add(FindingKind::CannotTell, evidence.flows_of(&cell.flows)),
-            Outcome::NotExercised => add(FindingKind::NotExercised, Vec::new()),
-            Outcome::Mixed => add(FindingKind::Mixed, all()),
-            Outcome::Dropped | Outcome::Refused | Outcome::ServiceFailed
-                if weight == Weight::Cleared =>
-            {
-                add(FindingKind::AlternativeOpen, all());
-            }
-            Outcome::Dropped | Outcome::Refused | Outcome::ServiceFailed => {
-                for (kind, mut flows) in failures() {
-                    flows.retain(|flow| !told.contains(&flow.id));
-                    if !flows.is_empty() {
-                        add(kind, flows);
-                    }
-                }
-            }
-        }
+fn of_group(
+    evidence: &Evidence<'_>,
+    words: &Words<'_, '_>,
+    group: &Group<'_>,
+    asked: &BTreeSet<u64>,
+) -> (FindingKind, Finding) {
+    let shares = &group.shares;
+    let severity = shares.iter().map(|share| severity_of(evidence, group.kind, share)).min();
+    let mut flows: Vec<u64> =
+        shares.iter().flat_map(|share| &share.flows).map(|flow| flow.id).collect();
+    flows.sort_unstable();
+    flows.dedup();
+    let is_asked = flows.iter().any(|flow| asked.contains(flow));
+    let finding = Finding {
+        title: title(words, group),
+        explanation: explanation(words, group),
+        explained_by: group.explained_by,
+        hosts: facts::hosts(shares.iter().map(Share::pair)),
+        symptom: symptom(group),
+        cells: shares.iter().map(|share| share.index).collect(),
+        flows,
+        next_step: next_step(words, group, is_asked),
+        ..Finding::of(group.kind, severity.unwrap_or(Severity::Info))
+    };
+    (group.kind, finding)
+}
+
+/// What setup shows where a port is blocked. A service that answers with an error shows its own.
+fn symptom(group: &Group<'_>) -> Option<String> {
+    let is_blocked = matches!(
+        group.cause,
+        FindingKind::DroppedHere
+            | FindingKind::Dropped
+            | FindingKind::Prohibited
+            | FindingKind::Refused
+            | FindingKind::Unconfirmed
+            | FindingKind::Unreachable
+            | FindingKind::RefusedByHost
+            | FindingKind::UdpUnanswered
+            | FindingKind::Mixed
+    );
+    if !is_blocked || group.facet() == Facet::NoListener {
+        return None;
     }
-    groups
+    // What is required comes first; a service that failed is no blocked port.
+    let mut shares: Vec<&Share<'_>> = group
+        .shares
+        .iter()
+        .filter(|share| !share.flows.iter().all(|flow| service_failed(flow)))
+        .collect();
+    shares.sort_by_key(|share| share.weight);
+    shares.into_iter().find_map(|share| {
+        let symptom = share.requirement.symptom.as_ref()?;
+        Some(format!("without {}: {symptom}", share.cell.service))
+    })
 }
 
 fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) -> Severity {
     let failed = match share.weight {
+        _ if share.facet == Facet::NoListener => Severity::Info,
+        // TCP does the work.
+        Weight::Required if share.facet == Facet::UdpOnly => Severity::Warning,
+        Weight::Optional if share.facet == Facet::UdpOnly => Severity::Info,
         Weight::Required => Severity::Error,
         Weight::Optional => Severity::Warning,
         Weight::NoListener | Weight::Cleared => Severity::Info,
     };
     match kind {
-        FindingKind::DroppedHere
+        FindingKind::CallerCutOff
+        | FindingKind::HostUnreachable
+        | FindingKind::NameServerSilent
+        | FindingKind::PortBlocked
+        | FindingKind::UdpUnanswered
+        | FindingKind::DroppedHere
         | FindingKind::RpcPortDropped
         | FindingKind::Dropped
         | FindingKind::Prohibited
@@ -129,10 +136,12 @@ fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) ->
         | FindingKind::Unreachable
         | FindingKind::RefusedByHost
         | FindingKind::ServiceFailed => failed,
-        // What works at last is no error any more; and where the path always worked, the service
-        // served some of what it was asked for.
+        FindingKind::Mixed if share.flows.iter().all(|flow| is_no_matter(flow)) => Severity::Info,
+        // What works at last is no error any more; where the path always worked, the service
+        // served some of what it was asked for; and a datagram may be lost.
         FindingKind::Mixed
             if fails_at_last(evidence, share.cell)
+                && share.cell.transport == Transport::Tcp
                 && !share.flows.iter().all(|flow| service_failed(flow)) =>
         {
             failed
@@ -142,6 +151,7 @@ fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) ->
         FindingKind::EndpointNotRegistered
         | FindingKind::RpcOutsideRange
         | FindingKind::RpcAddressDiffers
+        | FindingKind::NameNotFound
         | FindingKind::RoleNameUnknown
         | FindingKind::NoRoles => Severity::Warning,
         FindingKind::CannotTell
@@ -152,67 +162,85 @@ fn severity_of(evidence: &Evidence<'_>, kind: FindingKind, share: &Share<'_>) ->
     }
 }
 
-/// Failures of flows that no row is about, by their most frequent destinations.
-fn other_failures(
-    evidence: &Evidence<'_>,
-    words: &Words<'_, '_>,
-    told: &BTreeSet<u64>,
-) -> Option<Finding> {
-    let of_cells = evidence.sheet.cells.iter().flat_map(|cell| &cell.flows);
-    let mut covered: Vec<u64> = of_cells.chain(told).copied().collect();
-    covered.sort_unstable();
-    let mut destinations: BTreeMap<(Address, Transport, u16), Vec<&JudgedFlow>> = BTreeMap::new();
-    let (mut unanswered, mut rejected, mut unserved) = (0_usize, 0_usize, 0_usize);
-    for flow in &evidence.flows {
-        let count = match flow.class {
-            Class::Timeout if !is_weak(flow) => &mut unanswered,
-            Class::Reject => &mut rejected,
-            Class::Success if service_failed(flow) => &mut unserved,
-            Class::Success | Class::Timeout | Class::Inconclusive => continue,
-        };
-        if covered.binary_search(&flow.id).is_err() {
-            *count += 1;
-            let called = (flow.responder.address, flow.transport, flow.responder.port);
-            destinations.entry(called).or_default().push(flow);
+/// Whether a lookup that failed is one of the internet's names: nothing of the directory needs it.
+fn is_no_matter(flow: &crate::verdict::record::JudgedFlow) -> bool {
+    flow.responder.port == 53
+        && (is_weak(flow)
+            || crate::diagnosis::names::question(flow).is_some_and(|(_, name)| is_outside(&name)))
+}
+
+/// Ranks findings: errors first, causes before what they explain, what is about more before what
+/// is about less; and lets what explains them point to their places.
+pub(super) fn ranked(mut findings: Vec<(FindingKind, Finding)>) -> Vec<Finding> {
+    raise_causes(&mut findings);
+    let mut explains: BTreeMap<usize, usize> = BTreeMap::new();
+    for (_, finding) in &findings {
+        if let Some(cause) = finding.explained_by {
+            *explains.entry(cause).or_default() += 1;
         }
     }
-    if destinations.is_empty() {
-        return None;
+    let rank = |place: &usize| {
+        let (kind, finding) = findings.get(*place)?;
+        let about = finding.cells.len();
+        let depth = depth(&findings, *place);
+        let is_cause = explains.contains_key(place);
+        Some((
+            finding.severity,
+            depth,
+            !is_cause,
+            Reverse(about),
+            // What had to work first.
+            finding.rung,
+            Reverse(finding.attempts),
+            *kind,
+        ))
+    };
+    let mut order: Vec<usize> = (0..findings.len()).collect();
+    // Stable: findings of one rank stay in the order of their hosts.
+    order.sort_by_cached_key(rank);
+    let mut places = vec![0; order.len()];
+    for (place, index) in order.iter().enumerate() {
+        if let Some(slot) = places.get_mut(*index) {
+            *slot = place;
+        }
     }
-    let mut most: Vec<_> = destinations.into_iter().collect();
-    // Stable: destinations of one count stay in order.
-    most.sort_by_key(|(_, flows)| std::cmp::Reverse(flows.len()));
-    let text = |(to, flows): &((Address, Transport, u16), Vec<&JudgedFlow>)| {
-        let (address, transport, port) = to;
-        let failing = flows.iter().find(|flow| service_failed(flow));
-        let code = failing.and_then(|flow| flow.service.code.as_deref());
-        let answer = code.map(|code| format!(", answered {}", bounded(code, 60)));
-        let (host, count) = (words.host(*address), flows.len());
-        format!("{host} {transport}/{port} ({count}{})", answer.unwrap_or_default())
-    };
-    let named: Vec<String> = most.iter().map(text).collect();
-    let shown = most.iter().take(NAMED_DESTINATIONS);
-    let mut flows: Vec<u64> =
-        shown.flat_map(|(_, flows)| flows.iter().take(SHOWN_FLOWS)).map(|flow| flow.id).collect();
-    flows.sort_unstable();
-    let severity = if evidence.sheet.cells.is_empty() { Severity::Warning } else { Severity::Info };
-    let all = count_of(unanswered + rejected + unserved, "attempt");
-    let services = match unserved {
-        0 => String::new(),
-        _ => format!(", and {unserved} reached a service that failed"),
-    };
-    Some(Finding {
-        title: format!("{all} outside the matrix failed: {}", list_of(&named, 2)),
-        explanation: format!(
-            "{unanswered} got no answer and {rejected} were rejected{services}, by destination: {}. No \
-             requirement of the matrix \"{}\" is about them, so they are not judged",
-            list_of(&named, NAMED_DESTINATIONS),
-            evidence.sheet.profile
-        ),
-        flows,
-        next_step: "list them with the command flows; if one of them is needed, add it to a \
-                    matrix of your own (--matrix FILE)"
-            .to_owned(),
-        ..Finding::of(FindingKind::OtherFailures, severity)
-    })
+    let mut ranked: Vec<(usize, Finding)> = findings
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, (_, mut finding))| {
+            finding.explained_by =
+                finding.explained_by.and_then(|cause| places.get(cause).copied());
+            Some((*places.get(index)?, finding))
+        })
+        .collect();
+    ranked.sort_by_key(|(place, _)| *place);
+    ranked.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// How many findings stand behind one.
+fn depth(findings: &[(FindingKind, Finding)], place: usize) -> usize {
+    let mut depth = 0;
+    let mut next = findings.get(place).and_then(|(_, finding)| finding.explained_by);
+    while let Some(cause) = next {
+        depth += 1;
+        if depth > findings.len() {
+            break;
+        }
+        next = findings.get(cause).and_then(|(_, finding)| finding.explained_by);
+    }
+    depth
+}
+
+/// A cause is at least as bad as what it explains.
+fn raise_causes(findings: &mut [(FindingKind, Finding)]) {
+    // A chain of causes is short; each round carries a severity one link further.
+    for _ in 0..4 {
+        for place in 0..findings.len() {
+            let Some((_, finding)) = findings.get(place) else { continue };
+            let (severity, cause) = (finding.severity, finding.explained_by);
+            if let Some((_, cause)) = cause.and_then(|cause| findings.get_mut(cause)) {
+                cause.severity = cause.severity.min(severity);
+            }
+        }
+    }
 }

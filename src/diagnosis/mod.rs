@@ -1,16 +1,27 @@
 //! Outcomes in, findings and firewall requests out.
 //!
-//! A finding says what was seen, then what it may mean, then what to do; findings of one pair of
-//! hosts and one kind are one. A firewall request is the smallest rule that can mend what was
-//! seen. Both are pure functions of the sheet, the hosts and the flows.
+//! A finding says what was seen, then what it may mean, then what to do. What has one cause is
+//! one finding, and what a finding explains points to it. A firewall request is the smallest rule
+//! that can mend what was seen. Both are pure functions of the sheet, the hosts and the flows.
+//!
+//! ```text
+//! cells -> shares (what went wrong with each) -> groups (one cause each) -> findings, linked with
+//!          their causes, and ranked
+//! ```
 
 mod cause;
+mod causes;
+mod facts;
 mod findings;
+mod grouping;
+mod names;
+mod other;
 pub mod record;
 mod requests;
 mod roles;
 mod rpc;
 mod rules;
+mod shares;
 mod silence;
 mod tries;
 mod wording;
@@ -20,17 +31,21 @@ pub use record::{
     RulePorts, RuleSet, Rung, Try,
 };
 
+pub(crate) use tries::is_host_name;
+
 use std::net::IpAddr;
 
+use crate::diagnosis::silence::Heard;
 use crate::log::LogRecord;
 use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
+use crate::net::Address;
 use crate::packet::NeighbourRecord;
 use crate::verdict::record::JudgedFlow;
 
 /// What is wrong, which rules mend it, and what nobody tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// What to know, worst first.
+    /// What to know, worst first; of what is equally bad, causes before what they explain.
     pub findings: Vec<Finding>,
     /// What to ask the firewall team for, by source, destination, transport and ports.
     pub requests: Vec<FirewallRequest>,
@@ -75,6 +90,8 @@ struct Evidence<'a> {
     logs: &'a [LogRecord],
     /// From where the captures saw what they saw.
     vantages: &'a [Vantage<'a>],
+    /// What was heard of hosts that leave calls unanswered.
+    heard: Heard<'a>,
 }
 
 impl<'a> Evidence<'a> {
@@ -85,6 +102,12 @@ impl<'a> Evidence<'a> {
 
     fn flows_of(&self, ids: &[u64]) -> Vec<&'a JudgedFlow> {
         ids.iter().filter_map(|id| self.flow(*id)).collect()
+    }
+
+    /// Whether neighbours looked for this address in vain.
+    fn is_missed(&self, address: Address) -> bool {
+        let mut neighbours = self.vantages.iter().flat_map(|vantage| vantage.silent_neighbours);
+        neighbours.any(|neighbour| Address::from(neighbour.address) == address)
     }
 }
 
@@ -104,19 +127,34 @@ pub fn diagnose(
     let mut by_id: Vec<&JudgedFlow> = flows.iter().collect();
     by_id.sort_by_key(|flow| flow.id);
     let several = several_captures(flows);
+    let heard = Heard::of(&by_id);
     let evidence =
-        Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range, logs, vantages };
+        Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range, logs, vantages, heard };
     let requests = requests::requests(&evidence);
     let mut findings = findings::findings(&evidence, &requests);
     findings.extend(roles::findings(&evidence, unmatched));
-    // Stable: findings of one kind stay in the order of their hosts.
-    findings.sort_by_key(|(kind, finding)| (finding.severity, *kind));
+    let findings = findings::ranked(findings);
+    // Logs are set beside the findings here, when their order and places stand.
     Diagnosis {
-        findings: findings.into_iter().map(|(_, finding)| finding).collect(),
+        findings,
         rule_set: rules::rule_set(&evidence, &requests),
         to_try: tries::to_try(&evidence),
         requests,
     }
+}
+
+/// Rules for requests that were made by hand.
+#[cfg(test)]
+pub(crate) fn rule_set_of(requests: &[FirewallRequest]) -> RuleSet {
+    let mut rules = rules::rules(requests, |request| request.service.clone());
+    for rule in &mut rules {
+        let first = rule.requests.first().and_then(|place| requests.get(*place));
+        rule.reason = first.map(|request| request.reason.clone()).unwrap_or_default();
+    }
+    let flows: std::collections::BTreeSet<u64> =
+        requests.iter().flat_map(|request| &request.flows).copied().collect();
+    let mendable = flows.len() as u64;
+    RuleSet { rules, check: RuleCheck { mendable, mended: mendable, opened_unasked: 0 } }
 }
 
 #[cfg(test)]
@@ -125,7 +163,6 @@ mod tests {
     use crate::capture::FrameNote;
     use crate::matrix::sample::{address, failing, flow, refused_by, weak};
     use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, Told, assess};
-    use crate::net::Address;
     use crate::verdict::record::{
         EvidenceKind, EvidenceRecord, Origin, Sender, ServiceOutcome, Verdict,
     };
@@ -378,7 +415,8 @@ mod tests {
         let (findings, _) = diagnosed(&[call(1, 389, Verdict::Established), failed]);
         assert_eq!(
             findings[0].title,
-            "10.0.0.5 reaches 10.1.0.10, and the service fails in some attempts, on LDAP (tcp/389)"
+            "10.0.0.5 (cas) reaches 10.1.0.10 (child-dc), and the service fails in some attempts, on \
+             LDAP (tcp/389)"
         );
         let explanation = &findings[0].explanation;
         assert!(!explanation.contains("rule that was changed"), "{explanation}");
@@ -400,8 +438,9 @@ mod tests {
         assert_eq!(finding.cells.len(), 5);
         assert_eq!(
             finding.title,
-            "10.0.0.5 gets no answer from 10.1.0.10 on Kerberos (tcp/88), RPC endpoint mapper \
-             (tcp/135), LDAP (tcp/389), Global Catalog LDAP (tcp/3268) and DNS (tcp/53, optional)"
+            "10.0.0.5 (cas) gets no answer from 10.1.0.10 (child-dc) on Kerberos (tcp/88), RPC \
+             endpoint mapper (tcp/135), LDAP (tcp/389), Global Catalog LDAP (tcp/3268) and DNS \
+             (tcp/53, optional)"
         );
         let up = "10.1.0.10 did answer on tcp/445 (SYN in frame 60, SYN-ACK in frame 61), so it is \
                   up and there is a way to it";
@@ -433,6 +472,66 @@ mod tests {
     }
 
     #[test]
+    fn a_request_for_both_directions_is_told_in_the_way_of_its_row() {
+        // The domain controller called, and nobody the other way.
+        let flows = [flow(1, DC, CAS, "tcp", 50_001, Verdict::NoReply)];
+        let (_, requests) = diagnosed(&flows);
+        assert_eq!((requests[0].source, requests[0].destination), (address(CAS), address(DC)));
+        assert_eq!((&*requests[0].direction, &*requests[0].flows), ("both", &[1][..]));
+    }
+
+    fn rule_set(flows: &[JudgedFlow], rpc_range: &[PortRange]) -> RuleSet {
+        let matrix = Matrix::built_in(DEFAULT_PROFILE).unwrap();
+        let roles = [
+            GivenRole { role: "cas".to_owned(), hosts: vec![CAS.to_owned()] },
+            GivenRole {
+                role: "child-dc".to_owned(),
+                hosts: vec![DC.to_owned(), "10.1.0.11".to_owned()],
+            },
+        ];
+        let Assessment { hosts, sheet, .. } = assess(&matrix, &roles, Told::default(), flows);
+        let beside = Beside { rpc_range, ..Beside::default() };
+        diagnose(&matrix, &sheet, &hosts, flows, &[], beside).rule_set
+    }
+
+    #[test]
+    fn rules_are_checked_against_every_attempt() {
+        let other = |id, port, verdict| flow(id, CAS, "10.1.0.11", "tcp", port, verdict);
+        let flows = [
+            call(1, 389, Verdict::NoReply),
+            call(2, 389, Verdict::NoReply),
+            other(3, 389, Verdict::NoReply),
+            call(4, 53, Verdict::NoReply),
+            other(5, 53, Verdict::NoReply),
+            // No rule mends what the host itself refuses, and nothing opens what works.
+            refused_by(call(6, 445, Verdict::Refused), Origin::Host),
+            other(7, 445, Verdict::Established),
+        ];
+        let RuleSet { rules, check } = rule_set(&flows, &[]);
+        assert_eq!(check, RuleCheck { mendable: 5, mended: 5, opened_unasked: 0 });
+        let [rule] = rules.as_slice() else { panic!("{rules:?}") };
+        assert_eq!((rule.sources.len(), rule.destinations.len()), (1, 2));
+        let ports: Vec<(&str, &str)> =
+            rule.ports.iter().map(|ports| (&*ports.ports, &*ports.service)).collect();
+        assert_eq!(ports, [("53", "DNS (optional)"), ("389", "LDAP")]);
+        assert_eq!(
+            rule.reason,
+            "5 attempts without an answer; the first: SYN in frame 10, sent again in 11 and 12, \
+             no answer"
+        );
+        assert_eq!(rule.requests, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_the_range_of_rpc_mends_is_no_attempt_that_a_rule_can_mend() {
+        let range: PortRange = "50000-50100".parse().unwrap();
+        let flows = [call(1, 50_001, Verdict::NoReply), call(2, 49_155, Verdict::NoReply)];
+        let RuleSet { rules, check } = rule_set(&flows, &[range]);
+        assert_eq!(rules[0].ports[0].ports, "50000-50100");
+        assert_eq!(check, RuleCheck { mendable: 1, mended: 1, opened_unasked: 0 });
+    }
+
+    #[test]
     fn a_failure_is_cleared_by_an_open_alternative() {
         let row = |id: &str, port: u16| {
             format!(
@@ -447,7 +546,11 @@ mod tests {
         let (findings, requests) = diagnosed_by(&matrix, &given(), &[], &flows);
         assert_eq!(kinds(&findings), ["info alternative_open"]);
         assert_eq!(requests, []);
-        let flows = [call(1, 445, Verdict::NoReply), call(2, 139, Verdict::NoReply)];
+        let flows = [
+            call(1, 445, Verdict::NoReply),
+            call(2, 139, Verdict::NoReply),
+            call(3, 80, Verdict::Established),
+        ];
         let (findings, requests) = diagnosed_by(&matrix, &given(), &[], &flows);
         assert_eq!(kinds(&findings), ["error dropped"]);
         assert_eq!(requests.len(), 2);
@@ -470,7 +573,8 @@ mod tests {
         let command = "53,88,135,389,445,3268 | ForEach-Object { Test-NetConnection \
                        -ComputerName 10.1.0.10 -Port $_ }";
         assert!(finding.next_step.contains(command), "{}", finding.next_step);
-        assert_eq!(finding.cells.len(), 12);
+        // Twelve rows one way, and dynamic RPC over TCP and UDP the other.
+        assert_eq!(finding.cells.len(), 14);
     }
 
     #[test]
@@ -519,14 +623,14 @@ mod tests {
             let (findings, requests) = diagnosed_by(&matrix, &given(), &names, &flows);
             let all = format!("{findings:?}{requests:?}");
             assert!(name.is_empty() || !all.contains(&format!("{name:?}")[1..name.len().min(9)]));
-            assert!(all.contains("10.0.0.5 gets no answer from 10.1.0.10 on LDAP"));
+            assert!(all.contains("(cas) gets no answer from 10.1.0.10 (child-dc) on LDAP"));
             assert!(all.len() < 20_000);
         }
         let names = [(address(DC), "ROOTDC1.corp.example".to_owned())];
         let (findings, _) = diagnosed_by(&matrix, &given(), &names, &flows);
-        assert!(findings[0].title.contains("from ROOTDC1.corp.example (10.1.0.10) on"));
+        assert!(findings[0].title.contains("from ROOTDC1.corp.example (10.1.0.10, child-dc) on"));
         let untried = findings.iter().find(|finding| finding.kind == "not_exercised").unwrap();
-        assert!(untried.next_step.contains("-ComputerName 10.1.0.10 "));
+        assert!(untried.next_step.contains("-ComputerName 10.1.0.10 "), "{}", untried.next_step);
     }
 
     #[test]

@@ -12,8 +12,16 @@ use crate::words::words;
 words! {
     /// The kinds of findings, in the order in which they are told.
     FindingKind {
+        /// Nobody whom a host called answered it.
+        CallerCutOff = "caller_cut_off",
+        /// A host answered nobody on any port.
+        HostUnreachable = "host_unreachable",
+        /// A name server answered none of the questions of a host.
+        NameServerSilent = "name_server_silent",
         /// The capturing machine itself dropped what was sent.
         DroppedHere = "dropped_here",
+        /// The same ports fail alike towards every host on which they were called.
+        PortBlocked = "port_blocked",
         /// A port that the endpoint mapper announced cannot be reached, and the mapper can.
         RpcPortDropped = "rpc_port_dropped",
         /// Nothing came back.
@@ -40,6 +48,10 @@ words! {
         RpcAddressDiffers = "rpc_address_differs",
         /// Some attempts work, some fail.
         Mixed = "mixed",
+        /// Name servers do not know a name that was asked for.
+        NameNotFound = "name_not_found",
+        /// UDP is not answered, and TCP of the same service is.
+        UdpUnanswered = "udp_unanswered",
         /// A name or block that was given a role and that no capture shows.
         RoleNameUnknown = "role_name_unknown",
         /// No two hosts have roles between which something is required.
@@ -182,8 +194,10 @@ pub struct FirewallRequest {
     pub flows: Vec<u64>,
 }
 
-/// Rules that mend what the firewall requests ask for, as few as there can be, and the check that
-/// they do.
+/// Rules that mend what the firewall requests ask for, few of them, and the check that they do.
+///
+/// They open what the requests ask for and nothing else. Where hosts are asked for in few ways, which
+/// is nearly always, there can be no fewer of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleSet {
@@ -207,7 +221,7 @@ pub struct Rule {
     pub direction: String,
     /// Why, in one line with one frame to open.
     pub reason: String,
-    /// Indices of the firewall requests that it fulfils.
+    /// Indices of the firewall requests that it fulfils, or has a part in.
     pub requests: Vec<usize>,
 }
 
@@ -219,7 +233,7 @@ pub struct RulePorts {
     pub transport: Transport,
     /// Ports, as "389" or "49152-65535".
     pub ports: String,
-    /// Service.
+    /// Services, with "(optional)" behind those that nobody requires.
     pub service: String,
 }
 
@@ -228,7 +242,8 @@ pub struct RulePorts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleCheck {
-    /// Attempts that a rule can mend.
+    /// Attempts that a rule can mend: those of the firewall requests. Dynamic RPC that calls a port
+    /// outside of the range it is meant to use (`--rpc-range`) is mended by configuring it.
     pub mendable: u64,
     /// How many of them the rules let through: all, or the rules are wrong.
     pub mended: u64,

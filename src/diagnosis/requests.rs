@@ -45,7 +45,14 @@ pub(super) fn requests(evidence: &Evidence<'_>) -> Vec<FirewallRequest> {
         }
         let ports = ports(evidence, requirement, &flows);
         let both = requirement.rpc_dynamic && requirement.direction == Direction::Both;
-        let (from, to) = (cell.from.address, cell.to.address);
+        let (mut from, mut to) = (cell.from.address, cell.to.address);
+        // The way of the row, whoever called: so rules of several pairs are alike.
+        if both
+            && evidence.matrix.plays(&cell.from.role, &requirement.to)
+            && !evidence.matrix.plays(&cell.to.role, &requirement.to)
+        {
+            (from, to) = (to, from);
+        }
         let back = (to, from, cell.transport, ports.clone());
         // One rule for both directions, whichever failed first.
         let key = if both && drafts.get(&back).is_some_and(|draft| draft.both) {
@@ -144,6 +151,17 @@ fn mendable<'a>(
 
 /// "3 attempts without an answer; the first: SYN in frame 101, …; LDAP is required".
 fn reason(evidence: &Evidence<'_>, requirement: &Requirement, flows: &[&JudgedFlow]) -> String {
+    let service = &requirement.service;
+    let need = match &requirement.need {
+        Need::Required => format!("{service} is required"),
+        Need::Optional => format!("{service} is optional here"),
+        Need::OneOf(group) => format!("{service} is one of the alternatives \"{group}\""),
+    };
+    format!("{}{}; {need}", what_failed(flows), first_seen(evidence, flows))
+}
+
+/// "3 attempts without an answer and 1 attempt prohibited by a device on the way".
+pub(super) fn what_failed(flows: &[&JudgedFlow]) -> String {
     let mut what = Vec::new();
     for (verdict, words) in [
         (FindingKind::Dropped, "without an answer"),
@@ -156,13 +174,12 @@ fn reason(evidence: &Evidence<'_>, requirement: &Requirement, flows: &[&JudgedFl
             what.push(format!("{} {words}", count_of(count, "attempt")));
         }
     }
+    list_of(&what, 3)
+}
+
+/// "; the first: SYN in frame 101, sent again in 108, no answer", of flows in order of time.
+pub(super) fn first_seen(evidence: &Evidence<'_>, flows: &[&JudgedFlow]) -> String {
     let first = flows.first().map(|flow| seen(flow, evidence.several)).unwrap_or_default();
     let shown = if flows.len() > 1 { "; the first: " } else { ": " };
-    let service = &requirement.service;
-    let need = match &requirement.need {
-        Need::Required => format!("{service} is required"),
-        Need::Optional => format!("{service} is optional here"),
-        Need::OneOf(group) => format!("{service} is one of the alternatives \"{group}\""),
-    };
-    format!("{}{shown}{first}; {need}", list_of(&what, 3))
+    format!("{shown}{first}")
 }

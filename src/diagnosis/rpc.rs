@@ -122,7 +122,7 @@ fn ports_not_reached(
             .collect();
         let silent = flows.iter().all(|flow| cause_of(flow) == Some(FindingKind::Dropped));
         let verb = if silent { "gets no answer from" } else { "is refused by" };
-        let (caller, host) = (words.host(from), words.host(to));
+        let (caller, host) = (words.titled(from), words.titled(to));
         let ids: Vec<u64> = flows.iter().map(|flow| flow.id).collect();
         let is_asked = ids.iter().any(|id| asked.contains(id));
         let ask = if is_asked {
@@ -148,6 +148,10 @@ fn ports_not_reached(
                 found.cells.push(index);
                 if weights.of(cell) == Weight::Required {
                     found.severity = Severity::Error;
+                }
+                let symptom = weights.requirement(cell).and_then(|row| row.symptom.as_ref());
+                if let Some(symptom) = symptom.filter(|_| found.symptom.is_none()) {
+                    found.symptom = Some(format!("without {}: {symptom}", cell.service));
                 }
             }
         }
@@ -218,7 +222,7 @@ fn not_registered(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Findin
             FindingKind::EndpointNotRegistered,
             format!(
                 "the endpoint mapper of {} knows no endpoint of {}",
-                words.host(to),
+                words.titled(to),
                 list_of(&named, NAMED)
             ),
             then(
@@ -288,7 +292,7 @@ fn outside_range(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Finding
             FindingKind::RpcOutsideRange,
             format!(
                 "{} uses {} outside of {range} for RPC: {}",
-                words.host(host),
+                words.titled(host),
                 if ports.len() == 1 { "a port".to_owned() } else { format!("{} ports", ports.len()) },
                 list_of(&named, NAMED)
             ),
@@ -346,7 +350,7 @@ fn other_addresses(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Findi
             FindingKind::RpcAddressDiffers,
             format!(
                 "{} announces its services at {named}, and was called at {called}",
-                words.host(called)
+                words.titled(called)
             ),
             then(
                 &format!("told in frame {frame}{place}"),
@@ -422,15 +426,20 @@ mod tests {
         announced(flow(id, CAS, DC, "tcp", port, verdict), 12)
     }
 
-    const SILENT: &str = "10.0.0.5 gets no answer from 10.1.0.10 on tcp/49155 (DRSUAPI), which the \
-                          endpoint mapper announced";
+    fn silent(from: &str, to: &str) -> String {
+        format!(
+            "{from} gets no answer from {to} on tcp/49155 (DRSUAPI), which the endpoint mapper \
+             announced"
+        )
+    }
 
     #[test]
     fn an_announced_port_without_an_answer_is_told_once() {
         let flows = [mapper(1), call(2, 49_155, Verdict::NoReply)];
-        let told = format!("error rpc_port_dropped: {SILENT}");
+        let silent_of_roles = silent("10.0.0.5 (cas)", "10.1.0.10 (child-dc)");
+        let told = format!("error rpc_port_dropped: {silent_of_roles}");
         assert_eq!(diagnosed(true, &flows, &[]), (vec![told], vec!["49152-65535".to_owned()]));
-        let told = format!("warning rpc_port_dropped: {SILENT}");
+        let told = format!("warning rpc_port_dropped: {}", silent(CAS, DC));
         assert_eq!(diagnosed(false, &flows, &[]), (vec![told], vec![]), "also without roles");
     }
 
@@ -459,8 +468,8 @@ mod tests {
             flow.not_registered.push(NotRegisteredRecord { frame: FrameNumber(frame), interface });
             flow
         };
-        let told = "warning endpoint_not_registered: the endpoint mapper of 10.1.0.10 knows no \
-                    endpoint of DRSUAPI";
+        let told = "warning endpoint_not_registered: the endpoint mapper of 10.1.0.10 (child-dc) \
+                    knows no endpoint of DRSUAPI";
         assert_eq!(diagnosed(true, &[unknown(1, 12)], &[]), (vec![told.to_owned()], vec![]));
         let started = [unknown(1, 12), announcing(2, 24, 49_155, DC)];
         assert_eq!(diagnosed(true, &started, &[]).0, [""; 0], "it was only starting");
@@ -475,8 +484,8 @@ mod tests {
         assert_eq!(diagnosed(true, &flows, &range("49152-49200")).0, [""; 0]);
         let told = |range: &str, port: u16| {
             format!(
-                "warning rpc_outside_range: 10.1.0.10 uses a port outside of {range} for RPC: \
-                 tcp/{port} (DRSUAPI)"
+                "warning rpc_outside_range: 10.1.0.10 (child-dc) uses a port outside of {range} for \
+                 RPC: tcp/{port} (DRSUAPI)"
             )
         };
         for text in ["50000-50100", "50000"] {
@@ -496,8 +505,8 @@ mod tests {
 
     #[test]
     fn an_announced_address_that_was_not_called_is_told() {
-        let told = "warning rpc_address_differs: 10.1.0.10 announces its services at 192.168.7.10, \
-                    and was called at 10.1.0.10";
+        let told = "warning rpc_address_differs: 10.1.0.10 (child-dc) announces its services at \
+                    192.168.7.10, and was called at 10.1.0.10";
         let translated = announcing(1, 12, 49_155, "192.168.7.10");
         assert_eq!(diagnosed(true, std::slice::from_ref(&translated), &[]).0, [told]);
         for plain in [DC, "-", "fd00::10"] {

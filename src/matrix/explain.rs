@@ -63,7 +63,7 @@ pub(crate) fn several_captures(flows: &[JudgedFlow]) -> bool {
 }
 
 /// " of the 2nd capture" where there are several.
-fn capture_suffix(flow: &JudgedFlow, several: bool) -> String {
+pub(crate) fn capture_suffix(flow: &JudgedFlow, several: bool) -> String {
     if several { format!(" of the {}", nth_capture(flow)) } else { String::new() }
 }
 

@@ -30,7 +30,8 @@ use std::str::FromStr;
 pub use assess::{Assessment, assess};
 pub(crate) use assess::{assess_some, in_order_of_time};
 pub(crate) use explain::{
-    bounded, count_of, is_weak, list_of, seen, service_failed, several_captures, then,
+    bounded, capture_suffix, count_of, is_weak, list_of, seen, service_failed, several_captures,
+    then,
 };
 pub use fault::{Error, Fault, Position};
 pub(crate) use fault::{quoted, suggestion};
@@ -257,6 +258,14 @@ impl Matrix {
     /// Place of a role in `roles`.
     fn role_index(&self, name: &str) -> Option<usize> {
         self.roles.iter().position(|role| role.name == name)
+    }
+
+    /// Whether a host of `role` plays `wider`, as a row names it.
+    pub(crate) fn plays(&self, role: &str, wider: &str) -> bool {
+        let (Some(role), Some(wider)) = (self.role_index(role), self.role_index(wider)) else {
+            return false;
+        };
+        self.role_and_wider(role).contains(&wider)
     }
 
     /// A role and those that it is a kind of, narrowest first.

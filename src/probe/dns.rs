@@ -4,6 +4,8 @@
 
 mod outside;
 
+pub(crate) use outside::is_outside;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::net::Transport;
@@ -201,7 +203,7 @@ impl<'a> Reader<'a> {
         let question = if self.questions > 0 { self.question() } else { None };
         let records = self.after_questions();
         let is_asked = question.is_some();
-        let is_outside = question.as_ref().is_some_and(|(name, ..)| outside::is_outside(name));
+        let is_outside = question.as_ref().is_some_and(|(name, ..)| is_outside(name));
         let subject = match (self.operation(), question) {
             (UPDATE, Some((zone, ..))) => format!("update {zone}"),
             (_, Some((name, kind, _))) => format!("{} {name}", kind_name(kind)),

@@ -43,6 +43,7 @@ mod tls;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
+pub(crate) use dns::is_outside;
 pub use duty::{Duty, Holder};
 pub use heard::{Answer, ClockReading, Heard, HeardDuty};
 pub use msrpc::{Interface, asked_interface};

@@ -14,6 +14,7 @@ use csv::{Terminator, Writer, WriterBuilder};
 
 use crate::matrix::Cell;
 use crate::net::Address;
+use crate::render::triage::{RuleRow, rule_rows};
 use crate::render::{View, text};
 use crate::report::Report;
 use crate::verdict::record::JudgedFlow;
@@ -81,6 +82,47 @@ const CELL_COLUMNS: [&str; 19] = [
     "to_names",
     "condition",
 ];
+
+const RULE_COLUMNS: [&str; 10] = [
+    "rule",
+    "source_addresses",
+    "source_names",
+    "destination_addresses",
+    "destination_names",
+    "transport",
+    "ports",
+    "direction",
+    "service",
+    "reason",
+];
+
+/// Writes the rules to ask for, a row for each transport of a rule.
+pub(super) fn requests(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let mut row = Row {
+        writer: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out),
+        scratch: String::new(),
+    };
+    row.writer.write_record(RULE_COLUMNS)?;
+    let names: BTreeMap<Address, String> =
+        report.hosts.iter().map(|host| (host.address, host.names.join("; "))).collect();
+    for RuleRow { number, rule, transport, ports, services } in rule_rows(report) {
+        row.value(number)?;
+        for hosts in [&rule.sources, &rule.destinations] {
+            let addresses: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+            row.text(&addresses.join("; "))?;
+            let names = hosts.iter().filter_map(|host| names.get(host).map(String::as_str));
+            let names: Vec<&str> = names.filter(|names| !names.is_empty()).collect();
+            row.text(&names.join("; "))?;
+        }
+        row.text(transport.as_str())?;
+        row.text(&ports.join(", "))?;
+        row.text(&rule.direction)?;
+        row.text(&services.join(", "))?;
+        row.text(&rule.reason)?;
+        row.end()?;
+    }
+    row.writer.flush()
+}
 
 /// Writes the table of a view.
 pub(super) fn table(report: &Report, view: View, out: &mut dyn Write) -> io::Result<()> {

@@ -10,7 +10,7 @@ use crate::net::{Address, Endpoint};
 use crate::render::View;
 use crate::render::phrase;
 use crate::render::seen;
-use crate::render::text::{cut, markdown, markdown_code};
+use crate::render::text::{cut, markdown, markdown_code, plain};
 use crate::render::triage;
 use crate::render::triage::{Part, Triage};
 use crate::report::{CaptureRecord, Report};
@@ -32,14 +32,15 @@ fn analysis(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let triage = Triage::of(report);
     writeln!(out, "**{}.**", prose(&triage.headline(report)))?;
     filtered(report, out)?;
-    failed(report, &triage, out)?;
-    requests(report, out)?;
+    cells(report, &triage, Part::Failed, "What failed", out)?;
+    requests(report, &triage, MOST_ROWS, out)?;
     cells(report, &triage, Part::NotForFirewall, "Not for the firewall team", out)?;
+    findings(report, out)?;
     cells(report, &triage, Part::CannotTell, "Cannot tell", out)?;
     cells(report, &triage, Part::Worked, "What worked", out)?;
     not_exercised(report, &triage, out)?;
+    to_try(report, &triage, out)?;
     uncovered(report, &triage, out)?;
-    findings(report, out)?;
     hosts(report, out)?;
     captures(report, &triage, out)?;
     how_to_read(report, out)
@@ -76,18 +77,6 @@ fn more(out: &mut dyn Write, all: usize, next: &str) -> io::Result<()> {
         0 => Ok(()),
         left => writeln!(out, "\n… and {} more ({next})", phrase::number(phrase::count(left))),
     }
-}
-
-fn failed(report: &Report, triage: &Triage<'_>, out: &mut dyn Write) -> io::Result<()> {
-    cells(report, triage, Part::Failed, "What failed", out)?;
-    let sentences = seen::may_mean(report, triage.cells(Part::Failed));
-    if !sentences.is_empty() {
-        writeln!(out, "\nWhat it may mean:\n")?;
-    }
-    for sentence in sentences {
-        writeln!(out, "- {sentence}")?;
-    }
-    Ok(())
 }
 
 /// A table of the cells of one part; nothing where there are none.
@@ -130,34 +119,87 @@ fn need(cell: &Cell) -> String {
     }
 }
 
-fn requests(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    if report.firewall_requests.is_empty() {
+/// The rules to ask for, and nothing else.
+pub(super) fn requests_alone(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    if report.rule_set.rules.is_empty() {
+        return writeln!(out, "No rule to ask for: nothing failed that a rule can mend.");
+    }
+    // Sections of a page begin with an empty line; here there is nothing before.
+    let mut section = Vec::new();
+    requests(report, &Triage::of(report), usize::MAX, &mut section)?;
+    out.write_all(section.trim_ascii_start())
+}
+
+fn requests(
+    report: &Report,
+    triage: &Triage<'_>,
+    most: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let rows = triage::rule_rows(report);
+    if rows.is_empty() {
         return Ok(());
     }
-    heading(out, "Firewall requests")?;
+    heading(out, "Firewall rules to ask for")?;
     let columns =
         ["source", "destination", "protocol", "destination port", "direction", "service", "reason"];
     header(out, &columns)?;
-    for request in report.firewall_requests.iter().take(MOST_ROWS) {
+    let hosts = |hosts: &[Address]| {
+        let hosts: Vec<String> = hosts.iter().map(|host| prose(&triage.name(*host))).collect();
+        hosts.join(", ")
+    };
+    for rule in rows.iter().take(most) {
         row(
             out,
             &[
-                request.source.to_string(),
-                request.destination.to_string(),
-                request.transport.to_string(),
-                prose(&request.ports),
-                prose(&request.direction),
-                prose(&request.service),
-                prose(&request.reason),
+                hosts(&rule.rule.sources),
+                hosts(&rule.rule.destinations),
+                rule.transport.to_string(),
+                prose(&rule.ports.join(", ")),
+                prose(&rule.rule.direction),
+                prose(&rule.services.join(", ")),
+                prose(&rule.rule.reason),
             ],
         )?;
     }
-    more(out, report.firewall_requests.len(), "use --format json for all")?;
+    if rows.len() > most {
+        more(out, rows.len(), "use the command requests for all")?;
+    }
     writeln!(
         out,
         "\nSource ports are chosen anew for every attempt and belong in no rule. Answers are \
          implied; *both* means that either side opens connections."
-    )
+    )?;
+    match triage::checked(report) {
+        Some(checked) => writeln!(out, "\n{}", prose(&checked)),
+        None => Ok(()),
+    }
+}
+
+/// The lines to run during the next capture.
+fn to_try(report: &Report, triage: &Triage<'_>, out: &mut dyn Write) -> io::Result<()> {
+    if report.to_try.is_empty() {
+        return Ok(());
+    }
+    heading(out, "To try during the next capture")?;
+    writeln!(out, "In PowerShell; `--probe-script FILE.ps1` writes all of them as a script.")?;
+    let mut left = MOST_ROWS;
+    for host in &report.to_try {
+        let shown = host.tries.get(..left.min(host.tries.len())).unwrap_or_default();
+        if shown.is_empty() {
+            break;
+        }
+        left -= shown.len();
+        writeln!(out, "\nOn {} ({}):\n", prose(&triage.name(host.host)), prose(&host.role))?;
+        writeln!(out, "```powershell")?;
+        for line in shown {
+            // Nothing in a command can end the block, unless somebody wrote the report by hand.
+            writeln!(out, "{}", plain(&line.command).replace('`', "'"))?;
+        }
+        writeln!(out, "```")?;
+    }
+    let all: usize = report.to_try.iter().map(|host| host.tries.len()).sum();
+    more(out, all, "in the script")
 }
 
 fn not_exercised(report: &Report, triage: &Triage<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -225,8 +267,15 @@ fn findings(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for (place, finding) in report.findings.iter().take(MOST_ROWS).enumerate() {
         let title = prose(&finding.title);
         writeln!(out, "{}. **{}: {title}**", place + 1, finding.severity)?;
-        // Blanks keep these lines within their number.
-        writeln!(out, "   {}", markdown(&cut(&finding.explanation, 3 * LONGEST, "...")))?;
+        // Blanks keep these lines within their number, and two at an end break a line.
+        if let Some(cause) = finding.explained_by {
+            writeln!(out, "   *Explained by* finding {}.  ", cause + 1)?;
+        }
+        let explanation = markdown(&cut(&finding.explanation, 3 * LONGEST, "..."));
+        writeln!(out, "   {}  ", explanation.trim_end())?;
+        if let Some(symptom) = &finding.symptom {
+            writeln!(out, "   *Setup may show:* {}  ", prose(symptom).trim_end())?;
+        }
         if !finding.next_step.trim().is_empty() {
             writeln!(out, "   *Next:* {}", prose(&finding.next_step))?;
         }
@@ -411,8 +460,8 @@ mod tests {
 
     #[test]
     fn every_table_is_read_as_a_table() {
-        // By hand: 5 failed, 5 requests, 1 worked, 2 hosts, 1 capture.
-        assert_eq!(rows(&written(&samples::seed(), View::Analysis)), 14);
+        // By hand: 5 failed, 1 rule, 1 worked, 2 hosts, 1 capture.
+        assert_eq!(rows(&written(&samples::seed(), View::Analysis)), 10);
         // 6 flows, 1 capture.
         assert_eq!(rows(&written(&samples::seed(), View::Flows)), 7);
     }

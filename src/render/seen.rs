@@ -8,48 +8,8 @@ use crate::net::FrameNumber;
 use crate::render::phrase;
 use crate::report::Report;
 use crate::verdict::record::{
-    Class, EvidenceKind, EvidenceRecord, JudgedFlow, Origin, Sender, ServiceOutcome, Verdict,
+    Class, EvidenceKind, EvidenceRecord, JudgedFlow, Sender, ServiceOutcome, Verdict,
 };
-
-/// What the outcomes of failed cells may mean, apart from what was seen: a sentence each.
-pub(super) fn may_mean<'a>(
-    report: &Report,
-    cells: impl Iterator<Item = &'a Cell>,
-) -> Vec<&'static str> {
-    let (mut dropped, mut unconfirmed) = (false, false);
-    let (mut forbidden, mut by_device, mut unknown) = (false, false, false);
-    for cell in cells {
-        let flows: Vec<_> = cell.flows.iter().filter_map(|id| flow_of(report, *id)).collect();
-        if cell.outcome == Outcome::Dropped {
-            let halfway = flows.iter().any(|flow| flow.verdict == Verdict::Unconfirmed);
-            unconfirmed |= halfway;
-            dropped |= !halfway || flows.iter().any(|flow| flow.verdict == Verdict::NoReply);
-        }
-        if cell.outcome != Outcome::Refused {
-            continue;
-        }
-        if flows.iter().any(|flow| flow.verdict == Verdict::Prohibited) {
-            forbidden = true;
-        } else if flows.iter().any(|flow| flow.origin == Some(Origin::Middlebox)) {
-            by_device = true;
-        } else {
-            unknown = true;
-        }
-    }
-    [
-        (dropped, "dropped: a firewall that drops looks like this; so does a host that is down"),
-        (
-            unconfirmed,
-            "never confirmed: the way back may be dropped, or the host's queue may be full",
-        ),
-        (forbidden, "refused by ICMP: a router or firewall says that a rule forbids it"),
-        (by_device, "refused: the reset is not like the host's own; a device between may send it"),
-        (unknown, "refused: the host or a device between may say no; the packets do not tell"),
-    ]
-    .into_iter()
-    .filter_map(|(holds, sentence)| holds.then_some(sentence))
-    .collect()
-}
 
 /// Frames of one kind that are named; of more, the first ones and the last.
 const MOST_FRAMES: usize = 4;

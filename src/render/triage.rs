@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::diagnosis::{FindingKind, FirewallRequest};
+use crate::diagnosis::{FindingKind, Rule};
 use crate::matrix::{Cell, HostRecord, Outcome};
 use crate::net::{Address, Transport};
 use crate::packet::Skipped;
@@ -83,14 +83,18 @@ pub(super) struct Uncovered<'a> {
     pub(super) count: u64,
 }
 
-/// Firewall requests that differ only in port and service.
+/// The ports of one transport of a rule.
 #[derive(Debug)]
-pub(super) struct Rule<'a> {
-    /// Source, destination, transport and direction of all.
-    pub(super) first: &'a FirewallRequest,
-    /// Ports of each, as "389" or "49152-65535", in order.
+pub(super) struct RuleRow<'a> {
+    /// Number of the rule in the report, from 1.
+    pub(super) number: usize,
+    /// The rule.
+    pub(super) rule: &'a Rule,
+    /// The transport.
+    pub(super) transport: Transport,
+    /// Ports, as "389" or "49152-65535", in order.
     pub(super) ports: Vec<&'a str>,
-    /// Services of each, in the order of the ports, each once.
+    /// Services, in the order of the ports, each once.
     pub(super) services: Vec<&'a str>,
 }
 
@@ -342,33 +346,46 @@ pub(super) fn uncovered(report: &Report) -> Vec<Uncovered<'_>> {
     groups.into_values().collect()
 }
 
-/// Firewall requests, those alike but for their ports as one.
-pub(super) fn rules(report: &Report) -> Vec<Rule<'_>> {
-    let mut groups: BTreeMap<_, Vec<&FirewallRequest>> = BTreeMap::new();
-    for request in &report.firewall_requests {
-        let key =
-            (request.source, request.destination, request.transport, request.direction.as_str());
-        groups.entry(key).or_default().push(request);
-    }
-    let mut rules = Vec::new();
-    for mut requests in groups.into_values() {
-        requests.sort_by_key(|request| first_port(&request.ports));
-        let mut ports: Vec<&str> = requests.iter().map(|request| request.ports.as_str()).collect();
-        ports.dedup();
-        let mut services: Vec<&str> = Vec::new();
-        for request in &requests {
-            if !services.contains(&request.service.as_str()) {
-                services.push(&request.service);
-            }
-        }
-        if let Some(first) = requests.first() {
-            rules.push(Rule { first, ports, services });
-        }
-    }
-    rules
+/// The rules to ask for, a row for each of their transports.
+pub(super) fn rule_rows(report: &Report) -> Vec<RuleRow<'_>> {
+    let rules = (1..).zip(&report.rule_set.rules);
+    rules.flat_map(|(number, rule)| rows_of(number, rule)).collect()
 }
 
-fn first_port(ports: &str) -> u32 {
-    let digits = ports.split(|character: char| !character.is_ascii_digit()).next();
-    digits.and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX)
+/// The rows of one rule.
+pub(super) fn rows_of(number: usize, rule: &Rule) -> Vec<RuleRow<'_>> {
+    let row = |transport: &Transport| {
+        let mut row = RuleRow {
+            number,
+            rule,
+            transport: *transport,
+            ports: Vec::new(),
+            services: Vec::new(),
+        };
+        for ports in rule.ports.iter().filter(|ports| ports.transport == *transport) {
+            row.ports.push(&ports.ports);
+            if !row.services.contains(&ports.service.as_str()) {
+                row.services.push(&ports.service);
+            }
+        }
+        (!row.ports.is_empty()).then_some(row)
+    };
+    Transport::ALL.iter().filter_map(row).collect()
+}
+
+/// What became of the attempts when they were played against the rules; `None` without rules.
+pub(super) fn checked(report: &Report) -> Option<String> {
+    let check = report.rule_set.check;
+    if report.rule_set.rules.is_empty() {
+        return None;
+    }
+    let unasked = match check.opened_unasked {
+        0 => "nothing else opens".to_owned(),
+        many => format!("{} would open that nobody asked for", phrase::counted(many, "port")),
+    };
+    Some(format!(
+        "checked: {} of {} would pass; {unasked}",
+        phrase::number(check.mended),
+        phrase::counted(check.mendable, "failing attempt")
+    ))
 }

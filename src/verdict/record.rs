@@ -165,6 +165,9 @@ pub struct PerSide {
     pub responder: u64,
 }
 
+/// What stands before the question that got no answer, in [`ServiceRecord::detail`].
+pub(crate) const NO_ANSWER_TO: &str = "no answer to: ";
+
 /// What the application above a flow answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -175,9 +178,9 @@ pub struct ServiceRecord {
     pub outcome: ServiceOutcome,
     /// Code of the answer.
     pub code: Option<String>,
-    /// What the answer means.
+    /// What the answer means; where none came, what was asked.
     pub detail: Option<String>,
-    /// Frame that shows it.
+    /// Frame that shows it; where no answer came, the question's.
     pub frame: Option<FrameNumber>,
 }
 

@@ -6,7 +6,7 @@ use crate::probe::{Answer, Code, CodeSet, Heard, Speaker, Standing};
 use crate::verdict::Circumstances;
 use crate::verdict::explanation::seconds;
 use crate::verdict::record::{
-    Class, DutyRecord, EvidenceKind, Sender, ServiceOutcome, ServiceRecord, Verdict,
+    Class, DutyRecord, EvidenceKind, NO_ANSWER_TO, Sender, ServiceOutcome, ServiceRecord, Verdict,
 };
 use crate::verdict::rpc::is_elsewhere;
 
@@ -52,7 +52,13 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
         frame: None,
     };
     if verdict.class() != Class::Success {
-        return record(ServiceOutcome::NotExamined);
+        let asked = heard.and_then(|heard| heard.asked.as_ref());
+        let asked = asked.filter(|_| verdict == Verdict::NoReply);
+        return ServiceRecord {
+            detail: asked.map(|asked| format!("{NO_ANSWER_TO}{}", asked.subject)),
+            frame: asked.map(|asked| asked.frame),
+            ..record(ServiceOutcome::NotExamined)
+        };
     }
     if verdict == Verdict::Established && flow.tcp.reset_before_answer {
         return ServiceRecord {

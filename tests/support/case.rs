@@ -28,6 +28,8 @@ pub struct Case {
     /// Titles that must be among those of the findings.
     #[serde(default)]
     pub findings: Vec<String>,
+    /// All findings in order of rank, as "error dropped"; with "< 1" what finding 1 explains.
+    pub ranked: Option<Vec<String>>,
     /// Why the captures do not all give the same report, where they do not.
     pub reports_differ: Option<String>,
     /// Roles, given with `--role`.

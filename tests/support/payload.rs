@@ -78,6 +78,14 @@ pub fn dns_failure(id: u16, name: &str, code: u16) -> Vec<u8> {
     message
 }
 
+/// The same for the hosts that serve a purpose (SRV, RFC 2782), as a message that was made for an
+/// address.
+pub fn dns_about_services(mut message: Vec<u8>) -> Vec<u8> {
+    let kind = message.len() - 3;
+    message[kind] = 33;
+    message
+}
+
 fn dns_header(id: u16, flags: u16, answers: u16) -> Vec<u8> {
     [id, flags, 1, answers, 0, 0].into_iter().flat_map(u16::to_be_bytes).collect()
 }

@@ -50,7 +50,7 @@ const UNASKED: &[&str] = &[
 const REVERSE: &[&str] = &["in-addr.arpa", "ip6.arpa"];
 
 /// Whether a lookup that fails says nothing of the directory.
-pub(super) fn is_outside(name: &str) -> bool {
+pub(crate) fn is_outside(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let is_within = |zone: &&str| {
         name.strip_suffix(*zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))

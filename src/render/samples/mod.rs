@@ -7,7 +7,7 @@ pub(super) use stories::{busy, good, seed, strangers};
 pub(super) use trouble::{hostile, large};
 
 use crate::capture::Severity;
-use crate::diagnosis::{FirewallRequest, RuleSet};
+use crate::diagnosis::{FirewallRequest, RuleSet, rule_set_of};
 use crate::matrix::{
     Cell, CellCounts, CellEnd, HostRecord, Outcome, RoleRecord, RoleSource, Sheet,
 };

@@ -58,6 +58,7 @@ pub(in crate::render) fn seed() -> Report {
         request(cas, dc, "389", "LDAP", ldap),
         request(cas, dc, "3268", "Global Catalog LDAP", gc),
     ];
+    report.rule_set = rule_set_of(&report.firewall_requests);
     report.findings = vec![
         Finding {
             title: "4 ports from 10.0.0.5 to 10.1.0.10 got no answer".to_owned(),
@@ -211,6 +212,7 @@ pub(in crate::render) fn busy() -> Report {
         request(primary, dc6, "88", "Kerberos", kerberos),
         request(sql, dc, "8530", "WSUS", http),
     ];
+    report.rule_set = rule_set_of(&report.firewall_requests);
     report.findings = vec![Finding {
         title: "SMB on 10.1.0.10 is not listening".to_owned(),
         explanation: "RST in frame 201 answers the SYN of frame 200 as a closed port does."

@@ -47,6 +47,7 @@ pub(in crate::render) fn hostile() -> Report {
         request.service = "@SUM(1)|\x1b".to_owned();
         request.reason = clear_screen.to_owned();
     }
+    report.rule_set = rule_set_of(&report.firewall_requests);
     report
 }
 
@@ -96,5 +97,6 @@ pub(in crate::render) fn large(cells: u32, flows: u32) -> Report {
             report.firewall_requests.push(request(&source, "10.200.0.1", &ports, "LDAP", flow));
         }
     }
+    report.rule_set = rule_set_of(&report.firewall_requests);
     report
 }

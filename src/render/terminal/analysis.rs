@@ -8,9 +8,11 @@ use crate::render::seen;
 use crate::render::terminal::background;
 use crate::render::terminal::ink::{Ink, inked};
 use crate::render::terminal::page::{Column, Page};
+use crate::render::terminal::requests;
+use crate::render::terminal::tries;
 use crate::render::text;
 use crate::render::triage;
-use crate::render::triage::{Pair, Part, Rule, Triage, Uncovered};
+use crate::render::triage::{Pair, Part, Triage, Uncovered};
 use crate::report::Report;
 
 /// Where to find what a section leaves out.
@@ -18,8 +20,6 @@ const ALL: &str = "(use --format csv for all)";
 /// Rows of cells on the first screen, and in a section below it.
 const FIRST_ROWS: usize = 8;
 const MORE_ROWS: usize = 100;
-/// Firewall requests on the first screen.
-const FIRST_RULES: usize = 4;
 /// Lines of pairs in the compact sections.
 const FIRST_PAIRS: usize = 4;
 
@@ -30,18 +30,20 @@ pub(super) fn write(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     background::captures_in_short(report, page)?;
 
     let cut = failed(report, &triage, page)?;
-    let rules = triage::rules(report);
-    requests(report, &rules, page, FIRST_RULES)?;
+    let rules = triage::rule_rows(report);
+    requests::section(report, &rules, page, requests::FIRST_ROWS)?;
     not_for_firewall(report, &triage, page)?;
+    background::findings(report, page)?;
     not_exercised(report, &triage, page)?;
+    tries::section(report, &triage, page)?;
 
     let most = if page.verbose() { usize::MAX } else { MORE_ROWS };
     if cut {
         page.heading("ALL THAT FAILED", "")?;
         rows(report, &triage, Part::Failed, page, most)?;
     }
-    if rules.len() > FIRST_RULES {
-        requests(report, &rules, page, most)?;
+    if requests::are_cut(&rules) {
+        requests::section(report, &rules, page, most)?;
     }
     uncovered(report, page)?;
     if triage.count(Part::CannotTell) > 0 {
@@ -49,7 +51,6 @@ pub(super) fn write(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
         rows(report, &triage, Part::CannotTell, page, most)?;
     }
     worked(report, &triage, page)?;
-    background::findings(report, page)?;
     background::hosts(report, page)?;
     background::captures(report, page)
 }
@@ -60,11 +61,7 @@ fn failed(report: &Report, triage: &Triage<'_>, page: &mut Page<'_>) -> io::Resu
         return Ok(false);
     }
     page.heading("FAILED", "")?;
-    let cut = rows(report, triage, Part::Failed, page, FIRST_ROWS)?;
-    for sentence in seen::may_mean(report, triage.cells(Part::Failed)) {
-        page.paragraph(2, 4, Some(Ink::Faint), sentence)?;
-    }
-    Ok(cut)
+    rows(report, triage, Part::Failed, page, FIRST_ROWS)
 }
 
 /// Cells grouped by pair, at most so many rows; true if there are more.
@@ -178,84 +175,6 @@ fn outcome(outcome: Outcome) -> String {
         Outcome::NotExercised => Ink::Faint,
     };
     inked(ink, &phrase::words(outcome.as_str()))
-}
-
-fn requests(
-    report: &Report,
-    rules: &[Rule<'_>],
-    page: &mut Page<'_>,
-    most: usize,
-) -> io::Result<()> {
-    if rules.is_empty() {
-        return Ok(());
-    }
-    let title =
-        if most == FIRST_RULES { "ASK THE FIREWALL TEAM FOR" } else { "ALL FIREWALL REQUESTS" };
-    let both = report.firewall_requests.iter().any(|request| request.direction == "both");
-    let about = if both {
-        "answers are implied; both: either side opens; any source port"
-    } else {
-        "answers are implied; any source port"
-    };
-    page.heading(title, about)?;
-    let shown = rules.get(..most.min(rules.len())).unwrap_or_default();
-    let table: Vec<Vec<String>> = shown
-        .iter()
-        .map(|rule| {
-            vec![
-                rule.first.source.to_string(),
-                rule.first.destination.to_string(),
-                rule.first.transport.to_string(),
-                page.short(&rule.first.direction, 12),
-                page.short(&rule.ports.join(", "), 400),
-                page.short(&rule.services.join(", "), 400),
-            ]
-        })
-        .collect();
-    let used: usize = (0..4)
-        .map(|column| {
-            let widths = table.iter().filter_map(|row| row.get(column));
-            widths.map(|cell| text::columns(cell)).max().unwrap_or(0).max(11) + 2
-        })
-        .sum();
-    let room = page.width().saturating_sub(used + 2);
-    if room >= 70 {
-        let columns = [
-            Column::Fixed,
-            Column::Fixed,
-            Column::Fixed,
-            Column::Fixed,
-            Column::Rest,
-            Column::Rest,
-        ];
-        let header =
-            ["source", "destination", "protocol", "direction", "destination port", "service"];
-        page.table(2, &columns, Some(&header), table)?;
-    } else if room >= 16 {
-        let columns = [Column::Fixed, Column::Fixed, Column::Fixed, Column::Fixed, Column::Rest];
-        let header = ["source", "destination", "protocol", "direction", "destination port"];
-        let table = table.into_iter().map(|mut row| {
-            row.truncate(5);
-            row
-        });
-        page.table(2, &columns, Some(&header), table.collect())?;
-    } else {
-        for rule in shown {
-            page.line(&format!("  source       {}", rule.first.source))?;
-            page.line(&format!("  destination  {}", rule.first.destination))?;
-            let ports = page.short(&rule.ports.join(", "), 400);
-            let direction = page.short(&rule.first.direction, 12);
-            let transport = rule.first.transport;
-            let line = format!("{transport}, destination port {ports}, {direction}");
-            page.paragraph(15, 15, None, &line)?;
-        }
-    }
-    let more = rules.len() - shown.len();
-    if more > 0 {
-        let next = if most == FIRST_RULES { "below" } else { "(use --format json for all)" };
-        page.more(2, phrase::count(more), next)?;
-    }
-    Ok(())
 }
 
 fn not_for_firewall(report: &Report, triage: &Triage<'_>, page: &mut Page<'_>) -> io::Result<()> {

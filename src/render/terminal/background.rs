@@ -103,18 +103,32 @@ fn capture_in_short(report: &Report, place: usize, page: &Page<'_>) -> String {
     format!("{number}{}: {}", page.short(&capture.path, 200), facts.join(", "))
 }
 
-/// Findings with what to do next.
+/// Findings in their order: the bad ones with what was seen and what to do next, the others by their
+/// titles.
 pub(super) fn findings(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     if report.findings.is_empty() {
         return Ok(());
     }
     page.heading("FINDINGS", "")?;
     let most = if page.verbose() { usize::MAX } else { MOST };
+    let mut cut = false;
     for (place, finding) in report.findings.iter().take(most).enumerate() {
         let title = page.short(&finding.title, 240);
         let label = format!("{}. {}:", place + 1, finding.severity);
+        let title = match finding.explained_by {
+            Some(cause) => format!("{title} (explained by {})", cause + 1),
+            None => title,
+        };
         page.labelled(0, Some(ink_of(finding.severity)), &label, &title)?;
+        if finding.severity == Severity::Info && !page.verbose() {
+            cut = true;
+            continue;
+        }
         page.paragraph(3, 3, None, &page.short(&finding.explanation, 1200))?;
+        if let Some(symptom) = &finding.symptom {
+            let symptom = format!("setup may show: {}", page.short(symptom, 400));
+            page.paragraph(3, 9, Some(Ink::Faint), &symptom)?;
+        }
         if !finding.next_step.trim().is_empty() {
             let next = format!("next: {}", page.short(&finding.next_step, 600));
             page.paragraph(3, 9, Some(Ink::Strong), &next)?;
@@ -123,6 +137,9 @@ pub(super) fn findings(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     let more = report.findings.len().saturating_sub(most);
     if more > 0 {
         page.more(0, phrase::count(more), "(use --format json for all)")?;
+    }
+    if cut {
+        page.paragraph(0, 2, Some(Ink::Faint), "--verbose explains the last ones too")?;
     }
     Ok(())
 }

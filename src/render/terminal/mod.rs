@@ -7,9 +7,13 @@ mod background;
 mod flows;
 mod ink;
 mod page;
+mod requests;
+mod tries;
 
 use std::io;
 use std::io::Write;
+
+pub(in crate::render) use requests::alone as requests;
 
 use crate::render::terminal::page::Page;
 use crate::render::{Style, View};

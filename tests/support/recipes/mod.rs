@@ -1,9 +1,10 @@
 //! The scenes of `testdata`, and how each is stored.
 //!
-//! To add a case: play it in [`seed`], [`services`] or [`small`], add a line to [`RECIPES`], run
+//! To add a case: play it in [`seed`], [`services`], [`causes`] or [`small`], add a line to [`RECIPES`], run
 //! `PORTMORTEM_WRITE_TESTDATA=1 cargo test --test fixtures`, look at the captures in Wireshark,
 //! and write the folder's `case.toml` by hand.
 
+pub mod causes;
 pub mod rpc;
 pub mod seed;
 pub mod services;
@@ -40,7 +41,7 @@ impl Recipe {
 }
 
 /// Every case.
-pub const RECIPES: [Recipe; 25] = [
+pub const RECIPES: [Recipe; 30] = [
     Recipe { case: "seed", play: seed::everything, store: in_three },
     Recipe { case: "seed-handshake", play: seed::handshake, store: in_three },
     Recipe { case: "seed-rpc-bind", play: seed::rpc_bind, store: in_three },
@@ -61,6 +62,11 @@ pub const RECIPES: [Recipe; 25] = [
     Recipe { case: "network-boot", play: services::network_boot, store: in_three },
     Recipe { case: "rpc-dynamic-dropped", play: rpc::dynamic_dropped, store: in_three },
     Recipe { case: "rpc-answers", play: rpc::answers, store: in_three },
+    Recipe { case: "host-down", play: causes::host_down, store: in_three },
+    Recipe { case: "port-blocked", play: causes::port_blocked, store: in_three },
+    Recipe { case: "name-server-down", play: causes::name_server_down, store: in_three },
+    Recipe { case: "domain-unknown", play: causes::domain_unknown, store: in_three },
+    Recipe { case: "udp-silent", play: causes::udp_silent, store: in_three },
     Recipe { case: "torn", play: small::one_rpc_flow, store: torn },
     Recipe { case: "damaged", play: small::one_rpc_flow, store: damaged },
     Recipe { case: "article", play: small::article, store: published },

@@ -1,0 +1,293 @@
+//! Shares in, groups out: what has one cause is told once.
+//!
+//! From the widest cause to the narrowest: a caller that nobody answers, a host that answers
+//! nobody, ports that fail towards every host, pairs of hosts that fail alike, and single pairs.
+//! Hundreds of failing pairs make a handful of groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnosis::shares::{Facet, Share};
+use crate::diagnosis::{Evidence, FindingKind};
+use crate::matrix::Outcome;
+use crate::net::{Address, Transport};
+use crate::verdict::record::{Class, JudgedFlow, Sender};
+
+/// Pairs of hosts that differ in what fails are told one by one up to this many.
+const MOST_ALIKE: usize = 4;
+/// Where nobody tried, there is little to tell of each.
+const MOST_UNTRIED: usize = 1;
+
+/// Shares of one cause.
+pub(super) struct Group<'a> {
+    /// What the finding is.
+    pub(super) kind: FindingKind,
+    /// What went wrong with each share.
+    pub(super) cause: FindingKind,
+    /// In the order of the sheet.
+    pub(super) shares: Vec<Share<'a>>,
+    /// Index of the finding that explains all of them.
+    pub(super) explained_by: Option<usize>,
+}
+
+impl<'a> Group<'a> {
+    fn of(kind: FindingKind, mut shares: Vec<Share<'a>>) -> Option<Group<'a>> {
+        shares.sort_by_key(|share| share.index);
+        let cause = shares.first()?.cause;
+        Some(Group { kind, cause, shares, explained_by: None })
+    }
+
+    /// Who calls whom, in order.
+    pub(super) fn pairs(&self) -> BTreeSet<(Address, Address)> {
+        self.shares.iter().map(Share::pair).collect()
+    }
+
+    /// What keeps it apart from others of its cause.
+    pub(super) fn facet(&self) -> Facet {
+        self.shares.first().map_or(Facet::Plain, |share| share.facet)
+    }
+}
+
+/// Groups what was exercised. Name servers are those that answered a question of a caller.
+pub(super) fn group<'a>(
+    evidence: &Evidence<'a>,
+    shares: Vec<Share<'a>>,
+    answered: &BTreeSet<(Address, Address)>,
+) -> Vec<Group<'a>> {
+    let mut rest = shares;
+    let mut groups = Vec::new();
+    let signs = SignsOfLife::of(evidence);
+    groups.extend(cut_off(&signs, &mut rest));
+    groups.extend(unreachable(evidence, &signs, &mut rest));
+    groups.extend(blocked_ports(evidence, &mut rest));
+    groups.extend(alike(rest, |_| None));
+    for group in &mut groups {
+        if is_silent_name_server(group, answered) {
+            group.kind = FindingKind::NameServerSilent;
+        }
+    }
+    groups
+}
+
+/// Groups what nobody exercised, by what explains it.
+pub(super) fn group_untried<'a>(
+    shares: Vec<Share<'a>>,
+    explained_by: impl Fn(&Share<'a>) -> Option<usize>,
+) -> Vec<Group<'a>> {
+    alike(shares, explained_by)
+}
+
+/// What moved between hosts at all.
+struct SignsOfLife {
+    /// Hosts of which a packet was seen.
+    heard: BTreeSet<Address>,
+    /// Callers that somebody answered.
+    answered: BTreeSet<Address>,
+}
+
+impl SignsOfLife {
+    fn of(evidence: &Evidence<'_>) -> SignsOfLife {
+        let mut signs = SignsOfLife { heard: BTreeSet::new(), answered: BTreeSet::new() };
+        for flow in &evidence.flows {
+            signs.heard.insert(flow.initiator.address);
+            if has_answer(flow) {
+                signs.heard.insert(flow.responder.address);
+                signs.answered.insert(flow.initiator.address);
+            }
+        }
+        signs
+    }
+}
+
+/// Whether the responder sent anything, be it a refusal.
+fn has_answer(flow: &JudgedFlow) -> bool {
+    flow.class == Class::Success
+        || flow.packets.responder > 0
+        || flow.evidence.iter().any(|packet| packet.from == Sender::Responder)
+}
+
+/// Whether nothing came back, or the word of a router that nothing can.
+fn is_lost(share: &Share<'_>) -> bool {
+    matches!(share.cause, FindingKind::Dropped | FindingKind::Unreachable)
+}
+
+/// Takes the shares that `takes` and leaves the others.
+fn take<'a>(shares: &mut Vec<Share<'a>>, takes: impl Fn(&Share<'a>) -> bool) -> Vec<Share<'a>> {
+    let (taken, left) = std::mem::take(shares).into_iter().partition(|share| takes(share));
+    *shares = left;
+    taken
+}
+
+/// Callers that called several hosts and that nobody ever answered.
+fn cut_off<'a>(signs: &SignsOfLife, shares: &mut Vec<Share<'a>>) -> Vec<Group<'a>> {
+    let mut called: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
+    for share in shares.iter().filter(|share| is_lost(share)) {
+        let (from, to) = share.pair();
+        called.entry(from).or_default().insert(to);
+    }
+    called.retain(|from, hosts| hosts.len() > 1 && !signs.answered.contains(from));
+    let callers = called.into_keys();
+    callers
+        .filter_map(|from| {
+            let own = take(shares, |share| is_lost(share) && share.pair().0 == from);
+            Group::of(FindingKind::CallerCutOff, own)
+        })
+        .collect()
+}
+
+/// Hosts of which nothing was ever seen, though they were called for several services, or looked for
+/// by their neighbours; those with the same callers together.
+fn unreachable<'a>(
+    evidence: &Evidence<'a>,
+    signs: &SignsOfLife,
+    shares: &mut Vec<Share<'a>>,
+) -> Vec<Group<'a>> {
+    let mut called: BTreeMap<Address, (BTreeSet<&str>, BTreeSet<Address>)> = BTreeMap::new();
+    for share in shares.iter().filter(|share| is_lost(share)) {
+        let (from, to) = share.pair();
+        let (rows, callers) = called.entry(to).or_default();
+        callers.insert(from);
+        if share.facet != Facet::NoListener {
+            rows.insert(&share.requirement.id);
+        }
+    }
+    called.retain(|to, (rows, _)| {
+        let looked_for = !rows.is_empty() && evidence.is_missed(*to);
+        (rows.len() > 1 || looked_for) && !signs.heard.contains(to)
+    });
+    let mut by_callers: BTreeMap<BTreeSet<Address>, BTreeSet<Address>> = BTreeMap::new();
+    for (to, (_, callers)) in called {
+        by_callers.entry(callers).or_default().insert(to);
+    }
+    let hosts = by_callers.into_values();
+    hosts
+        .filter_map(|hosts| {
+            let own = take(shares, |share| is_lost(share) && hosts.contains(&share.pair().1));
+            Group::of(FindingKind::HostUnreachable, own)
+        })
+        .collect()
+}
+
+/// Ports that fail alike for every pair that used them, towards several hosts; those of the same
+/// pairs together.
+fn blocked_ports<'a>(evidence: &Evidence<'a>, shares: &mut Vec<Share<'a>>) -> Vec<Group<'a>> {
+    type Label<'a> = (Transport, &'a str);
+    type Pairs = BTreeSet<(Address, Address)>;
+    let mut tried: BTreeMap<Label<'_>, Pairs> = BTreeMap::new();
+    for cell in &evidence.sheet.cells {
+        if !matches!(cell.outcome, Outcome::CannotTell | Outcome::NotExercised) {
+            let pair = (cell.from.address, cell.to.address);
+            tried.entry((cell.transport, &cell.ports)).or_default().insert(pair);
+        }
+    }
+    let on_the_way = |share: &Share<'_>| {
+        share.facet == Facet::Plain
+            && matches!(
+                share.cause,
+                FindingKind::Dropped
+                    | FindingKind::Prohibited
+                    | FindingKind::Refused
+                    | FindingKind::Unconfirmed
+            )
+    };
+    let label = |share: &Share<'a>| (share.cell.transport, share.cell.ports.as_str());
+    let mut failed: BTreeMap<(FindingKind, Label<'_>), Pairs> = BTreeMap::new();
+    for share in shares.iter().filter(|share| on_the_way(share)) {
+        failed.entry((share.cause, label(share))).or_default().insert(share.pair());
+    }
+    failed.retain(|(_, label), pairs| {
+        let hosts: BTreeSet<Address> = pairs.iter().map(|(_, to)| *to).collect();
+        hosts.len() > 1 && tried.get(label) == Some(pairs)
+    });
+    let mut by_pairs: BTreeMap<(FindingKind, Pairs), BTreeSet<Label<'_>>> = BTreeMap::new();
+    for ((cause, label), pairs) in failed {
+        by_pairs.entry((cause, pairs)).or_default().insert(label);
+    }
+    let everywhere = by_pairs.into_iter();
+    everywhere
+        .filter_map(|((cause, _), labels)| {
+            let own = take(shares, |share| {
+                on_the_way(share) && share.cause == cause && labels.contains(&label(share))
+            });
+            Group::of(FindingKind::PortBlocked, own)
+        })
+        .collect()
+}
+
+/// What a finding has in common, whomever it is about.
+type Sort = (FindingKind, Facet, Option<usize>);
+
+/// Groups by pair of hosts; pairs of one caller, or towards one host, that fail alike are one
+/// group. What remains beyond a few is one group for each caller, or one for all.
+fn alike<'a>(
+    shares: Vec<Share<'a>>,
+    explained_by: impl Fn(&Share<'a>) -> Option<usize>,
+) -> Vec<Group<'a>> {
+    let mut pairs: BTreeMap<(Sort, Address, Address), Vec<Share<'a>>> = BTreeMap::new();
+    for share in shares {
+        let sort = (share.cause, share.facet, explained_by(&share));
+        let (from, to) = share.pair();
+        pairs.entry((sort, from, to)).or_default().push(share);
+    }
+    // What fails of each, and what the service said to it.
+    let signature = |shares: &[Share<'a>]| -> BTreeSet<(&'a str, &'a str)> {
+        let failing = |share: &Share<'a>| {
+            let code = share.flows.first().and_then(|flow| flow.service.code.as_deref());
+            let code = code.filter(|_| share.cause == FindingKind::ServiceFailed);
+            (share.requirement.id.as_str(), code.unwrap_or_default())
+        };
+        shares.iter().map(failing).collect()
+    };
+    // By caller first: it is the side at which most captures are taken.
+    let mut of_caller: BTreeMap<_, Vec<Share<'a>>> = BTreeMap::new();
+    for ((sort, from, _), shares) in pairs {
+        of_caller.entry((sort, signature(&shares), from)).or_default().extend(shares);
+    }
+    let mut of_called: BTreeMap<_, Vec<Share<'a>>> = BTreeMap::new();
+    for ((sort, signature, _), shares) in of_caller {
+        let called: BTreeSet<Address> = shares.iter().map(|share| share.pair().1).collect();
+        of_called.entry((sort, signature, called)).or_default().extend(shares);
+    }
+    let mut by_sort: BTreeMap<Sort, Vec<Vec<Share<'a>>>> = BTreeMap::new();
+    for ((sort, ..), shares) in of_called {
+        by_sort.entry(sort).or_default().push(shares);
+    }
+    let mut groups = Vec::new();
+    for ((cause, _, explained_by), mut drafts) in by_sort {
+        let most = if cause == FindingKind::NotExercised { MOST_UNTRIED } else { MOST_ALIKE };
+        if drafts.len() > most {
+            let mut callers: BTreeMap<Address, Vec<Share<'a>>> = BTreeMap::new();
+            for share in drafts.into_iter().flatten() {
+                callers.entry(share.pair().0).or_default().push(share);
+            }
+            drafts = callers.into_values().collect();
+            if drafts.len() > most {
+                drafts = vec![drafts.into_iter().flatten().collect()];
+            }
+        }
+        groups.extend(
+            drafts
+                .into_iter()
+                .filter_map(|shares| Some(Group { explained_by, ..Group::of(cause, shares)? })),
+        );
+    }
+    // In the order of the sheet, whatever fails.
+    groups.sort_by_key(|group| group.shares.first().map(|share| share.index));
+    groups
+}
+
+/// Whether all that fails is that a name server answers none of its callers.
+fn is_silent_name_server(group: &Group<'_>, answered: &BTreeSet<(Address, Address)>) -> bool {
+    let on_the_way = matches!(
+        group.cause,
+        FindingKind::Dropped
+            | FindingKind::Prohibited
+            | FindingKind::Refused
+            | FindingKind::RefusedByHost
+            | FindingKind::Unreachable
+    );
+    on_the_way
+        && group.facet() == Facet::Plain
+        && group.shares.iter().all(|share| share.is_on(53) && !answered.contains(&share.pair()))
+        // TCP is for long answers: without a question over UDP, nobody knows.
+        && group.shares.iter().any(|share| share.cell.transport == Transport::Udp)
+}

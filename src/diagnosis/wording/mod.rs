@@ -1,0 +1,200 @@
+//! The sentences of findings: what was seen, what it may mean, what to do.
+//!
+//! Names come from captures and are hostile: a name is shown only where it looks like one, and
+//! never stands in a command line.
+
+mod explanation;
+mod next_step;
+mod title;
+
+pub(super) use explanation::explanation;
+pub(super) use next_step::next_step;
+pub(super) use title::title;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::capture::FrameNote;
+use crate::diagnosis::Evidence;
+use crate::diagnosis::cause::Weight;
+use crate::diagnosis::grouping::Group;
+use crate::diagnosis::shares::Share;
+use crate::matrix::{list_of, seen};
+use crate::net::Address;
+use crate::verdict::record::{Class, EvidenceKind, EvidenceRecord, JudgedFlow, Sender};
+
+/// Services that a sentence names.
+const NAMED: usize = 6;
+/// Hosts that a sentence names.
+const NAMED_HOSTS: usize = 3;
+
+/// What sentences need beside their own cells.
+pub(super) struct Words<'e, 'a> {
+    evidence: &'e Evidence<'a>,
+    names: BTreeMap<Address, &'a str>,
+    /// What each host is to the sheet, else its first role.
+    roles: BTreeMap<Address, &'a str>,
+    /// The first success of each called host, by host and caller.
+    answers: BTreeMap<Address, BTreeMap<Address, &'a JudgedFlow>>,
+}
+
+impl<'e, 'a> Words<'e, 'a> {
+    pub(super) fn new(evidence: &'e Evidence<'a>) -> Words<'e, 'a> {
+        let mut answers: BTreeMap<Address, BTreeMap<Address, &JudgedFlow>> = BTreeMap::new();
+        for cell in &evidence.sheet.cells {
+            answers.entry(cell.to.address).or_default();
+        }
+        for flow in &evidence.flows {
+            if flow.class == Class::Success
+                && let Some(callers) = answers.get_mut(&flow.responder.address)
+            {
+                callers.entry(flow.initiator.address).or_insert(flow);
+            }
+        }
+        let hosts = evidence.hosts.iter();
+        let names = hosts.filter_map(|host| {
+            Some((host.address, host.names.iter().find(|name| looks_like_a_name(name))?.as_str()))
+        });
+        let mut roles: BTreeMap<Address, &str> = BTreeMap::new();
+        for cell in &evidence.sheet.cells {
+            for end in [&cell.from, &cell.to] {
+                roles.entry(end.address).or_insert(&end.role);
+            }
+        }
+        for host in evidence.hosts {
+            if let Some(first) = host.roles.first() {
+                roles.entry(host.address).or_insert(&first.role);
+            }
+        }
+        Words { evidence, names: names.collect(), roles, answers }
+    }
+
+    /// "CAS01 (10.0.0.5)".
+    pub(super) fn host(&self, address: Address) -> String {
+        match self.names.get(&address) {
+            Some(name) => format!("{name} ({address})"),
+            None => address.to_string(),
+        }
+    }
+
+    /// "CAS01 (10.0.0.5, cas)", as titles name hosts.
+    pub(super) fn titled(&self, address: Address) -> String {
+        match (self.names.get(&address), self.roles.get(&address)) {
+            (Some(name), Some(role)) => format!("{name} ({address}, {role})"),
+            (Some(name), None) => format!("{name} ({address})"),
+            (None, Some(role)) => format!("{address} ({role})"),
+            (None, None) => address.to_string(),
+        }
+    }
+
+    /// One host as [`Words::titled`]; of several how many, and the first few.
+    pub(super) fn titled_all(&self, hosts: &BTreeSet<Address>) -> String {
+        let mut each = hosts.iter();
+        match (each.next(), each.next()) {
+            (Some(only), None) => self.titled(*only),
+            _ => {
+                let named: Vec<String> = hosts.iter().map(|host| self.host(*host)).collect();
+                format!("{} hosts ({})", hosts.len(), list_of(&named, NAMED_HOSTS))
+            }
+        }
+    }
+
+    /// What the called host answered otherwise, as that narrows down what silence means.
+    fn other_answers(&self, from: Address, to: Address) -> Option<String> {
+        let callers = self.answers.get(&to)?;
+        let flow = callers.get(&from).or_else(|| callers.values().next())?;
+        let host = self.host(to);
+        let service = format!("{}/{}", flow.transport, flow.responder.port);
+        let seen = seen(flow, self.evidence.several);
+        Some(if flow.initiator.address == from {
+            format!("{host} did answer on {service} ({seen}), so it is up and there is a way to it")
+        } else {
+            let other = self.host(flow.initiator.address);
+            format!("{host} did answer {other} on {service} ({seen}), so it was up then")
+        })
+    }
+}
+
+/// Who calls and who is called, as titles name them.
+fn sides(words: &Words<'_, '_>, group: &Group<'_>) -> (String, String) {
+    let pairs = group.pairs();
+    let callers: BTreeSet<Address> = pairs.iter().map(|(from, _)| *from).collect();
+    let called: BTreeSet<Address> = pairs.iter().map(|(_, to)| *to).collect();
+    (words.titled_all(&callers), words.titled_all(&called))
+}
+
+/// Letters, digits, dots, hyphens and underscores; no address, as that would mislead.
+fn looks_like_a_name(name: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    (1..=64).contains(&name.len())
+        && name.chars().all(fits)
+        && name.contains(|letter: char| letter.is_ascii_alphabetic())
+        && name.parse::<std::net::IpAddr>().is_err()
+}
+
+/// "tcp/389", or "tcp dynamic" for the dynamic ranges.
+fn port_of(share: &Share<'_>) -> String {
+    let transport = share.cell.transport;
+    match share.flows.first() {
+        Some(first)
+            if share.flows.iter().all(|flow| flow.responder.port == first.responder.port) =>
+        {
+            format!("{transport}/{}", first.responder.port)
+        }
+        _ if share.requirement.rpc_dynamic => format!("{transport}/dynamic"),
+        _ => format!("{transport}/{}", share.cell.ports),
+    }
+}
+
+/// Ports of all shares, each once, in the order of the sheet.
+fn ports(shares: &[Share<'_>]) -> String {
+    list_of(&once(shares.iter().map(port_of)), NAMED)
+}
+
+/// "LDAP (tcp/389) and DNS (tcp/53, optional)", each once.
+fn services(shares: &[Share<'_>]) -> String {
+    let service = |share: &Share<'_>| {
+        let note = if share.weight == Weight::Optional { ", optional" } else { "" };
+        format!("{} ({}{note})", share.cell.service, port_of(share))
+    };
+    list_of(&once(shares.iter().map(service)), NAMED)
+}
+
+fn once(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut known = BTreeSet::new();
+    texts.filter(|text| known.insert(text.clone())).collect()
+}
+
+/// The machine that dropped packets, and who sent them; `None` where that is not told.
+///
+/// What was dropped on arrival was dropped by its receiver. A machine that forwards for others is
+/// neither, which its capture does not tell: the explanation names the component.
+fn dropper(share: &Share<'_>) -> Option<(Address, Address)> {
+    let (flow, drop) = first_drop(share)?;
+    let note = drop.note.as_deref()?;
+    let (sender, receiver) = match drop.from {
+        Sender::Initiator => (flow.initiator.address, flow.responder.address),
+        Sender::Responder => (flow.responder.address, flow.initiator.address),
+        Sender::Network => return None,
+    };
+    if note.starts_with(FrameNote::ON_ARRIVAL) {
+        Some((receiver, sender))
+    } else if note.starts_with(FrameNote::ON_LEAVING) {
+        Some((sender, sender))
+    } else {
+        None
+    }
+}
+
+/// The first drop in the evidence.
+fn first_drop<'a>(share: &Share<'a>) -> Option<(&'a JudgedFlow, &'a EvidenceRecord)> {
+    share.flows.iter().find_map(|flow| {
+        let drop = flow.evidence.iter().find(|packet| packet.kind == EvidenceKind::Drop)?;
+        Some((*flow, drop))
+    })
+}
+
+/// Whether every attempt that tells something reached the service.
+fn always_reached(share: &Share<'_>) -> bool {
+    let counts = share.cell.counts;
+    counts.timeout == 0 && counts.reject == 0
+}
