@@ -3,6 +3,7 @@
 use crate::capture::Severity;
 use crate::diagnosis::{Evidence, Finding, FindingKind};
 use crate::matrix::{HostRecord, RoleRecord, RoleSource, UnmatchedHost, count_of, list_of};
+use crate::verdict::record::Confidence;
 
 /// Hosts that a finding names.
 const NAMED: usize = 4;
@@ -35,6 +36,8 @@ pub(super) fn findings(
         .iter()
         .flat_map(|host| host.roles.iter().map(move |role| (host, role)))
         .filter(|(_, role)| role.source == RoleSource::Inferred)
+        // Nobody is judged by a weak one: the hosts of the report tell it, and that is enough.
+        .filter(|(_, role)| role.confidence != Some(Confidence::Weak))
         .collect();
     if !inferred.is_empty() {
         let told = |(host, role): &(&HostRecord, &RoleRecord)| {

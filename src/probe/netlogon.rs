@@ -95,9 +95,10 @@ fn extended(operation: u16, bytes: &[u8], signals: &mut Vec<Meaning>) -> Option<
     }
     if !domain.is_empty() {
         let duty = duty_of(&domain, &forest);
-        let of = match duty {
-            Duty::RootController => ", the root of its forest".to_owned(),
-            _ => format!(" in the forest {forest}"),
+        let of = if duty == Duty::RootController {
+            ", the root of its forest".to_owned()
+        } else {
+            format!(" in the forest {forest}")
         };
         let how =
             text(format!("told a netlogon ping that it is {host} of the domain {domain}{of}"));

@@ -6,7 +6,7 @@ use std::io;
 use std::io::Write;
 
 use crate::log::LogProblem;
-use crate::matrix::{Cell, RoleSource};
+use crate::matrix::{Cell, RoleRecord, RoleSource};
 use crate::net::{Address, Endpoint};
 use crate::render::View;
 use crate::render::logbook;
@@ -310,7 +310,11 @@ fn hosts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     heading(out, "Hosts")?;
     header(out, &["address", "name", "role", "known from"])?;
     for host in report.hosts.iter().take(MOST_ROWS) {
-        let roles: Vec<&str> = host.roles.iter().map(|role| role.role.as_str()).collect();
+        let named = |role: &RoleRecord| match role.confidence {
+            Some(confidence) => format!("{} ({confidence})", role.role),
+            None => role.role.clone(),
+        };
+        let roles: Vec<String> = host.roles.iter().map(named).collect();
         let others: Vec<String> = host.same_host.iter().map(Address::to_string).collect();
         let address = match others.as_slice() {
             [] => host.address.to_string(),

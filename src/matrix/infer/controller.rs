@@ -201,15 +201,15 @@ pub(super) fn named(names: &Names<'_>, serves: &[(String, String)]) -> BTreeMap<
             purposes.entry(host.to_ascii_lowercase()).or_insert(purpose);
         }
     }
-    let mut named = BTreeMap::new();
+    let mut controllers = BTreeMap::new();
     for (address, names) in names {
         let found = names.iter().find_map(|name| {
             let purpose = purposes.get(&name.to_ascii_lowercase())?;
             Some(format!("DNS names {name} for {purpose}"))
         });
-        named.extend(found.map(|sentence| (*address, sentence)));
+        controllers.extend(found.map(|sentence| (*address, sentence)));
     }
-    named
+    controllers
 }
 
 #[cfg(test)]

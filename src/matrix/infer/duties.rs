@@ -36,7 +36,7 @@ pub(super) fn proofs(flows: &[JudgedFlow]) -> Proofs {
 }
 
 fn proof(flow: &JudgedFlow, record: &DutyRecord, several: bool) -> Proof {
-    let (caller, called) = (flow.initiator.address, flow.responder.address);
+    let (caller, responder) = (flow.initiator.address, flow.responder.address);
     // A caller may ask for anything, an administrator with a script as well as a client. And a
     // share is called after a site by whoever makes it.
     let confidence = if record.address == caller || record.duty == Duty::SiteServer {
@@ -44,10 +44,10 @@ fn proof(flow: &JudgedFlow, record: &DutyRecord, several: bool) -> Proof {
     } else {
         Confidence::Proven
     };
-    let place = if record.address == called {
+    let place = if record.address == responder {
         format!(" on {}/{}", flow.transport, flow.responder.port)
-    } else if record.address == caller && is_host(called) {
-        format!(" of {called}")
+    } else if record.address == caller && is_host(responder) {
+        format!(" of {responder}")
     } else {
         String::new()
     };

@@ -65,8 +65,8 @@ pub(super) fn infer(
             }
         }
     }
-    let named = controller::named(names, told.serves);
-    for (address, inferred) in controller::infer(flows, &proofs, &named, &given) {
+    let by_dns = controller::named(names, told.serves);
+    for (address, inferred) in controller::infer(flows, &proofs, &by_dns, &given) {
         add(&mut found, address, inferred);
     }
     let tickets = services::tickets(names, told.serves);
@@ -78,7 +78,9 @@ pub(super) fn infer(
     }
     let surest_first = |roles: BTreeMap<&str, Inferred>| {
         let mut roles: Vec<Inferred> = roles.into_values().collect();
-        roles.sort_by_key(|inferred| inferred.confidence);
+        // Names and addresses are given by many machines that do more than that.
+        let aside = |role: &str| matches!(role, "dns-server" | "dhcp-server");
+        roles.sort_by_key(|inferred| (inferred.confidence, aside(inferred.role)));
         roles
     };
     found.into_iter().map(|(address, roles)| (address, surest_first(roles))).collect()
@@ -157,7 +159,7 @@ pub(super) mod tests {
             does(flow(2, app, all, "tcp", 80, open), all, Duty::ManagementPoint),
             does(flow(3, app, all, "udp", 53, open), all, Duty::DnsServer),
         ];
-        let expected = ["dns-server", "management-point", "sql-server"];
+        let expected = ["management-point", "sql-server", "dns-server"];
         let expected = expected.map(|role| format!("10.0.0.9 {role} proven"));
         assert_eq!(told(&flows, Told::default()), expected);
     }

@@ -54,11 +54,11 @@ pub(super) fn tickets(names: &Names<'_>, serves: &[(String, String)]) -> BTreeMa
         .filter(|(purpose, host)| purpose == "MSSQLSvc" && !host.contains(char::is_control))
         .map(|(_, host)| host.to_ascii_lowercase())
         .collect();
-    let named = |(address, names): (&Address, &BTreeSet<&str>)| {
+    let ticket = |(address, names): (&Address, &BTreeSet<&str>)| {
         let name = names.iter().find(|name| hosts.contains(&name.to_ascii_lowercase()))?;
         Some((*address, (*name).to_owned()))
     };
-    names.iter().filter_map(named).collect()
+    names.iter().filter_map(ticket).collect()
 }
 
 /// Roles by ports, of hosts that have none given.

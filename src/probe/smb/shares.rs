@@ -22,7 +22,7 @@ pub(super) fn tell(path: &str, signals: &mut Vec<Meaning>) {
     }
 }
 
-/// "SMS_P01": the share of a site server, called after its site. Site codes have three letters or
+/// `SMS_P01`: the share of a site server, called after its site. Site codes have three letters or
 /// digits, and may not be SMS or CCM.
 fn is_of_site(share: &str) -> bool {
     share.strip_prefix("SMS_").is_some_and(|code| {

@@ -183,15 +183,18 @@ fn also(host: &HostRecord) -> Option<String> {
 
 fn role_known(role: &RoleRecord, page: &Page<'_>) -> String {
     let name = page.short(&role.role, 40);
+    // How sure an inferred role is tells that it is one.
+    let sure = role.confidence.map_or("inferred", |confidence| confidence.as_str());
+    let most = if page.verbose() { 1200 } else { 240 };
     match (role.source, &role.evidence) {
         (RoleSource::Given, None) => format!("{name} (given)"),
         (RoleSource::Given, Some(evidence)) => {
             format!("{name} (given: {})", page.short(evidence, 240))
         }
         (RoleSource::Inferred, Some(evidence)) => {
-            format!("{name} (inferred: {})", page.short(evidence, 240))
+            format!("{name} ({sure}: {})", page.short(evidence, most))
         }
-        (RoleSource::Inferred, None) => format!("{name} (inferred)"),
+        (RoleSource::Inferred, None) => format!("{name} ({sure})"),
     }
 }
 
