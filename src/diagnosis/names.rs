@@ -146,8 +146,11 @@ impl<'a> Lookups<'a> {
             let from = words.titled_all(&callers);
             let named: Vec<String> = servers.iter().map(|server| words.titled(*server)).collect();
             let to = list_of(&named, NAMED);
-            let outside =
-                flows.iter().all(|flow| question(flow).is_some_and(|(_, name)| is_outside(&name)));
+            // A server that has no way to the internet is silent about its names, and is up.
+            let outside = servers.iter().all(|server| evidence.is_heard(*server))
+                && flows
+                    .iter()
+                    .all(|flow| question(flow).is_some_and(|(_, name)| is_outside(&name)));
             let asked =
                 question(first).map(|(kind, name)| format!(" to the question {kind} {name}"));
             let several = if servers.len() == 1 { "name server" } else { "name servers" };
@@ -325,4 +328,32 @@ fn host_names(evidence: &Evidence<'_>, lookups: &[&JudgedFlow]) -> BTreeSet<Stri
         }
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_domain_of_a_directory_is_what_follows_the_last_service_label() {
+        for (name, domain) in [
+            ("_ldap._tcp.dc._msdcs.child.corp.example", Some("child.corp.example")),
+            ("_kerberos._udp.corp.example", Some("corp.example")),
+            ("_ldap._tcp.site-1._sites.dc._msdcs.corp.example", Some("corp.example")),
+            ("_gc._tcp.default-first-site-name._sites.corp.example", Some("corp.example")),
+            ("_ldap._tcp.dc._msdcs.workgroup", None),
+            ("_sip._tls.corp.example", None),
+            ("dc1.corp.example", None),
+        ] {
+            assert_eq!(directory_domain(name), domain, "{name}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_stay_out_of_sentences() {
+        assert_eq!(shown("dc1.corp.example"), "dc1.corp.example");
+        for name in ["", "<script>", "a b", "$(reboot).example", &"x".repeat(10_000)] {
+            assert_eq!(shown(name), "a name that is none");
+        }
+    }
 }

@@ -14,11 +14,11 @@ pub(super) use title::title;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::capture::FrameNote;
-use crate::diagnosis::Evidence;
 use crate::diagnosis::cause::Weight;
 use crate::diagnosis::grouping::Group;
 use crate::diagnosis::shares::Share;
-use crate::matrix::{list_of, seen};
+use crate::diagnosis::{Evidence, FindingKind};
+use crate::matrix::{bounded, list_of, seen};
 use crate::net::Address;
 use crate::verdict::record::{Class, EvidenceKind, EvidenceRecord, JudgedFlow, Sender};
 
@@ -150,11 +150,15 @@ fn ports(shares: &[Share<'_>]) -> String {
     list_of(&once(shares.iter().map(port_of)), NAMED)
 }
 
-/// "LDAP (tcp/389) and DNS (tcp/53, optional)", each once.
+/// "LDAP (tcp/389) and DNS (tcp/53, optional)", each once; what failed with its answer.
 fn services(shares: &[Share<'_>]) -> String {
     let service = |share: &Share<'_>| {
         let note = if share.weight == Weight::Optional { ", optional" } else { "" };
-        format!("{} ({}{note})", share.cell.service, port_of(share))
+        // What a service answers says more than that it fails.
+        let answer = share.flows.first().filter(|_| share.cause == FindingKind::ServiceFailed);
+        let answer = answer.and_then(|flow| flow.service.code.as_deref());
+        let answer = answer.map(|code| format!(": {}", bounded(code, 60))).unwrap_or_default();
+        format!("{} ({}{note}{answer})", share.cell.service, port_of(share))
     };
     list_of(&once(shares.iter().map(service)), NAMED)
 }
