@@ -112,9 +112,9 @@ fn is_lost(share: &Share<'_>) -> bool {
 
 /// Takes the shares that `takes` and leaves the others.
 fn take<'a>(shares: &mut Vec<Share<'a>>, takes: impl Fn(&Share<'a>) -> bool) -> Vec<Share<'a>> {
-    let (taken, left) = std::mem::take(shares).into_iter().partition(|share| takes(share));
+    let (own, left) = std::mem::take(shares).into_iter().partition(|share| takes(share));
     *shares = left;
-    taken
+    own
 }
 
 /// Callers that called several hosts and that nobody ever answered.
@@ -242,13 +242,13 @@ fn alike<'a>(
     for ((sort, from, _), shares) in pairs {
         of_caller.entry((sort, signature(&shares), from)).or_default().extend(shares);
     }
-    let mut of_called: BTreeMap<_, Vec<Share<'a>>> = BTreeMap::new();
+    let mut by_signature: BTreeMap<_, Vec<Share<'a>>> = BTreeMap::new();
     for ((sort, signature, _), shares) in of_caller {
         let called: BTreeSet<Address> = shares.iter().map(|share| share.pair().1).collect();
-        of_called.entry((sort, signature, called)).or_default().extend(shares);
+        by_signature.entry((sort, signature, called)).or_default().extend(shares);
     }
     let mut by_sort: BTreeMap<Sort, Vec<Vec<Share<'a>>>> = BTreeMap::new();
-    for ((sort, ..), shares) in of_called {
+    for ((sort, ..), shares) in by_signature {
         by_sort.entry(sort).or_default().push(shares);
     }
     let mut groups = Vec::new();

@@ -46,6 +46,9 @@ pub(super) struct Missing<'a> {
     flows: Vec<&'a JudgedFlow>,
 }
 
+/// Whether somebody else answers, and the servers that do not.
+type Servers = (bool, BTreeSet<Address>);
+
 /// Kind and name of a question, as "A" and "dc1.example.com"; in lower case, without a dot at its
 /// end.
 pub(super) fn question(flow: &JudgedFlow) -> Option<(&str, String)> {
@@ -132,8 +135,7 @@ impl<'a> Lookups<'a> {
             }
         }
         // Callers of the same servers are one finding, those in the dark before the others.
-        type Key = (bool, BTreeSet<Address>);
-        let mut groups: BTreeMap<Key, BTreeMap<Address, Vec<&JudgedFlow>>> = BTreeMap::new();
+        let mut groups: BTreeMap<Servers, BTreeMap<Address, Vec<&JudgedFlow>>> = BTreeMap::new();
         for (from, servers) in by_caller {
             let key = (!self.in_the_dark.contains(&from), servers.keys().copied().collect());
             groups.entry(key).or_default().insert(from, servers.into_values().flatten().collect());
@@ -294,11 +296,11 @@ fn missing<'a>(
     let hosts = host_names(evidence, lookups);
     let mut all: BTreeMap<Address, Missing<'_>> = BTreeMap::new();
     for (from, names) in unknown {
-        let knows = |name: &str| known.get(&from).is_some_and(|known| known.contains(name));
+        let is_found = |name: &str| known.get(&from).is_some_and(|known| known.contains(name));
         for (name, flow) in names {
             if let Some(domain) = directory_domain(&name) {
                 // Windows asks for the domain of a controller's own name too, in vain.
-                if !knows(&format!("_.{domain}")) && !hosts.contains(domain) {
+                if !is_found(&format!("_.{domain}")) && !hosts.contains(domain) {
                     let missing = all.entry(from).or_default();
                     missing.domains.insert(domain.to_owned());
                     missing.flows.push(flow);
@@ -307,7 +309,7 @@ fn missing<'a>(
                 && domains.contains(domain)
                 && !host.starts_with('_')
                 && !TRIED_ANYWHERE.contains(&host)
-                && !knows(host)
+                && !is_found(host)
             {
                 let missing = all.entry(from).or_default();
                 missing.hosts.insert(name.clone());

@@ -89,13 +89,11 @@ impl<'e, 'a> Words<'e, 'a> {
     /// One host as [`Words::titled`]; of several how many, and the first few.
     pub(super) fn titled_all(&self, hosts: &BTreeSet<Address>) -> String {
         let mut each = hosts.iter();
-        match (each.next(), each.next()) {
-            (Some(only), None) => self.titled(*only),
-            _ => {
-                let named: Vec<String> = hosts.iter().map(|host| self.host(*host)).collect();
-                format!("{} hosts ({})", hosts.len(), list_of(&named, NAMED_HOSTS))
-            }
+        if let (Some(only), None) = (each.next(), each.next()) {
+            return self.titled(*only);
         }
+        let named: Vec<String> = hosts.iter().map(|host| self.host(*host)).collect();
+        format!("{} hosts ({})", hosts.len(), list_of(&named, NAMED_HOSTS))
     }
 
     /// What the called host answered otherwise, as that narrows down what silence means.

@@ -14,6 +14,7 @@ use crate::net::{Address, Transport};
 /// Hosts that a step names.
 const NAMED: usize = 4;
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(in crate::diagnosis) fn next_step(
     words: &Words<'_, '_>,
     group: &Group<'_>,
