@@ -187,9 +187,9 @@ fn compare_findings(case: &Case, report: &Value, faults: &mut Vec<String>) {
         }
     }
     let rank = |finding: &Value| {
-        let cause = finding["explained_by"].as_u64().map(|cause| format!(" < {}", cause + 1));
+        let explained = finding["explained_by"].as_u64().map(|cause| format!(" < {}", cause + 1));
         let (severity, kind) = (text(&finding["severity"]), text(&finding["kind"]));
-        format!("{severity} {kind}{}", cause.unwrap_or_default())
+        format!("{severity} {kind}{}", explained.unwrap_or_default())
     };
     let ranked: Vec<String> = array(&report["findings"]).iter().map(rank).collect();
     if case.ranked.as_ref().is_some_and(|expected| *expected != ranked) {

@@ -192,7 +192,7 @@ fn tickets(evidence: &Evidence<'_>) -> BTreeSet<Address> {
         // A first step, as the demand for a proof, is no ticket yet.
         flow.responder.port == 88
             && flow.service.outcome == crate::verdict::record::ServiceOutcome::Served
-            && !flow.service.code.as_deref().is_some_and(|code| code.starts_with("K"))
+            && !flow.service.code.as_deref().is_some_and(|code| code.starts_with('K'))
     });
     served.map(|flow| flow.initiator.address).collect()
 }

@@ -99,7 +99,7 @@ impl SignsOfLife {
 }
 
 /// Whether the responder sent anything, be it a refusal.
-fn has_answer(flow: &JudgedFlow) -> bool {
+pub(super) fn has_answer(flow: &JudgedFlow) -> bool {
     flow.class == Class::Success
         || flow.packets.responder > 0
         || flow.evidence.iter().any(|packet| packet.from == Sender::Responder)
@@ -112,9 +112,9 @@ fn is_lost(share: &Share<'_>) -> bool {
 
 /// Takes the shares that `takes` and leaves the others.
 fn take<'a>(shares: &mut Vec<Share<'a>>, takes: impl Fn(&Share<'a>) -> bool) -> Vec<Share<'a>> {
-    let (taken, left) = std::mem::take(shares).into_iter().partition(|share| takes(share));
+    let (own, left) = std::mem::take(shares).into_iter().partition(|share| takes(share));
     *shares = left;
-    taken
+    own
 }
 
 /// Callers that called several hosts and that nobody ever answered.
@@ -242,13 +242,13 @@ fn alike<'a>(
     for ((sort, from, _), shares) in pairs {
         of_caller.entry((sort, signature(&shares), from)).or_default().extend(shares);
     }
-    let mut of_called: BTreeMap<_, Vec<Share<'a>>> = BTreeMap::new();
+    let mut by_signature: BTreeMap<_, Vec<Share<'a>>> = BTreeMap::new();
     for ((sort, signature, _), shares) in of_caller {
         let called: BTreeSet<Address> = shares.iter().map(|share| share.pair().1).collect();
-        of_called.entry((sort, signature, called)).or_default().extend(shares);
+        by_signature.entry((sort, signature, called)).or_default().extend(shares);
     }
     let mut by_sort: BTreeMap<Sort, Vec<Vec<Share<'a>>>> = BTreeMap::new();
-    for ((sort, ..), shares) in of_called {
+    for ((sort, ..), shares) in by_signature {
         by_sort.entry(sort).or_default().push(shares);
     }
     let mut groups = Vec::new();
@@ -290,4 +290,190 @@ fn is_silent_name_server(group: &Group<'_>, answered: &BTreeSet<(Address, Addres
         && group.shares.iter().all(|share| share.is_on(53) && !answered.contains(&share.pair()))
         // TCP is for long answers: without a question over UDP, nobody knows.
         && group.shares.iter().any(|share| share.cell.transport == Transport::Udp)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnosis::{Beside, Finding, diagnose};
+    use crate::matrix::sample::{failing, flow};
+    use crate::matrix::{Assessment, DEFAULT_PROFILE, GivenRole, Matrix, Told, assess};
+    use crate::verdict::record::{JudgedFlow, ServiceOutcome, Verdict};
+
+    const SITES: [&str; 3] = ["10.0.0.5", "10.0.0.6", "10.0.0.7"];
+    const DCS: [&str; 3] = ["10.1.0.10", "10.1.0.11", "10.1.0.12"];
+
+    fn silent(id: u64, from: &str, to: &str, port: u16) -> JudgedFlow {
+        flow(id, from, to, "tcp", port, Verdict::NoReply)
+    }
+
+    fn open(id: u64, from: &str, to: &str, port: u16) -> JudgedFlow {
+        flow(id, from, to, "tcp", port, Verdict::Established)
+    }
+
+    fn findings(flows: &[JudgedFlow]) -> Vec<Finding> {
+        let matrix = Matrix::built_in(DEFAULT_PROFILE).unwrap();
+        let role = |role: &str, hosts: &[&str]| GivenRole {
+            role: role.to_owned(),
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        };
+        let given = [role("site-server", &SITES), role("domain-controller", &DCS)];
+        let Assessment { hosts, sheet, unmatched, .. } =
+            assess(&matrix, &given, Told::default(), flows);
+        let beside = Beside::default();
+        diagnose(&matrix, &sheet, &hosts, flows, &unmatched, beside).findings
+    }
+
+    /// Findings that are worse than good to know: severity, kind, and the finding that explains
+    /// them.
+    fn bad(flows: &[JudgedFlow]) -> Vec<(String, Option<usize>)> {
+        findings(flows)
+            .into_iter()
+            .filter(|it| it.severity != crate::capture::Severity::Info)
+            .map(|it| (format!("{} {}", it.severity, it.kind), it.explained_by))
+            .collect()
+    }
+
+    fn alone(kind: &str) -> Vec<(String, Option<usize>)> {
+        vec![(format!("error {kind}"), None)]
+    }
+
+    #[test]
+    fn a_host_of_which_nothing_is_heard_is_one_finding() {
+        let flows = [
+            silent(1, SITES[0], DCS[0], 445),
+            silent(2, SITES[0], DCS[0], 389),
+            silent(3, SITES[1], DCS[0], 88),
+            open(4, SITES[0], DCS[1], 389),
+            open(5, SITES[1], DCS[1], 389),
+        ];
+        assert_eq!(bad(&flows), alone("host_unreachable"));
+        assert_eq!(findings(&flows)[0].attempts, 3);
+    }
+
+    #[test]
+    fn a_host_that_says_anything_is_not_down() {
+        for sign in [
+            open(9, SITES[1], DCS[0], 80),
+            flow(9, SITES[1], DCS[0], "tcp", 80, Verdict::Refused),
+            open(9, DCS[0], SITES[1], 80),
+        ] {
+            let flows = [
+                silent(1, SITES[0], DCS[0], 445),
+                silent(2, SITES[0], DCS[0], 389),
+                open(3, SITES[0], DCS[1], 389),
+                sign,
+            ];
+            assert_eq!(bad(&flows), alone("dropped"));
+        }
+    }
+
+    #[test]
+    fn one_silent_service_is_no_host_that_is_down() {
+        let flows = [silent(1, SITES[0], DCS[0], 445), open(2, SITES[0], DCS[1], 389)];
+        assert_eq!(bad(&flows), alone("dropped"));
+    }
+
+    #[test]
+    fn a_caller_that_nobody_answers_is_one_finding() {
+        let flows = [
+            silent(1, SITES[0], DCS[0], 445),
+            silent(2, SITES[0], DCS[1], 389),
+            silent(3, SITES[0], DCS[2], 88),
+            open(4, SITES[1], DCS[0], 445),
+        ];
+        assert_eq!(bad(&flows), alone("caller_cut_off"));
+    }
+
+    #[test]
+    fn ports_that_fail_towards_every_host_are_one_finding() {
+        let mut flows = Vec::new();
+        for (id, dc) in (1..).step_by(3).zip(DCS) {
+            flows.push(silent(id, SITES[0], dc, 135));
+            flows.push(silent(id + 1, SITES[0], dc, 445));
+            flows.push(open(id + 2, SITES[0], dc, 389));
+        }
+        assert_eq!(bad(&flows), alone("port_blocked"));
+        flows.push(open(20, SITES[1], DCS[2], 445));
+        flows.push(open(21, SITES[1], DCS[2], 135));
+        // Somebody gets through: they fail alike still, and not towards everybody.
+        assert_eq!(bad(&flows), alone("dropped"));
+    }
+
+    #[test]
+    fn hundreds_of_failing_pairs_are_a_handful_of_findings() {
+        let mut flows = Vec::new();
+        let ports = [88, 135, 389, 445, 3268];
+        for caller in 0..20_u64 {
+            for called in 0..20_u64 {
+                let (from, to) =
+                    (format!("10.0.0.{}", caller + 5), format!("10.1.0.{}", called + 10));
+                let id = 1 + (caller * 20 + called) * 3;
+                let port = |place: u64| ports[usize::try_from(place % 5).unwrap()];
+                flows.push(silent(id, &from, &to, port(caller + called)));
+                flows.push(silent(id + 1, &from, &to, port(caller * called)));
+                flows.push(open(id + 2, &from, &to, 443));
+            }
+        }
+        let matrix = Matrix::built_in(DEFAULT_PROFILE).unwrap();
+        let role = |role: &str, block: &str| GivenRole {
+            role: role.to_owned(),
+            hosts: vec![block.to_owned()],
+        };
+        let given = [role("site-server", "10.0.0.0/16"), role("domain-controller", "10.1.0.0/16")];
+        let Assessment { hosts, sheet, unmatched, .. } =
+            assess(&matrix, &given, Told::default(), &flows);
+        let found =
+            diagnose(&matrix, &sheet, &hosts, &flows, &unmatched, Beside::default()).findings;
+        assert!(found.len() < 10, "{}", found.len());
+        assert!(found.iter().all(|it| it.title.len() < 600 && it.explanation.len() < 2000));
+    }
+
+    #[test]
+    fn silent_udp_beside_tcp_that_works_is_no_error() {
+        let udp = |id, port| flow(id, SITES[0], DCS[0], "udp", port, Verdict::NoReply);
+        let ldap = [udp(1, 389), open(2, SITES[0], DCS[0], 389)];
+        assert_eq!(bad(&ldap), [("warning udp_unanswered".to_owned(), None)]);
+        let kerberos = [udp(1, 88), open(2, SITES[0], DCS[0], 88)];
+        assert_eq!(bad(&kerberos), [], "Windows uses TCP");
+        assert_eq!(bad(&[udp(1, 389), open(2, SITES[0], DCS[0], 445)]), alone("dropped"));
+    }
+
+    #[test]
+    fn a_ticket_that_is_not_given_explains_who_is_not_accepted() {
+        let answering = |id, port, code: &str| {
+            let mut flow = failing(open(id, SITES[0], DCS[0], port), ServiceOutcome::Failed);
+            flow.service.code = Some(code.to_owned());
+            flow
+        };
+        let flows = [
+            answering(1, 445, "STATUS_LOGON_FAILURE"),
+            answering(2, 389, "invalidCredentials"),
+            answering(3, 88, "KRB_AP_ERR_SKEW"),
+        ];
+        let failed = "error service_failed".to_owned();
+        assert_eq!(bad(&flows), [(failed.clone(), None), (failed.clone(), Some(0))]);
+        let found = findings(&flows);
+        assert!(found[0].title.ends_with("on Kerberos (tcp/88: KRB_AP_ERR_SKEW)"), "{found:?}");
+        assert_eq!(found[0].rung, Some(crate::diagnosis::Rung::Authorisation));
+        // A service that is merely busy has another cause.
+        let busy = [answering(1, 389, "busy"), answering(2, 88, "KRB_AP_ERR_SKEW")];
+        assert_eq!(bad(&busy), [(failed.clone(), None), (failed, None)]);
+    }
+
+    #[test]
+    fn what_a_finding_says_of_its_attempts_stands_in_fields() {
+        let flows = [silent(3, SITES[0], DCS[0], 135), open(1, SITES[0], DCS[0], 389)];
+        let found = findings(&flows);
+        let finding = &found[0];
+        let hosts: Vec<String> = finding.hosts.iter().map(ToString::to_string).collect();
+        assert_eq!(hosts, [SITES[0], DCS[0]]);
+        let frames: Vec<u64> = finding.frames.iter().map(|place| place.frame.0).collect();
+        assert_eq!(frames, [30, 31, 32]);
+        assert_eq!(finding.rung, Some(crate::diagnosis::Rung::Syn));
+        let seen = [finding.first_seen, finding.last_seen].map(|time| time.unwrap().to_string());
+        // 2014-05-27 10:15:00 UTC (1401185700) and ten seconds for each id.
+        assert_eq!(seen, ["2014-05-27T10:15:30Z", "2014-05-27T10:15:30Z"]);
+        let symptom = finding.symptom.as_deref().unwrap();
+        assert!(symptom.starts_with("without RPC endpoint mapper: error 1722"), "{symptom}");
+    }
 }

@@ -106,6 +106,14 @@ impl<'a> Evidence<'a> {
         ids.iter().filter_map(|id| self.flow(*id)).collect()
     }
 
+    /// Whether a packet of this host was seen.
+    fn is_heard(&self, address: Address) -> bool {
+        self.flows.iter().any(|flow| {
+            flow.initiator.address == address
+                || flow.responder.address == address && grouping::has_answer(flow)
+        })
+    }
+
     /// Whether neighbours looked for this address in vain.
     fn is_missed(&self, address: Address) -> bool {
         let mut neighbours = self.vantages.iter().flat_map(|vantage| vantage.silent_neighbours);

@@ -46,6 +46,9 @@ pub(super) struct Missing<'a> {
     flows: Vec<&'a JudgedFlow>,
 }
 
+/// Whether somebody else answers, and the servers that do not.
+type Servers = (bool, BTreeSet<Address>);
+
 /// Kind and name of a question, as "A" and "dc1.example.com"; in lower case, without a dot at its
 /// end.
 pub(super) fn question(flow: &JudgedFlow) -> Option<(&str, String)> {
@@ -132,8 +135,7 @@ impl<'a> Lookups<'a> {
             }
         }
         // Callers of the same servers are one finding, those in the dark before the others.
-        type Key = (bool, BTreeSet<Address>);
-        let mut groups: BTreeMap<Key, BTreeMap<Address, Vec<&JudgedFlow>>> = BTreeMap::new();
+        let mut groups: BTreeMap<Servers, BTreeMap<Address, Vec<&JudgedFlow>>> = BTreeMap::new();
         for (from, servers) in by_caller {
             let key = (!self.in_the_dark.contains(&from), servers.keys().copied().collect());
             groups.entry(key).or_default().insert(from, servers.into_values().flatten().collect());
@@ -146,8 +148,11 @@ impl<'a> Lookups<'a> {
             let from = words.titled_all(&callers);
             let named: Vec<String> = servers.iter().map(|server| words.titled(*server)).collect();
             let to = list_of(&named, NAMED);
-            let outside =
-                flows.iter().all(|flow| question(flow).is_some_and(|(_, name)| is_outside(&name)));
+            // A server that has no way to the internet is silent about its names, and is up.
+            let outside = servers.iter().all(|server| evidence.is_heard(*server))
+                && flows
+                    .iter()
+                    .all(|flow| question(flow).is_some_and(|(_, name)| is_outside(&name)));
             let asked =
                 question(first).map(|(kind, name)| format!(" to the question {kind} {name}"));
             let several = if servers.len() == 1 { "name server" } else { "name servers" };
@@ -291,11 +296,11 @@ fn missing<'a>(
     let hosts = host_names(evidence, lookups);
     let mut all: BTreeMap<Address, Missing<'_>> = BTreeMap::new();
     for (from, names) in unknown {
-        let knows = |name: &str| known.get(&from).is_some_and(|known| known.contains(name));
+        let is_found = |name: &str| known.get(&from).is_some_and(|known| known.contains(name));
         for (name, flow) in names {
             if let Some(domain) = directory_domain(&name) {
                 // Windows asks for the domain of a controller's own name too, in vain.
-                if !knows(&format!("_.{domain}")) && !hosts.contains(domain) {
+                if !is_found(&format!("_.{domain}")) && !hosts.contains(domain) {
                     let missing = all.entry(from).or_default();
                     missing.domains.insert(domain.to_owned());
                     missing.flows.push(flow);
@@ -304,7 +309,7 @@ fn missing<'a>(
                 && domains.contains(domain)
                 && !host.starts_with('_')
                 && !TRIED_ANYWHERE.contains(&host)
-                && !knows(host)
+                && !is_found(host)
             {
                 let missing = all.entry(from).or_default();
                 missing.hosts.insert(name.clone());
@@ -325,4 +330,32 @@ fn host_names(evidence: &Evidence<'_>, lookups: &[&JudgedFlow]) -> BTreeSet<Stri
         }
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_domain_of_a_directory_is_what_follows_the_last_service_label() {
+        for (name, domain) in [
+            ("_ldap._tcp.dc._msdcs.child.corp.example", Some("child.corp.example")),
+            ("_kerberos._udp.corp.example", Some("corp.example")),
+            ("_ldap._tcp.site-1._sites.dc._msdcs.corp.example", Some("corp.example")),
+            ("_gc._tcp.default-first-site-name._sites.corp.example", Some("corp.example")),
+            ("_ldap._tcp.dc._msdcs.workgroup", None),
+            ("_sip._tls.corp.example", None),
+            ("dc1.corp.example", None),
+        ] {
+            assert_eq!(directory_domain(name), domain, "{name}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_stay_out_of_sentences() {
+        assert_eq!(shown("dc1.corp.example"), "dc1.corp.example");
+        for name in ["", "<script>", "a b", "$(reboot).example", &"x".repeat(10_000)] {
+            assert_eq!(shown(name), "a name that is none");
+        }
+    }
 }

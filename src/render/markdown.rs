@@ -273,7 +273,7 @@ fn findings(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     heading(out, "Findings")?;
     for (place, finding) in report.findings.iter().take(MOST_ROWS).enumerate() {
         let title = prose(&finding.title);
-        writeln!(out, "{}. **{}: {title}**", place + 1, finding.severity)?;
+        writeln!(out, "{}. **{}: {title}**  ", place + 1, finding.severity)?;
         // Blanks keep these lines within their number, and two at an end break a line.
         if let Some(cause) = finding.explained_by {
             writeln!(out, "   *Explained by* finding {}.  ", cause + 1)?;

@@ -156,7 +156,6 @@ fn told(words: &Words<'_, '_>, kind: FindingKind, share: &Share<'_>) -> String {
 }
 
 /// What a kind of finding may mean; of ports that fail everywhere, by what went wrong with each.
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn meaning(kind: FindingKind, cause: FindingKind) -> &'static str {
     match kind {
         FindingKind::CallerCutOff => {

@@ -14,12 +14,12 @@ pub(super) use title::title;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::capture::FrameNote;
-use crate::diagnosis::Evidence;
 use crate::diagnosis::cause::Weight;
 use crate::diagnosis::grouping::Group;
 use crate::diagnosis::shares::Share;
+use crate::diagnosis::{Evidence, FindingKind};
 use crate::log::DropEntry;
-use crate::matrix::{list_of, seen};
+use crate::matrix::{bounded, list_of, seen};
 use crate::net::Address;
 use crate::verdict::record::{Class, EvidenceKind, EvidenceRecord, JudgedFlow, Sender};
 
@@ -90,13 +90,11 @@ impl<'e, 'a> Words<'e, 'a> {
     /// One host as [`Words::titled`]; of several how many, and the first few.
     pub(super) fn titled_all(&self, hosts: &BTreeSet<Address>) -> String {
         let mut each = hosts.iter();
-        match (each.next(), each.next()) {
-            (Some(only), None) => self.titled(*only),
-            _ => {
-                let named: Vec<String> = hosts.iter().map(|host| self.host(*host)).collect();
-                format!("{} hosts ({})", hosts.len(), list_of(&named, NAMED_HOSTS))
-            }
+        if let (Some(only), None) = (each.next(), each.next()) {
+            return self.titled(*only);
         }
+        let named: Vec<String> = hosts.iter().map(|host| self.host(*host)).collect();
+        format!("{} hosts ({})", hosts.len(), list_of(&named, NAMED_HOSTS))
     }
 
     /// What the called host answered otherwise, as that narrows down what silence means.
@@ -151,11 +149,15 @@ fn ports(shares: &[Share<'_>]) -> String {
     list_of(&once(shares.iter().map(port_of)), NAMED)
 }
 
-/// "LDAP (tcp/389) and DNS (tcp/53, optional)", each once.
+/// "LDAP (tcp/389) and DNS (tcp/53, optional)", each once; what failed with its answer.
 fn services(shares: &[Share<'_>]) -> String {
     let service = |share: &Share<'_>| {
         let note = if share.weight == Weight::Optional { ", optional" } else { "" };
-        format!("{} ({}{note})", share.cell.service, port_of(share))
+        // What a service answers says more than that it fails.
+        let answer = share.flows.first().filter(|_| share.cause == FindingKind::ServiceFailed);
+        let answer = answer.and_then(|flow| flow.service.code.as_deref());
+        let answer = answer.map(|code| format!(": {}", bounded(code, 60))).unwrap_or_default();
+        format!("{} ({}{note}{answer})", share.cell.service, port_of(share))
     };
     list_of(&once(shares.iter().map(service)), NAMED)
 }

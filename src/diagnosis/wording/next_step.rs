@@ -14,6 +14,7 @@ use crate::net::{Address, Transport};
 /// Hosts that a step names.
 const NAMED: usize = 4;
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(in crate::diagnosis) fn next_step(
     words: &Words<'_, '_>,
     group: &Group<'_>,
@@ -96,6 +97,13 @@ pub(in crate::diagnosis) fn next_step(
             "check on {to} that the service listens on {ports} (netstat -ano); no firewall rule \
              can mend this"
         ),
+        FindingKind::ServiceFailed if group.explained_by.is_some() => {
+            "mend what explains it first, then repeat the capture".to_owned()
+        }
+        FindingKind::ServiceFailed if shares.iter().all(is_clock_skew) => format!(
+            "set the clocks of {from} and {to} right (w32tm /query /status on both; time comes over \
+             udp/123), then repeat the capture"
+        ),
         FindingKind::ServiceFailed => {
             format!("open the frames named here, and look at the service's own log on {to}")
         }
@@ -125,6 +133,12 @@ pub(in crate::diagnosis) fn next_step(
         | FindingKind::OtherFailures
         | FindingKind::RolesInferred => String::new(),
     }
+}
+
+/// Whether the clocks are too far apart (`KRB_AP_ERR_SKEW`, RFC 4120 7.5.9).
+fn is_clock_skew(share: &Share<'_>) -> bool {
+    let mut flows = share.flows.iter();
+    flows.any(|flow| flow.service.code.as_deref() == Some("KRB_AP_ERR_SKEW"))
 }
 
 /// Whether the capture was taken on the host that does not answer.
