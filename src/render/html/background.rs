@@ -65,7 +65,7 @@ fn known(host: &HostRecord) -> Vec<String> {
 
 /// Captures, and what is wrong with them.
 pub(super) fn captures(report: &Report, page: &mut Markup) {
-    let columns = ["", "capture", "format", "frames", "first seen", "lasts", "remarks"];
+    let columns = ["no.", "capture", "format", "frames", "first seen", "lasts", "remarks"];
     head(page, "captures", &columns);
     for (place, capture) in report.captures.iter().enumerate().take(MOST) {
         page.raw("<tr><td class=\"soft\">").count(place + 1).raw("</td><td class=\"path\">");
@@ -144,7 +144,7 @@ pub(super) fn logs(report: &Report, page: &mut Markup) {
         if log.entries.is_empty() {
             continue;
         }
-        head(page, "lines of the log", &["line", "time", "", "text"]);
+        head(page, "lines of the log", &["line", "time", "severity", "text"]);
         for entry in log.entries.iter().take(MOST) {
             page.raw("<tr class=\"").raw(tone(entry.severity)).raw("\"><td class=\"many\">");
             page.number(entry.line).raw("</td><td class=\"code\">");

@@ -226,7 +226,7 @@ fn inside(cell: &Cell, attempts: &Attempts<'_>, word: bool, page: &mut Markup) {
         page.raw("<a href=\"#attempt-").count(place).raw("\">");
     }
     sign.draw(page);
-    page.raw(if word { "<span> " } else { "<span class=\"hidden\">" });
+    page.raw(if word { "<span>" } else { "<span class=\"hidden\">" });
     page.raw(sign.word()).raw("</span>");
     page.raw(if place.is_some() { "</a></td>" } else { "</td>" });
 }

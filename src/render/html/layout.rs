@@ -126,9 +126,14 @@ pub(super) fn lay_out(nodes: &[Node], arrows: &[Arrow]) -> Layout {
     let mut boxes = vec![Placed { side: Side::Left, x: 0, y: 0, height: 0 }; nodes.len()];
     let mut groups = Vec::new();
     let mut height = 0;
+    // Heights of the hosts that have their place, by order.
+    let mut rank: BTreeMap<usize, i64> = BTreeMap::new();
     for (side, x) in [(Side::Left, EDGE), (Side::Right, right_edge)] {
         let mut column: Vec<usize> = (0..nodes.len()).filter(|it| side_of(*it) == side).collect();
-        column.sort_by_key(|node| nodes.get(*node).map(|it| (&it.group, &it.order)));
+        sort_column(&mut column, nodes, &near(&rank, arrows));
+        for (height, node) in (0..).zip(&column) {
+            rank.insert(*node, height);
+        }
         let mut y = EDGE;
         let mut current: Option<Group> = None;
         for node in column {
@@ -173,6 +178,37 @@ fn sides(nodes: usize, arrows: &[Arrow]) -> Vec<Side> {
             if calls > called { Side::Left } else { Side::Right }
         })
         .collect()
+}
+
+/// How high the hosts stand that each host talks with, as far as those have their place: a mean,
+/// in thousandths.
+fn near(rank: &BTreeMap<usize, i64>, arrows: &[Arrow]) -> BTreeMap<usize, i64> {
+    let mut sums: BTreeMap<usize, (i64, i64)> = BTreeMap::new();
+    for arrow in arrows {
+        for (node, other) in [(arrow.from, arrow.to), (arrow.to, arrow.from)] {
+            if let Some(height) = rank.get(&other) {
+                let sum = sums.entry(node).or_default();
+                *sum = (sum.0 + height * 1_000, sum.1 + 1);
+            }
+        }
+    }
+    sums.into_iter().map(|(node, (sum, many))| (node, sum / many)).collect()
+}
+
+/// Groups together, and groups and hosts near those that they talk with, so that few lines cross.
+fn sort_column(column: &mut [usize], nodes: &[Node], near: &BTreeMap<usize, i64>) {
+    let height = |node: &usize| near.get(node).copied().unwrap_or(0);
+    let group_of = |node: &usize| nodes.get(*node).map_or("", |it| it.group.as_str());
+    let mut groups: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for node in column.iter() {
+        let sum = groups.entry(group_of(node).to_owned()).or_default();
+        *sum = (sum.0 + height(node), sum.1 + 1);
+    }
+    column.sort_by_key(|node| {
+        let (sum, many) = groups.get(group_of(node)).copied().unwrap_or((0, 1));
+        let order = nodes.get(*node).map(|it| &it.order);
+        (sum / many, group_of(node), height(node), order)
+    });
 }
 
 /// Ends a frame, and tells where what follows may begin.

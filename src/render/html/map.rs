@@ -19,7 +19,7 @@ const MOST_HOSTS: usize = 18;
 const MOST_ARROWS: usize = 30;
 /// Letters of a label, of the name in a box, and of an address or role in it.
 const LABEL_LETTERS: usize = 27;
-const NAME_LETTERS: usize = 25;
+const NAME_LETTERS: usize = 22;
 const SMALL_LETTERS: usize = 30;
 
 /// Ports by what became of them, between two hosts.
@@ -30,12 +30,10 @@ type Port<'a> = (u32, &'a str);
 
 /// Draws the map; nothing where nobody called anybody.
 pub(super) fn map(report: &Report, triage: &Triage<'_>, page: &mut Markup) {
-    let ports: Vec<(Address, Address, u16)> = triage::uncovered(report)
+    let ports: Vec<String> = triage::uncovered(report)
         .iter()
-        .map(|group| group.first)
-        .map(|flow| (flow.initiator.address, flow.responder.address, flow.responder.port))
+        .map(|group| group.first.responder.port.to_string())
         .collect();
-    let ports: Vec<String> = ports.iter().map(|(_, _, port)| port.to_string()).collect();
     let roads =
         if report.matrix.cells.is_empty() { of_failures(report, &ports) } else { of_cells(report) };
     if roads.is_empty() {
@@ -54,7 +52,7 @@ pub(super) fn map(report: &Report, triage: &Triage<'_>, page: &mut Markup) {
     let arrows: Vec<Arrow> =
         roads.iter().map(|((from, to, _), _)| Arrow { from: place(from), to: place(to) }).collect();
     let layout = lay_out(&nodes, &arrows);
-    drawing(&layout, &hosts, &roads, report, triage, page);
+    drawing(&layout, (&hosts, &nodes), &roads, report, triage, page);
     if all > roads.len() {
         page.raw("<p class=\"more\">The map shows what fails most; ")
             .text(&phrase::counted(phrase::count(all - roads.len()), "more arrow"))
@@ -141,7 +139,7 @@ fn role_of(report: &Report, address: Address) -> Option<String> {
 
 fn drawing(
     layout: &Layout,
-    hosts: &[Address],
+    (hosts, nodes): (&[Address], &[Node]),
     roads: &[Road<'_>],
     report: &Report,
     triage: &Triage<'_>,
@@ -180,12 +178,17 @@ fn drawing(
             }
         }
     }
-    for (place, host) in layout.boxes.iter().zip(hosts) {
+    for ((place, host), node) in layout.boxes.iter().zip(hosts).zip(nodes) {
         page.raw("<g><title>").text(&triage.title(*host)).raw("</title>");
         rectangle(page, "host", (place.x, place.y), (BOX_WIDTH, place.height));
         let title = triage.name(*host);
         let address = host.to_string();
         let name = title.strip_suffix(&address).unwrap_or_default().trim();
+        // Its domain is named above it.
+        let name = match name.split_once('.') {
+            Some((label, _)) if !node.group.is_empty() => label,
+            _ => name,
+        };
         let x = place.x + 14;
         let middle = place.y + place.height / 2;
         let role = role_of(report, *host).map(|role| phrase::words(&role)).unwrap_or_default();
@@ -273,7 +276,7 @@ fn label(ports: &BTreeSet<(Transport, Port<'_>)>, most: usize) -> String {
         };
         let rest = if left > 1 { 4 } else { 0 };
         if !text.is_empty() && text.len().saturating_add(next.len()).saturating_add(rest) > most {
-            text.push_str(&format!(" +{left}"));
+            text = format!("{text} +{left}");
             break;
         }
         text.push_str(&next);

@@ -31,7 +31,7 @@ use crate::render::html::markup::Markup;
 use crate::render::html::summary::sentence;
 use crate::render::phrase;
 use crate::render::triage::{Part, Triage};
-use crate::report::Report;
+use crate::report::{CaptureRecord, Report};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -109,10 +109,10 @@ fn banner(report: &Report, page: &mut Markup) {
     }
     if !counted.is_empty() {
         page.text(&phrase::counted(report.frames(), "frame"));
-        if let Some(first) = counted.iter().filter_map(|it| it.first_seen).min_by_key(|it| it.at) {
-            let time = first.to_string();
-            page.raw(" · ").text(time.split('T').next().unwrap_or_default());
-        }
+    }
+    if let [CaptureRecord { first_seen: Some(first), .. }] = counted.as_slice() {
+        let time = first.to_string();
+        page.raw(" · ").text(time.split('T').next().unwrap_or_default());
     }
     page.raw("</p></header>\n<main id=\"report\">\n");
 }

@@ -25,7 +25,9 @@ pub(super) fn summary(report: &Report, triage: &Triage<'_>, page: &mut Markup) {
     if let Some(first) = report.findings.iter().find(|it| it.severity != Severity::Info) {
         page.raw("<p class=\"lead\"><b>Begin here:</b> ").text(&sentence(&first.title));
         if !first.next_step.trim().is_empty() {
+            // The rest of it stands with the finding.
             let step = phrase::first_sentence(&first.next_step);
+            let step = step.split_once("; ").map_or(step, |(step, _)| step);
             page.raw(" ").text(&sentence(step));
         }
         page.raw("</p>\n");
