@@ -1,4 +1,4 @@
-//! A browser to open pages in: Chromium, through its driver and the few commands of WebDriver
+//! A browser to open pages in: Chromium, through its driver and the few commands of `WebDriver`
 //! (W3C) that the tests need.
 //!
 //! Written out because the protocol is JSON over HTTP on the same machine, and a library for it

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::net::{Address, Transport};
 use crate::render::html::ladder::ladder;
 use crate::render::html::markup::Markup;
-use crate::render::html::sign::Sign;
+use crate::render::html::sign::{Sign, did};
 use crate::render::phrase;
 use crate::render::triage::Triage;
 use crate::report::Report;
@@ -99,10 +99,7 @@ fn title(flow: &JudgedFlow, triage: &Triage<'_>, page: &mut Markup) {
     let sign = Sign::of_flow(flow);
     sign.draw(page);
     page.raw("<b class=\"").raw(sign.class()).raw("\">");
-    page.text(&match sign {
-        Sign::Failed => phrase::words(flow.service.outcome.as_str()),
-        _ => phrase::words(flow.verdict.as_str()),
-    });
+    page.text(&did(flow));
     page.raw("</b> <span class=\"what\">");
     if let Some(service) = &flow.service.name {
         page.name(service).raw(" ");

@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::net::Address;
 use crate::render::html::ladder::{Step, steps};
 use crate::render::html::markup::push_json_string;
-use crate::render::html::sign::Sign;
+use crate::render::html::sign::{Sign, did};
 use crate::render::phrase;
 use crate::render::seen;
 use crate::render::triage::Triage;
@@ -46,32 +47,18 @@ impl Words {
 /// The JSON, safe within a script element.
 pub(super) fn data(report: &Report, triage: &Triage<'_>) -> String {
     let mut words = Words::default();
-    let mut names: BTreeMap<_, usize> = BTreeMap::new();
+    let mut names: BTreeMap<Address, usize> = BTreeMap::new();
     let mut json = String::with_capacity(report.flows.len().saturating_mul(160));
     json.push_str("{\"flows\":[");
     let few = report.flows.len() <= FEW;
     let mut spent = 0;
     for (row, flow) in report.flows.iter().enumerate() {
         json.push_str(if row > 0 { ",\n[" } else { "\n[" });
-        let mut name = |end: crate::net::Address| match names.get(&end) {
-            Some(place) => *place,
-            None => {
-                let place = words.place(&triage.name(end));
-                names.insert(end, place);
-                place
-            }
-        };
+        let mut name =
+            |end: Address| *names.entry(end).or_insert_with(|| words.place(&triage.name(end)));
         let ends = [name(flow.initiator.address), name(flow.responder.address)];
         let sign = Sign::of_flow(flow);
-        let verdict = match sign {
-            Sign::Failed => phrase::words(flow.service.outcome.as_str()),
-            Sign::Dropped
-            | Sign::Refused
-            | Sign::Mixed
-            | Sign::Doubt
-            | Sign::Good
-            | Sign::Untried => phrase::words(flow.verdict.as_str()),
-        };
+        let verdict = did(flow);
         let service = flow.service.name.as_deref().unwrap_or_default();
         let columns = [
             phrase::count(words.place(sign.class())),

@@ -90,9 +90,12 @@ fn body(report: &Report, triage: &Triage<'_>, finding: &Finding, page: &mut Mark
         facts.push(("seen", text));
     }
     if !finding.frames.is_empty() {
-        let frames = finding.frames.iter().map(|place| match report.has_several() {
-            true => format!("[{}] {}", place.capture.saturating_add(1), place.frame),
-            false => place.frame.to_string(),
+        let frames = finding.frames.iter().map(|place| {
+            if report.has_several() {
+                format!("[{}] {}", place.capture.saturating_add(1), place.frame)
+            } else {
+                place.frame.to_string()
+            }
         });
         facts.push(("frames", frames.collect::<Vec<_>>().join(", ")));
     }

@@ -7,7 +7,7 @@ use crate::net::{Address, Transport};
 use crate::render::html::data::data;
 use crate::render::html::ladder::time_of_day;
 use crate::render::html::markup::Markup;
-use crate::render::html::sign::Sign;
+use crate::render::html::sign::{Sign, did};
 use crate::render::phrase;
 use crate::render::seen;
 use crate::render::triage::Triage;
@@ -78,12 +78,7 @@ fn verdict(flow: &JudgedFlow, page: &mut Markup) {
     let sign = Sign::of_flow(flow);
     page.raw("<td class=\"verdict ").raw(sign.class()).raw("\">");
     sign.draw(page);
-    page.raw(" ").text(&match sign {
-        Sign::Failed => phrase::words(flow.service.outcome.as_str()),
-        Sign::Dropped | Sign::Refused | Sign::Mixed | Sign::Doubt | Sign::Good | Sign::Untried => {
-            phrase::words(flow.verdict.as_str())
-        }
-    });
+    page.raw(" ").text(&did(flow));
     page.raw("</td>");
 }
 

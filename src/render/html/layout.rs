@@ -49,6 +49,8 @@ pub(super) struct Arrow {
     pub(super) from: usize,
     /// Who is called.
     pub(super) to: usize,
+    /// At how many ports.
+    pub(super) ports: usize,
 }
 
 /// A box.
@@ -169,12 +171,14 @@ pub(super) fn lay_out(nodes: &[Node], arrows: &[Arrow]) -> Layout {
     Layout { width, height: height + EDGE - GAP, boxes, groups, lines }
 }
 
-/// Hosts that call more than they are called stand on the left.
+/// Hosts that call more ports than they are called at stand on the left.
 fn sides(nodes: usize, arrows: &[Arrow]) -> Vec<Side> {
     (0..nodes)
         .map(|node| {
-            let calls = arrows.iter().filter(|arrow| arrow.from == node).count();
-            let called = arrows.iter().filter(|arrow| arrow.to == node).count();
+            let ports = |end: fn(&Arrow) -> usize| -> usize {
+                arrows.iter().filter(|arrow| end(arrow) == node).map(|arrow| arrow.ports).sum()
+            };
+            let (calls, called) = (ports(|arrow| arrow.from), ports(|arrow| arrow.to));
             if calls > called { Side::Left } else { Side::Right }
         })
         .collect()
@@ -290,7 +294,7 @@ mod tests {
         let nodes = [node("", "a"), node("corp", "b"), node("corp", "c"), node("lab", "d")];
         let arrows: Vec<Arrow> = [(0, 1), (0, 2), (0, 3), (0, 3), (3, 2)]
             .iter()
-            .map(|(from, to)| Arrow { from: *from, to: *to })
+            .map(|(from, to)| Arrow { from: *from, to: *to, ports: 1 })
             .collect();
         let drawing = lay_out(&nodes, &arrows);
         assert_eq!(drawing.boxes[0].side, Side::Left);
@@ -303,9 +307,18 @@ mod tests {
     }
 
     #[test]
+    fn who_calls_more_ports_stands_on_the_left_though_both_call() {
+        let nodes = [node("", "controller"), node("", "site server")];
+        let arrows = [Arrow { from: 0, to: 1, ports: 1 }, Arrow { from: 1, to: 0, ports: 10 }];
+        let drawing = lay_out(&nodes, &arrows);
+        assert_eq!((drawing.boxes[0].side, drawing.boxes[1].side), (Side::Right, Side::Left));
+    }
+
+    #[test]
     fn no_two_arrows_leave_or_meet_a_box_at_one_place() {
         let nodes = [node("", "a"), node("", "b")];
-        let arrows = [Arrow { from: 0, to: 1 }, Arrow { from: 0, to: 1 }, Arrow { from: 1, to: 0 }];
+        let arrow = |from, to| Arrow { from, to, ports: 1 };
+        let arrows = [arrow(0, 1), arrow(0, 1), arrow(1, 0)];
         let drawing = lay_out(&nodes, &arrows);
         for x in [drawing.boxes[0].x + BOX_WIDTH, drawing.boxes[1].x] {
             let ends = drawing.lines.iter().flat_map(|line| [line.start, line.end]);

@@ -49,8 +49,14 @@ pub(super) fn map(report: &Report, triage: &Triage<'_>, page: &mut Markup) {
         .collect();
     let place = |address: &Address| hosts.binary_search(address).unwrap_or_default();
     let nodes: Vec<Node> = hosts.iter().map(|host| node(report, triage, *host)).collect();
-    let arrows: Vec<Arrow> =
-        roads.iter().map(|((from, to, _), _)| Arrow { from: place(from), to: place(to) }).collect();
+    let arrows: Vec<Arrow> = roads
+        .iter()
+        .map(|((from, to, _), ports)| Arrow {
+            from: place(from),
+            to: place(to),
+            ports: ports.len(),
+        })
+        .collect();
     let layout = lay_out(&nodes, &arrows);
     drawing(&layout, (&hosts, &nodes), &roads, report, triage, page);
     if all > roads.len() {

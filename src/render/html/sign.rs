@@ -3,6 +3,7 @@
 
 use crate::matrix::Outcome;
 use crate::render::html::markup::Markup;
+use crate::render::phrase;
 use crate::render::seen;
 use crate::verdict::record::{Class, JudgedFlow};
 
@@ -122,20 +123,30 @@ impl Sign {
     }
 }
 
+/// What a flow did, in a word or two: its verdict, or what its service did where the path works.
+pub(super) fn did(flow: &JudgedFlow) -> String {
+    let word = if Sign::of_flow(flow) == Sign::Failed {
+        flow.service.outcome.as_str()
+    } else {
+        flow.verdict.as_str()
+    };
+    phrase::words(word)
+}
+
 /// The shapes, once for the page.
 pub(super) fn shapes(page: &mut Markup) {
     page.raw(
-        r##"<svg class="shapes" width="0" height="0" aria-hidden="true" focusable="false"><defs>
+        r#"<svg class="shapes" width="0" height="0" aria-hidden="true" focusable="false"><defs>
 <symbol id="sign-dropped" viewBox="0 0 16 16"><path d="M3.5 3.5l9 9M12.5 3.5l-9 9"/></symbol>
 <symbol id="sign-refused" viewBox="0 0 16 16"><circle cx="8" cy="8" r="6"/><path d="M4.5 8h7"/></symbol>
 <symbol id="sign-failed" viewBox="0 0 16 16"><path d="M8 2l6.3 11.5H1.7z"/><path d="M8 6.2v3.6M8 11.4v.4"/></symbol>
 <symbol id="sign-mixed" viewBox="0 0 16 16"><circle cx="8" cy="8" r="6"/><path class="solid" d="M8 2a6 6 0 0 1 0 12z"/></symbol>
-<symbol id="sign-doubt" viewBox="0 0 16 16"><path d="M5 5.6a3 3 0 1 1 4.6 2.6C8.500 8.900 8 9.400 8 10.500M8 13v.3"/></symbol>
-<symbol id="sign-good" viewBox="0 0 16 16"><path d="M2.800 8.600l3.500 3.600 7-8"/></symbol>
+<symbol id="sign-doubt" viewBox="0 0 16 16"><path d="M5 5.6a3 3 0 1 1 4.6 2.6C8.5 8.9 8 9.4 8 10.5M8 13v.3"/></symbol>
+<symbol id="sign-good" viewBox="0 0 16 16"><path d="M2.8 8.6l3.5 3.6 7-8"/></symbol>
 <symbol id="sign-untried" viewBox="0 0 16 16"><path d="M5 8h6"/></symbol>
-<marker id="tip-good" class="tip good" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse"><path d="M0 .5l7.500 3.500L0 7.500z"/></marker>
-<marker id="tip-doubt" class="tip doubt" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse"><path d="M0 .5l7.500 3.500L0 7.500z"/></marker>
+<marker id="tip-good" class="tip good" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse"><path d="M0 .5l7.5 3.5L0 7.5z"/></marker>
+<marker id="tip-doubt" class="tip doubt" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse"><path d="M0 .5l7.5 3.5L0 7.5z"/></marker>
 </defs></svg>
-"##,
+"#,
     );
 }

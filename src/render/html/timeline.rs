@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::capture::Severity;
-use crate::net::{Address, Time, Timestamp, Transport};
+use crate::net::{Address, Clock, Time, Timestamp, Transport};
 use crate::render::html::ladder::time_of_day;
 use crate::render::html::markup::Markup;
 use crate::render::html::sign::Sign;
@@ -58,8 +58,8 @@ pub(super) fn timeline(report: &Report, triage: &Triage<'_>, page: &mut Markup) 
     let lanes = lanes(&timed);
     let logged = log_times(report);
     let (stretches, left_out) = stretches(&timed, &logged);
-    let lines = logged.iter().any(|(at, _, _)| place(&stretches, *at).is_some());
-    let rows = lanes.len() + usize::from(lines);
+    let has_log = logged.iter().any(|(at, _, _)| place(&stretches, *at).is_some());
+    let rows = lanes.len() + usize::from(has_log);
     let height = HEAD + LANE * i32::try_from(rows).unwrap_or(0) + 14;
 
     page.raw("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"time line\"><svg class=\"times\" role=\"img\" aria-labelledby=\"times-title times-desc\" viewBox=\"0 0 1100 ")
@@ -84,7 +84,7 @@ pub(super) fn timeline(report: &Report, triage: &Triage<'_>, page: &mut Markup) 
         page.text(&cut(&name(*lane, triage), LETTERS, "…")).raw("</text>\n");
         marks(*lane, &timed, &stretches, y, page);
     }
-    if lines {
+    if has_log {
         let y = height - 14 - LANE / 2;
         rule(page, y);
         page.raw("<text class=\"lane-name\" x=\"0\" y=\"").number(y + 4);
@@ -257,7 +257,7 @@ fn ticks(stretch: &Stretch, most: i64) -> Vec<i64> {
     if ticks.is_empty() { vec![stretch.from] } else { ticks }
 }
 
-fn axis(stretch: &Stretch, all: usize, clock: crate::net::Clock, height: i32, page: &mut Markup) {
+fn axis(stretch: &Stretch, all: usize, clock: Clock, height: i32, page: &mut Markup) {
     let time_of =
         |at: i64| Timestamp::from_nanoseconds(i128::from(at)).map(|at| Time { at, clock });
     let date = time_of(stretch.from).map(|time| time.to_string());
