@@ -25,7 +25,7 @@ const CUT: i64 = 1_800_000_000_000;
 /// Where the marks begin and end, and how wide one is.
 const LEFT: i32 = 300;
 const RIGHT: i32 = 1080;
-const MARK: i32 = 6;
+const MARK: i32 = 12;
 /// Height of a lane, and of what stands above the first.
 const LANE: i32 = 26;
 const HEAD: i32 = 34;
@@ -55,9 +55,12 @@ pub(super) fn timeline(report: &Report, triage: &Triage<'_>, page: &mut Markup) 
         return;
     };
     let clock = first.clock;
-    let lanes = lanes(&timed);
     let logged = log_times(report);
     let (stretches, left_out) = stretches(&timed, &logged);
+    let shown =
+        |(_, time): &(&JudgedFlow, Time)| place(&stretches, time.at.as_nanoseconds()).is_some();
+    let timed: Vec<(&JudgedFlow, Time)> = timed.into_iter().filter(shown).collect();
+    let lanes = lanes(&timed);
     let has_log = logged.iter().any(|(at, _, _)| place(&stretches, *at).is_some());
     let rows = lanes.len() + usize::from(has_log);
     let height = HEAD + LANE * i32::try_from(rows).unwrap_or(0) + 14;
