@@ -423,7 +423,6 @@ fn poison(value: &mut Value, text: &str) {
                     Value::String(field) if !OURS.contains(&name.as_str()) => {
                         *field = format!("{field} {text}");
                     }
-                    Value::String(_) => {}
                     Value::Array(texts)
                         if !texts.is_empty() && texts.iter().all(Value::is_string) =>
                     {
@@ -433,7 +432,7 @@ fn poison(value: &mut Value, text: &str) {
                             texts.push(text.into());
                         }
                     }
-                    Value::Null | Value::Bool(_) | Value::Number(_) => {}
+                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
                     Value::Array(_) | Value::Object(_) => poison(field, text),
                 }
             }
