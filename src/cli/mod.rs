@@ -121,7 +121,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
 fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
     // Half of the time of a run, so only for formats that print it.
     let digest = match arguments.format.0 {
-        Format::Json | Format::Markdown => true,
+        Format::Json | Format::Markdown | Format::Html => true,
         Format::Table => arguments.input.verbose,
         Format::Ndjson | Format::Csv => false,
     };

@@ -1,11 +1,12 @@
 //! Reports in, bytes out: layout only, nothing is judged here.
 //!
-//! Every format prints the same [`Report`]. [`Format::Table`] and [`Format::Markdown`] are for
-//! people, and say what was seen and what it may mean in different sentences; the others are for
-//! programs and hold all there is. Whatever the capture says, no format lets it act: see the
-//! first lines of `text.rs`.
+//! Every format prints the same [`Report`]. [`Format::Table`], [`Format::Markdown`] and
+//! [`Format::Html`] are for people, and say what was seen and what it may mean in different
+//! sentences; the others are for programs and hold all there is. Whatever the capture says, no
+//! format lets it act: see the first lines of `text.rs`.
 
 mod csv;
+mod html;
 mod json;
 mod logbook;
 mod markdown;
@@ -42,6 +43,8 @@ words! {
         Csv = "csv",
         /// Markdown, for tickets.
         Markdown = "markdown",
+        /// One page for a browser, with all that it needs.
+        Html = "html",
     }
 }
 
@@ -87,6 +90,7 @@ pub fn render(
         Format::Ndjson => json::lines(report, view, &mut out)?,
         Format::Csv => csv::table(report, view, &mut out)?,
         Format::Markdown => markdown::page(report, view, &mut out)?,
+        Format::Html => html::page(report, view, &mut out)?,
     }
     out.flush()
 }

@@ -377,7 +377,7 @@ fn check_formats(report: &Report) {
                         serde_json::from_str::<serde_json::Value>(line).expect("a value a line");
                     }
                 }
-                (Format::Table | Format::Csv | Format::Markdown, _) => {}
+                (Format::Table | Format::Csv | Format::Markdown | Format::Html, _) => {}
             }
         }
     }
