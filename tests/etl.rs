@@ -124,7 +124,12 @@ fn what_the_called_host_drops_is_its_own_matter() {
     let finding = &report["findings"][0];
     assert_eq!(finding["severity"], "error");
     let title = finding["title"].as_str().unwrap();
-    assert!(title.starts_with("10.1.0.10 itself drops what 10.0.0.5 sends"), "{title}");
+    assert!(
+        title.starts_with(
+            "10.1.0.10 (domain-controller) itself drops what 10.0.0.5 (site-server) sends"
+        ),
+        "{title}"
+    );
     assert!(finding["next_step"].as_str().unwrap().starts_with("on 10.1.0.10 "));
 }
 
@@ -132,7 +137,10 @@ fn what_the_called_host_drops_is_its_own_matter() {
 fn what_the_caller_itself_drops_never_left_it() {
     let report = pktmon(silence, site(), &[(1, 8), (2, 8), (3, 8)]);
     let title = report["findings"][0]["title"].as_str().unwrap();
-    assert!(title.starts_with("10.0.0.5 itself drops what it sends to 10.1.0.10"), "{title}");
+    assert!(
+        title.starts_with("10.0.0.5 (site-server) itself drops what it sends to 10.1.0.10"),
+        "{title}"
+    );
     let note = report["flows"][0]["evidence"][1]["note"].as_str().unwrap();
     assert!(note.starts_with("dropped by the capturing machine before it left: "), "{note}");
     assert_eq!(report["captures"][0]["frames"], 3);
@@ -152,7 +160,12 @@ fn answers_that_the_caller_drops_leave_the_handshake_unconfirmed() {
     assert_eq!(report["flows"][0]["verdict"], "unconfirmed");
     assert_eq!(kinds(&report), ["dropped_here"]);
     let title = report["findings"][0]["title"].as_str().unwrap();
-    assert!(title.starts_with("10.0.0.5 itself drops what 10.1.0.10 sends to it"), "{title}");
+    assert!(
+        title.starts_with(
+            "10.0.0.5 (site-server) itself drops what 10.1.0.10 (domain-controller) sends to it"
+        ),
+        "{title}"
+    );
 }
 
 #[test]
