@@ -307,7 +307,8 @@ mod tests {
                 None => vec![key.clone()],
             };
             // Lists of records, and filters made for other programs.
-            let told = ["announced", "not_registered", "evidence", "origin_reasons", "rpc"];
+            let told =
+                ["announced", "not_registered", "duties", "evidence", "origin_reasons", "rpc"];
             if told.contains(&key.as_str()) || key == "display_filter" {
                 continue;
             }
