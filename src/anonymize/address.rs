@@ -50,7 +50,7 @@ fn bits_of(key: &Key, family: u8, bits: u128, kept: u32, length: u32) -> u128 {
 fn kept_v4(address: Ipv4Addr) -> u32 {
     match address.octets() {
         // Nobody, everybody, oneself, and groups.
-        [0, ..] | [127, ..] | [224..=255, ..] => 32,
+        [0 | 127 | 224..=255, ..] => 32,
         [10, ..] => 8,
         [172, 16..=31, ..] => 12,
         [169, 254, ..] | [192, 168, ..] => 16,

@@ -21,9 +21,9 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=src");
     let mut words: BTreeSet<String> = COMMON.iter().map(|word| (*word).to_owned()).collect();
     collect(Path::new("src"), &mut words)?;
-    let list: String = words.iter().map(|word| format!("{word}\n")).collect();
+    let list: Vec<String> = words.into_iter().collect();
     let folder = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo names no folder"))?;
-    fs::write(Path::new(&folder).join("words.txt"), list)
+    fs::write(Path::new(&folder).join("words.txt"), list.join("\n"))
 }
 
 fn collect(folder: &Path, words: &mut BTreeSet<String>) -> io::Result<()> {

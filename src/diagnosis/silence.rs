@@ -157,7 +157,6 @@ fn is_refused_by_host(flow: &JudgedFlow) -> bool {
 }
 
 /// Weighs the silence of flows that got no answer, all between the same two hosts.
-#[allow(dead_code, reason = "for the findings")]
 pub(super) fn silence_of(evidence: &Evidence<'_>, flows: &[&JudgedFlow]) -> Silence {
     let Some(first) = flows.first() else {
         return Silence { reading: Reading::CannotTell, sentence: String::new() };

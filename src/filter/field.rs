@@ -64,7 +64,7 @@ pub(super) static FIELDS: [Field; 42] = [
     field("id", Kind::Number, |flow, take| take(Value::Number(flow.id))),
     field("capture", Kind::Number, |flow, take| take(Value::Number(flow.capture as u64))),
     field("transport", words_of!(Transport), |flow, take| {
-        take(Value::Text(flow.transport.as_str()))
+        take(Value::Text(flow.transport.as_str()));
     }),
     field("host", Kind::Address, |flow, take| {
         take(Value::Address(flow.initiator.address));

@@ -164,8 +164,10 @@ impl Parser<'_> {
         };
         let what = match (field.kind, relation) {
             (_, Relation::Is)
-            | (Kind::Number | Kind::Time, Relation::Less | Relation::AtMost)
-            | (Kind::Number | Kind::Time, Relation::More | Relation::AtLeast)
+            | (
+                Kind::Number | Kind::Time,
+                Relation::Less | Relation::AtMost | Relation::More | Relation::AtLeast,
+            )
             | (Kind::Word(_) | Kind::Text, Relation::Contains) => return Ok((relation, negated)),
             (Kind::Number, Relation::Contains) => "a number has no parts",
             (Kind::Time, Relation::Contains) => "a time has no parts",

@@ -9,6 +9,7 @@ use std::io::Write;
 
 use crate::capture::Frame;
 use crate::capture::LinkType;
+use crate::net::Timestamp;
 
 /// Bytes of one remark that are written.
 const LONGEST_COMMENT: usize = 4096;
@@ -66,7 +67,7 @@ impl<W: Write> PcapngWriter<W> {
         comments: &[String],
     ) -> io::Result<()> {
         let interface = self.interface(capture, capture_name, frame.link_type)?;
-        let since_1970 = frame.time.map_or(0, |time| time.as_nanoseconds());
+        let since_1970 = frame.time.map_or(0, Timestamp::as_nanoseconds);
         let ticks = u64::try_from(since_1970).unwrap_or_default().to_le_bytes();
         let [low @ .., _, _, _, _] = ticks;
         let [_, _, _, _, high @ ..] = ticks;
@@ -151,7 +152,7 @@ fn pad(body: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::capture::{FrameBatch, Reading, open_source};
-    use crate::net::{FrameNumber, Timestamp};
+    use crate::net::FrameNumber;
 
     fn frame(number: u64, link_type: LinkType, bytes: &[u8]) -> Frame<'_> {
         Frame {

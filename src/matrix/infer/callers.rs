@@ -124,8 +124,8 @@ mod tests {
         let install = flow(3, CALLER, POINT, "tcp", 445, Verdict::NoReply);
         let flows = [sql(), point(), install.clone()];
         assert_eq!(roles_of_caller(&flows), ["10.0.0.5 site-server likely"]);
-        assert_eq!(roles_of_caller(&[sql(), point()]), [String::new(); 0]);
-        assert_eq!(roles_of_caller(&[point(), install]), [String::new(); 0]);
+        assert_eq!(roles_of_caller(&[sql(), point()]), [""; 0]);
+        assert_eq!(roles_of_caller(&[point(), install]), [""; 0]);
     }
 
     #[test]

@@ -189,14 +189,14 @@ mod tests {
         let expected = [format!("{HOST} software-update-point weak")];
         assert_eq!(told(&flows, Told::default()), expected);
         let flows = calls(&[("tcp", 8530, Verdict::NoReply)]);
-        assert_eq!(told(&flows, Told::default()), [String::new(); 0]);
+        assert_eq!(told(&flows, Told::default()), [""; 0]);
     }
 
     #[test]
     fn web_servers_and_boot_files_alone_are_no_role() {
         let open = Verdict::Established;
         let flows = calls(&[("tcp", 80, open), ("tcp", 443, open), ("udp", 69, Verdict::Answered)]);
-        assert_eq!(told(&flows, Told::default()), [String::new(); 0]);
+        assert_eq!(told(&flows, Told::default()), [""; 0]);
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let what = Told { names: &names, serves: &serves, ..Told::default() };
         let flows = calls(&[("tcp", 1433, Verdict::NoReply)]);
         assert_eq!(told(&flows, what), [format!("{HOST} sql-server likely")]);
-        assert_eq!(told(&calls(&[("tcp", 445, Verdict::NoReply)]), what), [String::new(); 0]);
+        assert_eq!(told(&calls(&[("tcp", 445, Verdict::NoReply)]), what), [""; 0]);
     }
 
     #[test]

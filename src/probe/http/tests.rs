@@ -135,9 +135,11 @@ fn a_fault_of_a_web_service_is_no_failure_of_the_web_server() {
 /// Duties that a request and its answer prove: whose, and which.
 fn duties(request: &str, answer: &str) -> Vec<(Holder, Duty)> {
     let signals = told(&[(ASKS, request, 0), (ANSWERS, answer, 0)]);
-    let duty = |signal: &Signal| match signal.meaning {
-        Meaning::Does { holder, duty, .. } => Some((holder, duty)),
-        _ => None,
+    let duty = |signal: &Signal| {
+        if let Meaning::Does { holder, duty, .. } = signal.meaning {
+            return Some((holder, duty));
+        }
+        None
     };
     signals.iter().filter_map(duty).collect()
 }

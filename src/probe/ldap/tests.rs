@@ -184,9 +184,8 @@ fn a_root_tells_whose_directory_it_is() {
         ("objectClass", "top", None),
     ] {
         let (signals, _) = told(&[search(1, "", 0, "*"), entry(1, attribute, value.as_bytes())]);
-        let duty = signals.iter().find_map(|signal| match signal {
-            Meaning::Does { duty, .. } => Some(*duty),
-            _ => None,
+        let duty = signals.iter().find_map(|signal| {
+            if let Meaning::Does { duty, .. } = signal { Some(*duty) } else { None }
         });
         assert_eq!(duty, expected, "{attribute} {value}");
     }

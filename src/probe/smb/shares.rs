@@ -39,9 +39,11 @@ mod tests {
     fn duties(path: &str) -> Vec<(Holder, Duty)> {
         let mut signals = Vec::new();
         tell(path, &mut signals);
-        let duty = |signal: &Meaning| match signal {
-            Meaning::Does { holder, duty, .. } => Some((*holder, *duty)),
-            _ => None,
+        let duty = |signal: &Meaning| {
+            if let Meaning::Does { holder, duty, .. } = signal {
+                return Some((*holder, *duty));
+            }
+            None
         };
         signals.iter().filter_map(duty).collect()
     }
