@@ -98,7 +98,8 @@ pub(super) fn fill(finding: &mut Finding, evidence: &Evidence<'_>, kind: Finding
         return;
     }
     in_order_of_time(&mut flows);
-    finding.attempts = flows.len() as u64;
+    // It may list some of its flows only.
+    finding.attempts = finding.attempts.max(flows.len() as u64);
     if finding.hosts.is_empty() {
         let pairs = flows.iter().map(|flow| (flow.initiator.address, flow.responder.address));
         finding.hosts = hosts(pairs);
@@ -106,10 +107,9 @@ pub(super) fn fill(finding: &mut Finding, evidence: &Evidence<'_>, kind: Finding
     finding.rung = match kind {
         FindingKind::NameServerSilent | FindingKind::NameNotFound => Some(Rung::NameResolution),
         FindingKind::EndpointNotRegistered => Some(Rung::Protocol),
-        FindingKind::RpcOutsideRange
-        | FindingKind::RpcAddressDiffers
-        | FindingKind::CannotTell
-        | FindingKind::OtherFailures => None,
+        FindingKind::RpcOutsideRange | FindingKind::RpcAddressDiffers | FindingKind::CannotTell => {
+            None
+        }
         FindingKind::HostUnreachable
             if flows.iter().all(|flow| evidence.is_missed(flow.responder.address)) =>
         {
@@ -133,6 +133,7 @@ pub(super) fn fill(finding: &mut Finding, evidence: &Evidence<'_>, kind: Finding
         | FindingKind::RoleNameUnknown
         | FindingKind::NoRoles
         | FindingKind::AlternativeOpen
+        | FindingKind::OtherFailures
         | FindingKind::RolesInferred
         | FindingKind::NotExercised => flows.iter().filter_map(|flow| rung_of(flow)).min(),
     };

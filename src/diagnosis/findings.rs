@@ -45,9 +45,8 @@ pub(super) fn findings(
     debug_assert_eq!(findings.len(), first_untried);
     findings.extend(untried.iter().map(|group| of_group(evidence, &words, group, &asked)));
     findings.extend(rpc::findings(evidence, &words, &unreached, &asked));
-    findings.extend(
-        other_failures(evidence, &words, &told).map(|found| (FindingKind::OtherFailures, found)),
-    );
+    let others = other_failures(evidence, &words, &told).into_iter();
+    findings.extend(others.map(|found| (FindingKind::OtherFailures, found)));
     for (kind, finding) in &mut findings {
         facts::fill(finding, evidence, *kind);
     }
@@ -189,7 +188,8 @@ pub(super) fn ranked(mut findings: Vec<(FindingKind, Finding)>) -> Vec<Finding> 
             depth,
             !is_cause,
             Reverse(about),
-            // What had to work first.
+            // What had to work first; what is about no attempt comes last.
+            finding.rung.is_none(),
             finding.rung,
             Reverse(finding.attempts),
             *kind,

@@ -334,11 +334,11 @@ mod tests {
         for (sent, title) in [
             (
                 false,
-                "DC10.corp.example (10.1.0.10) itself drops what 10.0.0.5 sends to it on LDAP (tcp/389)",
+                "DC10.corp.example (10.1.0.10, child-dc) itself drops what 10.0.0.5 (cas) sends to it on LDAP (tcp/389)",
             ),
             (
                 true,
-                "10.0.0.5 itself drops what it sends to DC10.corp.example (10.1.0.10) on LDAP (tcp/389)",
+                "10.0.0.5 (cas) itself drops what it sends to DC10.corp.example (10.1.0.10, child-dc) on LDAP (tcp/389)",
             ),
         ] {
             let line = drop_line(7, "12:15:05", "10.0.0.5:52702", "10.1.0.10:389", sent);
@@ -365,7 +365,13 @@ mod tests {
 
     #[test]
     fn errors_stand_at_the_finding_whose_host_port_and_time_fit() {
-        let flows = [call(1, DC, 135, Verdict::NoReply), call(2, OTHER, 389, Verdict::NoReply)];
+        // Both hosts are up, so each failure is a finding of its own.
+        let flows = [
+            call(1, DC, 135, Verdict::NoReply),
+            call(2, OTHER, 389, Verdict::NoReply),
+            call(3, DC, 53, Verdict::Established),
+            call(4, OTHER, 53, Verdict::Established),
+        ];
         for (at, text, expected) in [
             // By name, by the first part of the name, by address.
             ("10:15:20", "Failed to connect to DC10.corp.example: error 1722", Some("135")),

@@ -1,80 +1,136 @@
-//! Failures that no requirement is about.
+//! Failures that no requirement is about: one finding for each way to fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::capture::Severity;
-use crate::diagnosis::wording::Words;
+use crate::diagnosis::cause::{answer_of, cause_of};
+use crate::diagnosis::wording::{Words, meaning};
 use crate::diagnosis::{Evidence, Finding, FindingKind};
-use crate::matrix::{bounded, count_of, is_weak, list_of, service_failed};
+use crate::matrix::{bounded, count_of, is_weak, list_of, seen, then};
 use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, JudgedFlow};
 
-/// Destinations that the finding names.
-const NAMED_DESTINATIONS: usize = 5;
-/// Flows of each of them that it lists.
+/// Destinations that a title names.
+const TITLED_DESTINATIONS: usize = 2;
+/// Destinations that an explanation tells.
+const TOLD_DESTINATIONS: usize = 4;
+/// Flows of each of them that the finding lists.
 const SHOWN_FLOWS: usize = 3;
 
-/// Failures of flows that no row is about, by their most frequent destinations.
+/// SMB over NetBIOS, which Windows tries beside SMB itself, and gives up for it.
+const SMB_OVER_NETBIOS: u16 = 139;
+const SMB: u16 = 445;
+
+/// Who was called, and where.
+type Destination = (Address, Transport, u16);
+
+/// Failures of flows that no row is about, by what went wrong and by destination, the most
+/// frequent first. Flows of cells, and those of `told`, are told by other findings.
 pub(super) fn other_failures(
     evidence: &Evidence<'_>,
     words: &Words<'_, '_>,
     told: &BTreeSet<u64>,
-) -> Option<Finding> {
+) -> Vec<Finding> {
     let of_cells = evidence.sheet.cells.iter().flat_map(|cell| &cell.flows);
-    let mut covered: Vec<u64> = of_cells.chain(told).copied().collect();
-    covered.sort_unstable();
-    let mut destinations: BTreeMap<(Address, Transport, u16), Vec<&JudgedFlow>> = BTreeMap::new();
-    let (mut unanswered, mut rejected, mut unserved) = (0_usize, 0_usize, 0_usize);
+    let covered: BTreeSet<u64> = of_cells.chain(told).copied().collect();
+    let over_smb: BTreeSet<(Address, Address)> = evidence
+        .flows
+        .iter()
+        .filter(|flow| flow.class == Class::Success && flow.responder.port == SMB)
+        .map(|flow| (flow.initiator.address, flow.responder.address))
+        .collect();
+    let mut causes: BTreeMap<FindingKind, BTreeMap<Destination, Vec<&JudgedFlow>>> =
+        BTreeMap::new();
     for flow in &evidence.flows {
-        let count = match flow.class {
-            Class::Timeout if !is_weak(flow) => &mut unanswered,
-            Class::Reject => &mut rejected,
-            Class::Success if service_failed(flow) => &mut unserved,
-            Class::Success | Class::Timeout | Class::Inconclusive => continue,
-        };
-        if covered.binary_search(&flow.id).is_err() {
-            *count += 1;
+        let pair = (flow.initiator.address, flow.responder.address);
+        let is_cleared = flow.responder.port == SMB_OVER_NETBIOS && over_smb.contains(&pair);
+        if let Some(cause) = cause_of(flow)
+            && !is_cleared
+            && !is_weak(flow)
+            && !covered.contains(&flow.id)
+        {
             let called = (flow.responder.address, flow.transport, flow.responder.port);
-            destinations.entry(called).or_default().push(flow);
+            causes.entry(cause).or_default().entry(called).or_default().push(flow);
         }
     }
-    if destinations.is_empty() {
-        return None;
-    }
+    let finding = |(cause, destinations)| of_cause(evidence, words, cause, destinations);
+    causes.into_iter().map(finding).collect()
+}
+
+fn of_cause(
+    evidence: &Evidence<'_>,
+    words: &Words<'_, '_>,
+    cause: FindingKind,
+    destinations: BTreeMap<Destination, Vec<&JudgedFlow>>,
+) -> Finding {
     let mut most: Vec<_> = destinations.into_iter().collect();
     // Stable: destinations of one count stay in order.
     most.sort_by_key(|(_, flows)| std::cmp::Reverse(flows.len()));
-    let text = |(to, flows): &((Address, Transport, u16), Vec<&JudgedFlow>)| {
+    let attempts: usize = most.iter().map(|(_, flows)| flows.len()).sum();
+    let named = |(to, flows): &(Destination, Vec<&JudgedFlow>)| {
         let (address, transport, port) = to;
-        let failing = flows.iter().find(|flow| service_failed(flow));
-        let code = failing.and_then(|flow| flow.service.code.as_deref());
-        let answer = code.map(|code| format!(", answered {}", bounded(code, 60)));
-        let (host, count) = (words.host(*address), flows.len());
-        format!("{host} {transport}/{port} ({count}{})", answer.unwrap_or_default())
+        let code = flows.first().and_then(|flow| flow.service.code.as_deref());
+        let code = code.filter(|_| cause == FindingKind::ServiceFailed);
+        let answer = code.map(|code| format!(": {}", bounded(code, 60))).unwrap_or_default();
+        format!("{} ({transport}/{port}{answer})", words.host(*address))
     };
-    let named: Vec<String> = most.iter().map(text).collect();
-    let shown = most.iter().take(NAMED_DESTINATIONS);
+    let told = |(to, flows): &(Destination, Vec<&JudgedFlow>)| {
+        let (address, transport, port) = to;
+        let host = words.host(*address);
+        let Some(first) = flows.first() else { return host };
+        let what = seen(first, evidence.several);
+        let what = match cause {
+            FindingKind::ServiceFailed => {
+                format!("{what}, the service answered: {}", answer_of(first))
+            }
+            _ => what,
+        };
+        match flows.len() {
+            1 => format!("{host} on {transport}/{port}: {what}"),
+            many => format!("{host} on {transport}/{port}, {many} times, the first: {what}"),
+        }
+    };
+    let names: Vec<String> = most.iter().map(named).collect();
+    let told: Vec<String> = most.iter().take(TOLD_DESTINATIONS).map(told).collect();
+    let more = most.len().saturating_sub(TOLD_DESTINATIONS);
+    let more = if more == 0 { String::new() } else { format!("; and {more} others") };
+    let shown = most.iter().take(TOLD_DESTINATIONS);
     let mut flows: Vec<u64> =
         shown.flat_map(|(_, flows)| flows.iter().take(SHOWN_FLOWS)).map(|flow| flow.id).collect();
     flows.sort_unstable();
+    let explanation = then(&format!("{}{more}", told.join("; ")), meaning(cause, cause));
+    let unjudged = format!(
+        "No requirement of the matrix \"{}\" is about them, so they are not judged",
+        evidence.sheet.profile
+    );
     let severity = if evidence.sheet.cells.is_empty() { Severity::Warning } else { Severity::Info };
-    let all = count_of(unanswered + rejected + unserved, "attempt");
-    let services = match unserved {
-        0 => String::new(),
-        _ => format!(", and {unserved} reached a service that failed"),
-    };
-    Some(Finding {
-        title: format!("{all} outside the matrix failed: {}", list_of(&named, 2)),
-        explanation: format!(
-            "{unanswered} got no answer and {rejected} were rejected{services}, by destination: {}. No \
-             requirement of the matrix \"{}\" is about them, so they are not judged",
-            list_of(&named, NAMED_DESTINATIONS),
-            evidence.sheet.profile
+    Finding {
+        title: format!(
+            "{} outside the matrix {}: {}",
+            count_of(attempts, "attempt"),
+            what_became(cause),
+            list_of(&names, TITLED_DESTINATIONS)
         ),
+        explanation: then(&explanation, &unjudged),
+        attempts: attempts as u64,
         flows,
         next_step: "list them with the command flows; if one of them is needed, add it to a \
                     matrix of your own (--matrix FILE)"
             .to_owned(),
         ..Finding::of(FindingKind::OtherFailures, severity)
-    })
+    }
+}
+
+/// What became of attempts, as the end of a sentence about them.
+fn what_became(cause: FindingKind) -> &'static str {
+    match cause {
+        FindingKind::DroppedHere => "were dropped by the machine itself",
+        FindingKind::Prohibited => "were told that a rule forbids them",
+        FindingKind::Refused => "were refused",
+        FindingKind::RefusedByHost => "were refused by the host itself",
+        FindingKind::Unconfirmed => "stayed half open",
+        FindingKind::Unreachable => "were told that there is no way",
+        FindingKind::ServiceFailed => "reached a service that failed",
+        _ => "got no answer",
+    }
 }

@@ -1,6 +1,7 @@
 //! Findings about roles: what was inferred, what is missing, and how to give them.
 
 use crate::capture::Severity;
+use crate::diagnosis::cause::cause_of;
 use crate::diagnosis::{Evidence, Finding, FindingKind};
 use crate::matrix::{HostRecord, RoleRecord, RoleSource, UnmatchedHost, count_of, list_of};
 use crate::verdict::record::Confidence;
@@ -65,13 +66,11 @@ pub(super) fn findings(
     }
     if evidence.sheet.cells.is_empty() && evidence.sheet.not_exercised_unlisted == 0 {
         let (title, explanation, next_step) = no_roles(evidence);
-        findings.push(finding(
-            FindingKind::NoRoles,
-            Severity::Warning,
-            title,
-            explanation,
-            next_step,
-        ));
+        // Where nothing failed, nothing was missed for want of roles.
+        let fails = evidence.flows.iter().any(|flow| cause_of(flow).is_some());
+        let severity =
+            if fails || evidence.flows.is_empty() { Severity::Warning } else { Severity::Info };
+        findings.push(finding(FindingKind::NoRoles, severity, title, explanation, next_step));
     }
     findings
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::filter::value::Value;
 use crate::net::Transport;
 use crate::verdict::record::{
-    Class, Closing, Confidence, JudgedFlow, Origin, ServiceOutcome, Verdict,
+    Class, Closing, Confidence, Course, JudgedFlow, Origin, ServiceOutcome, Verdict,
 };
 
 /// Takes each value that a field has; a field that is null has none.
@@ -60,7 +60,7 @@ fn text(value: Option<&str>, take: &mut dyn FnMut(Value<'_>)) {
 }
 
 /// In the order of the contract; `host`, `port` and `frame` stand for several of them.
-pub(super) static FIELDS: [Field; 42] = [
+pub(super) static FIELDS: [Field; 46] = [
     field("id", Kind::Number, |flow, take| take(Value::Number(flow.id))),
     field("capture", Kind::Number, |flow, take| take(Value::Number(flow.capture as u64))),
     field("transport", words_of!(Transport), |flow, take| {
@@ -154,6 +154,22 @@ pub(super) static FIELDS: [Field; 42] = [
         if let Some(id) = flow.rpc.as_ref().and_then(|rpc| rpc.endpoint_mapper_flow) {
             take(Value::Number(id));
         }
+    }),
+    field("schedule.name", Kind::Text, |flow, take| {
+        text(flow.schedule.as_ref().map(|schedule| schedule.name.as_str()), take);
+    }),
+    field("schedule.expected", Kind::Number, |flow, take| {
+        if let Some(expected) = flow.schedule.as_ref().and_then(|schedule| schedule.expected) {
+            take(Value::Number(expected.into()));
+        }
+    }),
+    field("schedule.seen", Kind::Number, |flow, take| {
+        if let Some(schedule) = &flow.schedule {
+            take(Value::Number(schedule.seen.into()));
+        }
+    }),
+    field("schedule.course", words_of!(Course), |flow, take| {
+        text(flow.schedule.as_ref().map(|schedule| schedule.course.as_str()), take);
     }),
     field("encapsulation", Kind::Text, |flow, take| {
         for layer in &flow.encapsulation {

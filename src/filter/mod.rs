@@ -220,6 +220,7 @@ mod tests {
             ("encapsulation contains vxlan", vec![4]),
             ("encapsulation = \"vlan 42\"", vec![4]),
             ("rpc.interface = drsuapi", vec![3]),
+            ("schedule.seen = null", vec![1, 2, 3, 4, 5]),
             ("confidence = weak", vec![1]),
             ("transport = udp", vec![4]),
             ("id in 2-3", vec![2, 3]),
@@ -307,8 +308,15 @@ mod tests {
                 None => vec![key.clone()],
             };
             // Lists of records, and filters made for other programs.
-            let told =
-                ["announced", "not_registered", "duties", "evidence", "origin_reasons", "rpc"];
+            let told = [
+                "announced",
+                "not_registered",
+                "duties",
+                "evidence",
+                "origin_reasons",
+                "rpc",
+                "schedule",
+            ];
             if told.contains(&key.as_str()) || key == "display_filter" {
                 continue;
             }

@@ -49,7 +49,10 @@ pub(in crate::diagnosis) fn explanation(words: &Words<'_, '_>, group: &Group<'_>
     };
     if let Some(silence) = silence(words, group).filter(|silence| !silence.sentence.is_empty()) {
         text = then(&text, &capitalized(&silence.sentence));
-        return if is_decisive(silence.reading) { text } else { then(&text, meaning(kind, cause)) };
+        // The sentence weighs what the silence of this host may mean; what is left to say is what
+        // the failures of several have in common.
+        let is_told = kind == cause || is_decisive(silence.reading);
+        return if is_told { text } else { then(&text, meaning(kind, cause)) };
     }
     text = then(&text, meaning(kind, cause));
     let unanswered = matches!(
@@ -156,7 +159,7 @@ fn told(words: &Words<'_, '_>, kind: FindingKind, share: &Share<'_>) -> String {
 }
 
 /// What a kind of finding may mean; of ports that fail everywhere, by what went wrong with each.
-fn meaning(kind: FindingKind, cause: FindingKind) -> &'static str {
+pub(in crate::diagnosis) fn meaning(kind: FindingKind, cause: FindingKind) -> &'static str {
     match kind {
         FindingKind::CallerCutOff => {
             "Its calls leave and nothing comes back from anybody: its own address, gateway or \

@@ -7,7 +7,7 @@ mod explanation;
 mod next_step;
 mod title;
 
-pub(super) use explanation::explanation;
+pub(super) use explanation::{explanation, meaning};
 pub(super) use next_step::next_step;
 pub(super) use title::title;
 
