@@ -406,8 +406,8 @@ fn requests_prints_the_rules_alone_in_every_syntax() {
     // By hand: from the seed's site server to the domain controller that does not answer.
     for (syntax, expected) in [
         ("table", "10.0.0.5  10.1.0.13    tcp       one-way    53, 88, 135, 389, 3268"),
-        ("csv", "1,10.0.0.5,,10.1.0.13,,tcp,\"53, 88, 135, 389, 3268\",one-way,"),
-        ("markdown", "| 10.0.0.5 | 10.1.0.13 | tcp | 53, 88, 135, 389, 3268 | one-way |"),
+        ("csv", "1,10.0.0.5,CAS01,10.1.0.13,,tcp,\"53, 88, 135, 389, 3268\",one-way,"),
+        ("markdown", "| CAS01 10.0.0.5 | 10.1.0.13 | tcp | 53, 88, 135, 389, 3268 | one-way |"),
         ("powershell", "-LocalPort '53','88','135','389','3268' -RemoteAddress '10.0.0.5'"),
         ("netsh", "localip=10.1.0.13 localport=53,88,135,389,3268 remoteip=10.0.0.5"),
         ("cisco", " permit tcp host 10.0.0.5 host 10.1.0.13 eq 3268"),

@@ -392,7 +392,7 @@ impl Scene<'_, '_> {
             several => format!(", though {several} ports of it were called"),
         };
         let sentence = format!(
-            "nothing at all is heard of {to} in the captures{tried}: it is down, no way leads to it, or \
+            "nothing is heard of {to} itself in the captures{tried}: it is down, no way leads to it, or \
              all that goes to it is dropped{}",
             way.unwrap_or_default()
         );
@@ -512,7 +512,7 @@ mod tests {
         assert_eq!(reading, Reading::NothingHeard);
         assert_eq!(
             sentence,
-            "nothing at all is heard of 10.1.0.10 in the captures, though 2 ports of it were \
+            "nothing is heard of 10.1.0.10 itself in the captures, though 2 ports of it were \
              called: it is down, no way leads to it, or all that goes to it is dropped"
         );
         let near = flow(3, CAS, "10.1.0.11", "tcp", 389, Verdict::Established);
