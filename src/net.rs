@@ -6,10 +6,12 @@
 mod address;
 mod name;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use address::{Address, ConversationHost, HostName, Network, Part};
@@ -23,7 +25,18 @@ use crate::words::words;
 /// It is the number that Wireshark and Network Monitor show, so frames that hold no
 /// traffic are counted too.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(transparent)]
 pub struct FrameNumber(pub u64);
@@ -45,7 +58,10 @@ words! {
 }
 
 /// An address and a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Whose it is.
     pub address: Address,
@@ -160,9 +176,8 @@ impl fmt::Debug for FlowKey {
 }
 
 /// A TCP sequence number: arithmetic and order are modulo 2^32 (RFC 9293, 3.4).
-///
-/// It has no `Ord`: of two numbers half the space apart neither is first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+// It has no `Ord`: of two numbers half the space apart neither is first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SeqNumber(pub u32);
 
@@ -284,6 +299,21 @@ impl FromStr for Time {
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A time as its capture or log tells it: RFC 3339 in UTC, and a local \
+                            date and time without Z where the zone is not known.",
+            "type": "string",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?Z?$"
+        })
     }
 }
 

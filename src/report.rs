@@ -8,6 +8,7 @@ use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSummary, Severity};
@@ -30,10 +31,11 @@ use crate::verdict::{link, weigh_origins};
 pub const SCHEMA: &str = "portmortem.report/1";
 
 /// All that one run found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// Name and number of this contract.
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
     /// The program that made it.
     pub generator: Generator,
@@ -62,7 +64,7 @@ pub struct Report {
 }
 
 /// The program that made a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Generator {
     /// "portmortem".
@@ -72,7 +74,7 @@ pub struct Generator {
 }
 
 /// How long silence must last before it counts, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Waits {
     /// After a SYN that is not repeated (`--syn-wait`).
@@ -89,7 +91,7 @@ impl Waits {
 }
 
 /// All options that can change the result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Built-in profile; `None` with a matrix of the user's own.
@@ -117,7 +119,7 @@ pub struct Options {
 }
 
 /// What was left out of the analysis.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filters {
     /// Frames before this time (`--since`).
@@ -129,7 +131,7 @@ pub struct Filters {
 }
 
 /// Frames that hold no packet of a flow, by what they hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SkippedRecord {
     /// What they hold.
@@ -141,7 +143,7 @@ pub struct SkippedRecord {
 }
 
 /// Something wrong with a capture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProblemRecord {
     /// How bad.
@@ -155,7 +157,7 @@ pub struct ProblemRecord {
 }
 
 /// A remark stored in a capture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommentRecord {
     /// The frame it belongs to; `None` for one about the capture.
@@ -165,12 +167,13 @@ pub struct CommentRecord {
 }
 
 /// A capture, or an input that could not be read as one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaptureRecord {
     /// Path as given, or as found below a folder or in an archive that was given.
     pub path: String,
     /// SHA-256 of the file, in hexadecimal; of a member of an archive, as it comes out of it.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
     /// Format; `None` where it is not one that we read.
     pub format: Option<String>,
@@ -187,6 +190,7 @@ pub struct CaptureRecord {
     /// Latest time of a frame.
     pub last_seen: Option<Time>,
     /// "utc", or "unknown" where times are local to the capturing machine.
+    #[schemars(extend("enum" = ["utc", "unknown"]))]
     pub zone: String,
     /// Frames that hold no packet of a flow, by first frame.
     pub skipped: Vec<SkippedRecord>,
@@ -222,7 +226,7 @@ pub struct CaptureRecord {
 }
 
 /// The machine that captured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TakenOn {
     /// Its addresses, as far as known, sorted.
@@ -232,7 +236,7 @@ pub struct TakenOn {
 }
 
 /// A line of a text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LineRecord {
     /// Its number, from 1.
@@ -242,7 +246,7 @@ pub struct LineRecord {
 }
 
 /// A name that a capture stores for an address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NameRecord {
     /// The address.
@@ -256,7 +260,7 @@ pub struct NameRecord {
 /// An address and the network card that alone has it, on the capture's own network.
 ///
 /// The card sends for no other IPv4 address, and for none from beyond a router.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkRecord {
     /// The address.
@@ -266,7 +270,7 @@ pub struct LinkRecord {
 }
 
 /// A host that serves a purpose, by the word of a name server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServesRecord {
     /// The purpose, as it is asked for: `_ldap._tcp.dc._msdcs.example.com`.
@@ -276,7 +280,7 @@ pub struct ServesRecord {
 }
 
 /// Counts of flows by class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Totals {
     /// All.

@@ -1,7 +1,7 @@
 //! Declares the enums whose values are words of the published contract.
 
 /// Declares an enum whose values are words of the contract, with `ALL`, `as_str`, `Display` and
-/// serde under the same words.
+/// serde and the JSON Schema under the same words.
 macro_rules! words {
     ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$outer])*
@@ -16,6 +16,7 @@ macro_rules! words {
             Hash,
             serde::Serialize,
             serde::Deserialize,
+            schemars::JsonSchema,
         )]
         pub enum $name {
             $($(#[$inner])* #[serde(rename = $word)] $variant,)+

@@ -194,6 +194,7 @@ fn a_broken_pipe_is_quiet_success() {
         "$P -f csv $S",
         "$P matrix show",
         "$P matrix list",
+        "$P schema",
         "$P man",
         "$P completions bash",
         "$P --help",

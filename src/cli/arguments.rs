@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use crate::filter::Filter;
 use crate::matrix::{DEFAULT_PROFILE, Outcome, PortRange};
 use crate::net::{Clock, Time, Timestamp};
-use crate::render::{Format, Syntax};
+use crate::render::{Document, Format, Syntax};
 
 /// A post-mortem for ports: reads packet captures and says which required connections worked,
 /// which were silently dropped and which were refused.
@@ -39,6 +39,13 @@ pub(super) enum Command {
     /// The port matrices
     #[command(subcommand)]
     Matrix(MatrixCommand),
+    /// Prints the JSON Schema of what --format json and ndjson print
+    Schema {
+        /// What to describe: the report, or a line of ndjson: of `flows` a flow, of `analyze` a
+        /// cell of the matrix
+        #[arg(long, value_name = "WHAT", default_value = "report")]
+        of: DocumentArgument,
+    },
     /// Reserved: two captures of the same traffic, or of two times
     #[command(hide = true)]
     Compare(Rest),
@@ -244,6 +251,11 @@ word_argument! {
 word_argument! {
     /// A [`Syntax`].
     SyntaxArgument(Syntax)
+}
+
+word_argument! {
+    /// A [`Document`].
+    DocumentArgument(Document)
 }
 
 word_argument! {

@@ -23,7 +23,7 @@ use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments
 use crate::matrix::{
     effective, parse_hosts_file, parse_port_argument, parse_role_argument, parse_roles_file,
 };
-use crate::render::{Format, Style, View, probe_script, render, requests};
+use crate::render::{Format, Style, View, probe_script, render, requests, schema};
 use crate::report::{Filters, Options, Report, Waits};
 
 /// How a run ended.
@@ -101,6 +101,12 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
             })
         }
         Some(Command::Matrix(command)) => matrix::run(&command).map(|()| Status::Analysed),
+        Some(Command::Schema { of }) => {
+            let mut text = Vec::new();
+            schema(of.0, &mut text)?;
+            io::stdout().write_all(&text)?;
+            Ok(Status::Analysed)
+        }
         Some(Command::Compare(_)) => bail!("compare: not in this version; the name is reserved"),
         Some(Command::Merge(_)) => bail!("merge: not in this version; the name is reserved"),
         Some(Command::Completions { shell }) => {

@@ -3,6 +3,7 @@
 //! Field names, their order and the words are the published contract (schema
 //! `portmortem.report/1`).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Severity;
@@ -91,7 +92,9 @@ words! {
 }
 
 /// A frame, and the capture that holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct FramePlace {
     /// Index of the capture in the report, from 0.
@@ -101,7 +104,9 @@ pub struct FramePlace {
 }
 
 /// A line of a log, and the log that holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct LinePlace {
     /// Index of the log in the report, from 0.
@@ -111,12 +116,13 @@ pub struct LinePlace {
 }
 
 /// Something to know, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
     /// How bad.
     pub severity: Severity,
-    /// Which kind of finding, as "dropped": a word of [`FindingKind`].
+    /// Which kind of finding.
+    #[schemars(with = "FindingKind")]
     pub kind: String,
     /// One line that stands alone.
     pub title: String,
@@ -173,7 +179,7 @@ impl Finding {
 }
 
 /// A rule to ask the firewall team for. It never names a source port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FirewallRequest {
     /// Who opens the connection.
@@ -183,8 +189,10 @@ pub struct FirewallRequest {
     /// Transport.
     pub transport: Transport,
     /// Destination ports, as "389" or "49152-65535".
+    #[schemars(regex(pattern = "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"))]
     pub ports: String,
     /// "one-way" (answers are implied), or "both" where either side opens connections.
+    #[schemars(extend("enum" = ["one-way", "both"]))]
     pub direction: String,
     /// Service.
     pub service: String,
@@ -198,7 +206,7 @@ pub struct FirewallRequest {
 ///
 /// They open what the requests ask for and nothing else. Where hosts are asked for in few ways, which
 /// is nearly always, there can be no fewer of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleSet {
     /// The rules.
@@ -208,7 +216,7 @@ pub struct RuleSet {
 }
 
 /// A rule for groups of hosts. It never names a source port, and answers are implied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Who opens connections, sorted.
@@ -218,6 +226,7 @@ pub struct Rule {
     /// What is called.
     pub ports: Vec<RulePorts>,
     /// "one-way", or "both" where either side opens connections.
+    #[schemars(extend("enum" = ["one-way", "both"]))]
     pub direction: String,
     /// Why, in one line with one frame to open.
     pub reason: String,
@@ -226,12 +235,13 @@ pub struct Rule {
 }
 
 /// Ports of a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RulePorts {
     /// Transport.
     pub transport: Transport,
     /// Ports, as "389" or "49152-65535".
+    #[schemars(regex(pattern = "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"))]
     pub ports: String,
     /// Services, with "(optional)" behind those that nobody requires.
     pub service: String,
@@ -239,7 +249,7 @@ pub struct RulePorts {
 
 /// All attempts of the captures, played against the rules as a firewall would that lets through
 /// what worked before and what the rules name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleCheck {
     /// Attempts that a rule can mend: those of the firewall requests. Dynamic RPC that calls a port
@@ -253,7 +263,7 @@ pub struct RuleCheck {
 }
 
 /// What to run on a host during the next capture, so that what nobody tried is tried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostTries {
     /// Host to run them on.
@@ -265,7 +275,7 @@ pub struct HostTries {
 }
 
 /// A line to run, and what it tries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Try {
     /// Host that is called.

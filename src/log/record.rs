@@ -3,6 +3,7 @@
 //! Field names, their order and the words are the published contract (schema
 //! `portmortem.report/1`).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Severity;
@@ -24,12 +25,13 @@ words! {
 /// A log, or a file that could not be read as one.
 ///
 /// What its lines say is hostile, as everything from a capture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogRecord {
     /// Path as given.
     pub path: String,
     /// SHA-256 of the file, in hexadecimal.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
     /// What wrote it; `None` where it is no log that we read.
     pub kind: Option<LogKind>,
@@ -50,7 +52,7 @@ pub struct LogRecord {
 }
 
 /// How far the clock of a log is off that of the captures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClockOffset {
     /// Milliseconds to add to a time of the log to have that of the captures. A zone that the log
@@ -61,7 +63,7 @@ pub struct ClockOffset {
 }
 
 /// A line of a log that matters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogEntry {
     /// Number of its first line, from 1.
@@ -79,7 +81,7 @@ pub struct LogEntry {
 }
 
 /// What a firewall's line says it dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DropEntry {
     /// Transport.
@@ -94,7 +96,7 @@ pub struct DropEntry {
 }
 
 /// Something wrong with a log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogProblem {
     /// How bad.

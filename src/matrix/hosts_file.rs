@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::matrix::fault::quoted;
@@ -17,7 +18,7 @@ const MOST_LINES: usize = 1_000_000;
 const MOST_PROBLEMS: usize = 100;
 
 /// Names that the user gave to an address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenNames {
     /// The address.
@@ -27,7 +28,7 @@ pub struct GivenNames {
 }
 
 /// A hosts file: what could be read of it, and what could not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostsFile {
     /// Its path.

@@ -25,6 +25,7 @@ mod sheet;
 mod untried;
 mod write;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -43,6 +44,7 @@ pub use ports::{GivenPort, effective, parse_port_argument};
 pub use roles::{GivenRole, HostRecord, RoleRecord, RoleSource, Told, UnmatchedHost};
 pub use sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::KnownPorts;
@@ -91,6 +93,20 @@ impl fmt::Display for PortRange {
 impl From<PortRange> for String {
     fn from(range: PortRange) -> String {
         range.to_string()
+    }
+}
+
+impl JsonSchema for PortRange {
+    fn schema_name() -> Cow<'static, str> {
+        "PortRange".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A port, as \"389\", or a range of ports, as \"49152-65535\".",
+            "type": "string",
+            "pattern": "^[0-9]{1,5}(-[0-9]{1,5})?$"
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
@@ -13,7 +14,7 @@ use crate::matrix::reader::{Reader, Value};
 use crate::matrix::{Matrix, PortRange};
 
 /// The ports of a service, as given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenPort {
     /// Name of the service, as rows of the matrix have it in `configurable`.

@@ -1,5 +1,6 @@
 //! The requirement sheet: one cell for each requirement and pair of hosts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::net::{Address, Transport};
@@ -26,7 +27,7 @@ words! {
 }
 
 /// One end of a cell.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CellEnd {
     /// The host.
@@ -36,7 +37,7 @@ pub struct CellEnd {
 }
 
 /// Flows of a cell, by class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CellCounts {
     /// Of class success.
@@ -50,7 +51,7 @@ pub struct CellCounts {
 }
 
 /// A requirement between two hosts, and what the captures prove about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
     /// Id of the matrix row.
@@ -60,6 +61,7 @@ pub struct Cell {
     /// Transport.
     pub transport: Transport,
     /// Ports, as "389" or "49152-65535".
+    #[schemars(regex(pattern = "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"))]
     pub ports: String,
     /// The side that opens.
     pub from: CellEnd,
@@ -82,7 +84,7 @@ pub struct Cell {
 }
 
 /// The requirement sheet: which rows of the matrix were exercised, and what became of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sheet {
     /// Built-in profile, or path of the user's own matrix.

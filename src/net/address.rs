@@ -5,6 +5,7 @@
 //! is one of the three. It is as small as an [`IpAddr`], is copied and compared like one, and its
 //! text reads back as the same address.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::fast::FixedState;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What tells one host from the others.
@@ -191,6 +193,21 @@ impl FromStr for Address {
 impl Serialize for Address {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Address {
+    fn schema_name() -> Cow<'static, str> {
+        "Address".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A host: an IP address; where a text tells none, a name, or one of the \
+                            two hosts of a conversation, as \"IPv4:13 initiator\".",
+            "type": "string",
+            "minLength": 1
+        })
     }
 }
 

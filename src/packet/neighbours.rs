@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::AddAssign;
 
 use etherparse::{ether_type, ip_number};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{Frame, LinkType};
@@ -19,7 +20,7 @@ use crate::packet::skipped::Skipped;
 use crate::packet::{DEPTH, Encapsulation, link, tunnel};
 
 /// A neighbour that never answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NeighbourRecord {
     /// The address that was asked for.

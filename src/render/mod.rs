@@ -15,6 +15,7 @@ mod probe_script;
 mod rules;
 #[cfg(test)]
 mod samples;
+mod schema;
 mod seen;
 mod terminal;
 mod text;
@@ -22,6 +23,7 @@ mod triage;
 
 pub use probe_script::probe_script;
 pub use rules::{Syntax, requests};
+pub use schema::{Document, schema};
 
 use std::borrow::Cow;
 use std::io;

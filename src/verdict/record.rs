@@ -5,6 +5,7 @@
 
 use crate::net::Address;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crate::flow::{EvidenceKind, Sender};
@@ -130,7 +131,7 @@ words! {
 }
 
 /// A packet that decides a verdict.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceRecord {
     /// Frame to open.
@@ -156,7 +157,7 @@ pub struct EvidenceRecord {
 }
 
 /// A number for each direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PerSide {
     /// From the initiator.
@@ -169,7 +170,7 @@ pub struct PerSide {
 pub(crate) const NO_ANSWER_TO: &str = "no answer to: ";
 
 /// What the application above a flow answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceRecord {
     /// Name of the service, by the matrix or by the responder's port; `None` where nobody knows.
@@ -186,7 +187,7 @@ pub struct ServiceRecord {
 
 /// The times at which a system repeats a SYN that gets no answer, as far as the SYNs of a flow show
 /// one that is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleRecord {
     /// Whose it is, as "Windows 2000 to Server 2016".
@@ -200,7 +201,7 @@ pub struct ScheduleRecord {
 }
 
 /// What is known of a flow's remote procedure calls.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RpcRecord {
     /// Name of the interface.
@@ -216,7 +217,7 @@ pub struct RpcRecord {
 }
 
 /// Where a service listens, by the word of an endpoint mapper or object resolver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnnouncementRecord {
     /// Frame that says so.
@@ -234,7 +235,7 @@ pub struct AnnouncementRecord {
 }
 
 /// An interface that the endpoint mapper was asked for and does not know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotRegisteredRecord {
     /// Frame that says so.
@@ -244,7 +245,7 @@ pub struct NotRegisteredRecord {
 }
 
 /// What a host proved to do for others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DutyRecord {
     /// Frame that shows it.
@@ -258,7 +259,7 @@ pub struct DutyRecord {
 }
 
 /// Filters that show a flow in other programs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DisplayFilter {
     /// For Wireshark and tshark.
@@ -268,8 +269,9 @@ pub struct DisplayFilter {
 }
 
 /// A flow and what it did: one line of `flows --format ndjson`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Flow")]
 pub struct JudgedFlow {
     /// Number of the flow, from 1, by capture and first frame.
     pub id: u64,
@@ -289,7 +291,7 @@ pub struct JudgedFlow {
     pub confidence: Confidence,
     /// One or two sentences: what was seen, with frames; then what it may mean.
     pub explanation: String,
-    /// Who refused; only of verdict [`Verdict::Refused`].
+    /// Who refused; only of verdict `refused`.
     pub origin: Option<Origin>,
     /// Signs for `origin`, one sentence each.
     pub origin_reasons: Vec<String>,
