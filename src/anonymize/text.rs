@@ -57,14 +57,19 @@ impl Pseudonyms {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(letter) = rest.chars().next() {
-            let (length, replaced) = if let Some((length, address)) =
-                self.address_at(rest, &out).or_else(|| self.card_at(rest, &out))
-            {
-                (length, address)
+            let special = self
+                .address_at(rest, &out)
+                .or_else(|| self.card_at(rest, &out))
+                .or_else(|| self.four_at(rest, &out))
+                .or_else(|| self.security_identifier_at(rest, &out));
+            let (length, replaced) = if let Some(special) = special {
+                special
             } else if letter.is_alphanumeric() || letter == '_' {
                 let ends = |letter: char| !(letter.is_alphanumeric() || letter == '_');
                 let length = rest.find(ends).unwrap_or(rest.len());
-                (length, self.word(rest.get(..length).unwrap_or_default()))
+                self.address_behind_letters(rest, length).unwrap_or_else(|| {
+                    (length, self.word(rest.get(..length).unwrap_or_default()))
+                })
             } else {
                 (letter.len_utf8(), letter.to_string())
             };
@@ -76,8 +81,7 @@ impl Pseudonyms {
 
     /// An address, or a block of them, at the beginning of a text: its length, and its pseudonym.
     fn address_at(&self, rest: &str, before: &str) -> Option<(usize, String)> {
-        // Within a word or a number there begins no address.
-        if before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '.') {
+        if is_within(before) {
             return None;
         }
         let fits = |letter: char| letter.is_ascii_hexdigit() || letter == '.' || letter == ':';
@@ -105,24 +109,75 @@ impl Pseudonyms {
         Some((run.len(), address.to_string()))
     }
 
-    /// The address of a network card at the beginning of a text, `02:00:0a:00:00:05`: its length,
-    /// and its pseudonym, which no maker has given out (IEEE 802 8.2.2).
+    /// An address of version 4 as names of hosts and files hold it, at the beginning of a text:
+    /// `10-1-0-10`, or `010.001.000.010`.
+    fn four_at(&self, rest: &str, before: &str) -> Option<(usize, String)> {
+        if is_within(before) {
+            return None;
+        }
+        let (length, sign, found) = four(rest)?;
+        Some((length, self.address(found).to_string().replace('.', sign)))
+    }
+
+    /// A word of so many bytes that ends in the first number of an address: `trace_10.1.0.10`.
+    fn address_behind_letters(&self, rest: &str, length: usize) -> Option<(usize, String)> {
+        let word = rest.get(..length)?;
+        let letters = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        if letters.is_empty() || letters.len() == word.len() {
+            return None;
+        }
+        let (four_length, sign, found) = four(rest.get(letters.len()..)?)?;
+        // In "dc01.10.1.0.10" the address begins later.
+        if rest.get(length..)?.strip_prefix(sign).and_then(four).is_some() {
+            return None;
+        }
+        let address = self.address(found).to_string().replace('.', sign);
+        Some((letters.len() + four_length, self.word(letters) + &address))
+    }
+
+    /// A security identifier of an account at the beginning of a text, `S-1-5-21-...`: the numbers
+    /// behind are those of the domain and the account (`[MS-DTYP]` 2.4.2.4).
+    fn security_identifier_at(&self, rest: &str, before: &str) -> Option<(usize, String)> {
+        const BEGIN: &str = "S-1-5-21-";
+        let begin = rest.get(..BEGIN.len()).filter(|it| it.eq_ignore_ascii_case(BEGIN))?;
+        if before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '-') {
+            return None;
+        }
+        let numbers = rest.get(BEGIN.len()..)?;
+        let ends = |letter: char| !(letter.is_ascii_digit() || letter == '-');
+        let numbers = numbers.get(..numbers.find(ends).unwrap_or(numbers.len()))?;
+        let pseudonyms: Vec<String> = numbers
+            .split('-')
+            .map(|number| {
+                let digest = self.key.digest(format!("identifier {number}").as_bytes());
+                let bits = digest.iter().take(4).fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+                if number.is_empty() { String::new() } else { bits.to_string() }
+            })
+            .collect();
+        Some((BEGIN.len() + numbers.len(), format!("{begin}{}", pseudonyms.join("-"))))
+    }
+
+    /// The address of a network card at the beginning of a text, `02:00:0a:00:00:05`, or with
+    /// hyphens as Windows writes it: its length, and its pseudonym, which no maker has given out
+    /// (IEEE 802 8.2.2).
     fn card_at(&self, rest: &str, before: &str) -> Option<(usize, String)> {
         const LENGTH: usize = 17;
         let card = rest.get(..LENGTH)?;
+        let sign = card.chars().nth(2).filter(|sign| matches!(sign, ':' | '-'))?;
         let fits = |(place, letter): (usize, char)| match place % 3 {
-            2 => letter == ':',
+            2 => letter == sign,
             _ => letter.is_ascii_hexdigit(),
         };
-        let goes_on = |letter: char| letter.is_alphanumeric() || letter == ':';
+        let goes_on = |letter: char| letter.is_alphanumeric() || letter == sign;
         let alone = !before.ends_with(goes_on)
             && !rest.get(LENGTH..).is_some_and(|behind| behind.starts_with(goes_on));
         if !alone || !card.chars().enumerate().all(fits) {
             return None;
         }
-        let digest = self.key.digest(format!("card {}", card.to_lowercase()).as_bytes());
+        let card = card.to_lowercase().replace('-', ":");
+        let digest = self.key.digest(format!("card {card}").as_bytes());
         let bytes: Vec<String> = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
-        Some((LENGTH, format!("02:{}", bytes.join(":"))))
+        Some((LENGTH, format!("02:{}", bytes.join(":")).replace(':', &sign.to_string())))
     }
 
     fn address(&self, found: IpAddr) -> IpAddr {
@@ -159,6 +214,44 @@ impl Pseudonyms {
         }
         pseudonym
     }
+}
+
+/// Whether a text ends within a word or a number with points, where no address begins: that in
+/// `2.10.0.0.5` is none, and that in `dc1.10.0.0.5` is one.
+fn is_within(before: &str) -> bool {
+    let Some(whole) = before.strip_suffix('.') else {
+        return before.ends_with(char::is_alphanumeric);
+    };
+    let is_number =
+        |part: &&str| !part.is_empty() && part.chars().all(|letter| letter.is_ascii_digit());
+    let parts = whole.rsplit(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
+    // Behind a whole address there may be another.
+    parts.take_while(is_number).count() % 4 != 0
+}
+
+/// Four numbers of an address at the beginning of a text, all with the same sign between: their
+/// length, the sign, and the address.
+fn four(text: &str) -> Option<(usize, &'static str, IpAddr)> {
+    let digits = |text: &str| text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
+    let sign = match text.get(digits(text)..)?.chars().next() {
+        Some('.') => ".",
+        Some('-') => "-",
+        Some(_) | None => return None,
+    };
+    let mut rest = text;
+    let mut octets = [0; 4];
+    for (place, octet) in octets.iter_mut().enumerate() {
+        if place > 0 {
+            rest = rest.strip_prefix(sign)?;
+        }
+        let (number, behind) = rest.split_at_checked(digits(rest))?;
+        if number.len() > 3 {
+            return None;
+        }
+        *octet = number.parse().ok()?;
+        rest = behind;
+    }
+    Some((text.len().saturating_sub(rest.len()), sign, IpAddr::from(octets)))
 }
 
 #[cfg(test)]

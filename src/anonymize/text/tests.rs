@@ -76,3 +76,43 @@ fn the_address_of_a_network_card_is_replaced_as_a_whole() {
     // Longer runs of digits are something else.
     assert_eq!(pseudonyms.text("10:15:00"), "10:15:00");
 }
+
+#[test]
+fn addresses_in_names_of_hosts_and_files_are_replaced_too() {
+    let pseudonyms = pseudonyms();
+    let address = pseudonyms.text("10.1.77.213");
+    for text in [
+        "trace_10.1.77.213.pcap",
+        "DC10.1.77.213",
+        "trace_10.1.77.213.389",
+        "dc01.10.1.77.213.pcap",
+        "10.1.77.213.10.1.77.213",
+        "10.1.77.213-10.1.77.213",
+        "010.001.077.213.00389-010.002.000.001.50000",
+    ] {
+        let told = pseudonyms.text(text);
+        assert!(told.contains(&address) && !told.contains("213"), "{text}: {told}");
+        assert!(!told.contains("77"), "{text}: {told}");
+    }
+    for text in ["ip-10-1-77-213.ec2.internal", "host10-1-77-213", "10-1-77-213"] {
+        let told = pseudonyms.text(text);
+        assert!(told.contains(&address.replace('.', "-")), "{text}: {told}");
+    }
+    // Dates, ranges, and versions of more or fewer numbers.
+    for text in ["2014-05-27", "49152-65535", "20.04.1", "5.10.0", "tcp 88-90"] {
+        assert_eq!(pseudonyms.text(text), text);
+    }
+}
+
+#[test]
+fn cards_with_hyphens_and_security_identifiers_are_replaced() {
+    let pseudonyms = pseudonyms();
+    let card = pseudonyms.text("00:50:56:12:34:56");
+    assert_eq!(pseudonyms.text("card 00-50-56-12-34-56"), format!("card {}", card.replace(':', "-")));
+    let told = pseudonyms.text("account S-1-5-21-3623811015-3361044348-30300820-1013 failed");
+    assert!(told.starts_with("account S-1-5-21-") && told.ends_with(" failed"), "{told}");
+    for number in ["3623811015", "3361044348", "30300820", "1013"] {
+        assert!(!told.contains(number), "{told}");
+    }
+    assert_eq!(told.matches('-').count(), 7, "{told}");
+}
