@@ -454,3 +454,45 @@ fn the_script_is_written_over_nothing_that_matters() {
     assert!(!Path::new(&same).exists());
     troubled(&call(&[&site, "--probe-script", ""]), &["--probe-script", "the path is empty"]);
 }
+
+// ---- Chosen flows.
+
+#[test]
+fn show_draws_a_flow_packet_by_packet() {
+    // Frames, sequence numbers and times to live by tshark.
+    let run = call(&["flows", &seed("cap"), "--show", "11"]);
+    assert_eq!((run.exit, run.stderr.as_str()), (0, ""));
+    let line = |frame: &str| {
+        let mut lines = run.stdout.lines().filter(|line| line.trim_start().starts_with(frame));
+        lines.next().unwrap_or_else(|| panic!("no frame {frame} in {}", run.stdout)).to_owned()
+    };
+    assert!(line("106 ").contains("SYN") && line("106 ").contains("▶│  seq 914145090"));
+    assert!(line("107 ").contains("│◀") && line("107 ").contains("RST ───│  seq 251831252"));
+    for part in ["flow 11  LDAP  refused", "10.0.0.5:52705 → 10.1.0.13:389", "tcp.port == 52705"]
+    {
+        assert!(run.stdout.contains(part), "{part}: {}", run.stdout);
+    }
+    assert!(!run.stdout.contains("52702"), "{}", run.stdout);
+}
+
+#[test]
+fn show_leaves_all_other_flows_out_of_every_format() {
+    let site = seed("pcap");
+    let shown = |format: &str| call(&["flows", &site, "--show", "10,11", "-f", format]).stdout;
+    let flows: Value = serde_json::from_str(&shown("json")).unwrap();
+    let ids: Vec<_> = flows.as_array().unwrap().iter().map(|flow| flow["id"].clone()).collect();
+    assert_eq!(ids, [10, 11]);
+    assert_eq!(shown("ndjson").lines().count(), 2);
+    assert_eq!(shown("csv").lines().count(), 3);
+    assert!(shown("markdown").contains("2 flows: 0 success, 1 timeout, 1 reject, 0 inconclusive"));
+}
+
+#[test]
+fn show_says_which_flows_there_are() {
+    let site = seed("pcap");
+    let run = call(&["flows", &site, "--show", "11,99"]);
+    troubled(&run, &["--show: there is no flow 99", "ids are 1 to 15"]);
+    assert!(run.stdout.is_empty());
+    let none = call(&["flows", &site, "--filter", "port = 1", "--show", "1"]);
+    troubled(&none, &["--show: there is no flow 1"]);
+}

@@ -79,7 +79,13 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         Some(Command::Flows(flows)) => {
             let packets = flows.write.as_deref();
             let config = config_of(&flows.input, &[("--write", packets)], &[], false)?;
-            let report = analyze(&config);
+            let mut report = analyze(&config);
+            let mut view = View::Flows;
+            if !flows.show.is_empty() {
+                report.check_ids(&flows.show).map_err(|message| anyhow!("--show: {message}"))?;
+                report.keep_flows(&flows.show);
+                view = View::Ladders;
+            }
             let is_whole = match packets {
                 Some(path) => {
                     let selection = Selection::whole(&report);
@@ -89,7 +95,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
             };
             let report = shareable(&flows.input, report)?;
             let status = finish(&flows.input, &report, |style, out| {
-                render(&report, View::Flows, flows.format.0, style, out)
+                render(&report, view, flows.format.0, style, out)
             })?;
             Ok(if is_whole { status } else { Status::Trouble })
         }
