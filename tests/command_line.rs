@@ -496,3 +496,41 @@ fn show_says_which_flows_there_are() {
     let none = call(&["flows", &site, "--filter", "port = 1", "--show", "1"]);
     troubled(&none, &["--show: there is no flow 1"]);
 }
+
+// ---- Progress.
+
+/// Runs a line of shell on a terminal of its own, and gives what stood there; `None` without
+/// `script` of util-linux.
+#[cfg(unix)]
+fn on_terminal(line: &str) -> Option<String> {
+    let output = Command::new("script")
+        .args(["-qec", line, "/dev/null"])
+        .env("P", env!("CARGO_BIN_EXE_portmortem"))
+        .env("S", seed("pcap"))
+        .env("TERM", "xterm")
+        .env("LC_ALL", "C.UTF-8")
+        .output();
+    let Ok(output) = output else {
+        eprintln!("skipped: there is no script of util-linux");
+        return None;
+    };
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+#[cfg(unix)]
+fn long_work_shows_its_progress_on_a_terminal_and_leaves_nothing_of_it() {
+    let slow = "(head -c 2000 $S; sleep 1.5; tail -c +2001 $S) | $P -";
+    let Some(told) = on_terminal(&format!("{slow} > /dev/null")) else { return };
+    assert!(told.contains("reading"), "{told:?}");
+    // What is drawn is wiped out (ECMA-48 8.3.39 EL, 8.3.41 EL 2), and nothing comes after.
+    assert!(told.trim_end_matches('\r').ends_with("\x1b[2K"), "{told:?}");
+    for unwanted in ["--quiet", "--no-progress"] {
+        let told = on_terminal(&format!("{slow} {unwanted} > /dev/null")).unwrap();
+        assert_eq!(told, "", "{unwanted}");
+    }
+    let quick = on_terminal("$P $S > /dev/null").unwrap();
+    assert_eq!(quick, "");
+    // Standard error in a pipe: nothing at all.
+    assert_eq!(shell(&format!("({slow}) 2>&1 > /dev/null")), (0, String::new()));
+}

@@ -205,6 +205,7 @@ pub fn write_packets(
     };
     let known_ports = config.matrix.known_ports();
     let inputs = expand(&config.inputs, config.recursive);
+    config.progress.begin(&inputs);
     let pipeline = Pipeline { known_ports: &known_ports, config, several: false };
     if config.options.join {
         copy.capture(0, &mut join::open(pipeline, &inputs))?;

@@ -50,7 +50,8 @@ pub fn options() -> Options {
 /// Reads a capture in memory, `piece` bytes at a time.
 pub fn read(bytes: &[u8], piece: usize, known_ports: &KnownPorts) -> Result<Read, Error> {
     let source = Box::new(Cursor::new(bytes.to_vec()));
-    let mut reader = open_source(source, "hostile", Reading { piece, digest: true })?;
+    let mut reader =
+        open_source(source, "hostile", Reading { piece, digest: true, progress: None })?;
     let mut table = FlowTable::new(known_ports.clone(), UDP_IDLE);
     let mut skipped = SkippedTally::default();
     let mut fragments = FragmentTable::default();
