@@ -368,6 +368,28 @@ impl Report {
         }
     }
 
+    /// Checks that each of these flows is in the report.
+    ///
+    /// # Errors
+    ///
+    /// The first id that no flow has, and which there are.
+    pub fn check_ids(&self, ids: &[u64]) -> Result<(), String> {
+        let known: BTreeSet<u64> = self.flows.iter().map(|flow| flow.id).collect();
+        let Some(id) = ids.iter().find(|id| !known.contains(id)) else { return Ok(()) };
+        Err(match (known.first(), known.last()) {
+            (Some(first), Some(last)) => {
+                format!("there is no flow {id}: ids are {first} to {last}; list them with flows")
+            }
+            _ => format!("there is no flow {id}: the captures hold no flow"),
+        })
+    }
+
+    /// Leaves out all flows but these, and counts them again; what was found stays as it is.
+    pub fn keep_flows(&mut self, ids: &[u64]) {
+        self.flows.retain(|flow| ids.contains(&flow.id));
+        self.totals = Totals::of(&self.flows);
+    }
+
     /// The captures that are no copies and no pieces of others.
     pub fn counted(&self) -> impl Iterator<Item = &CaptureRecord> {
         self.captures.iter().filter(|capture| capture.counts())

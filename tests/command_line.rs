@@ -455,3 +455,83 @@ fn the_script_is_written_over_nothing_that_matters() {
     assert!(!Path::new(&same).exists());
     troubled(&call(&[&site, "--probe-script", ""]), &["--probe-script", "the path is empty"]);
 }
+
+// ---- Chosen flows.
+
+#[test]
+fn show_draws_a_flow_packet_by_packet() {
+    // Frames, sequence numbers and times to live by tshark.
+    let run = call(&["flows", &seed("cap"), "--show", "11"]);
+    assert_eq!((run.exit, run.stderr.as_str()), (0, ""));
+    let line = |frame: &str| {
+        let mut lines = run.stdout.lines().filter(|line| line.trim_start().starts_with(frame));
+        lines.next().unwrap_or_else(|| panic!("no frame {frame} in {}", run.stdout)).to_owned()
+    };
+    assert!(line("106 ").contains("SYN") && line("106 ").contains("▶│  seq 914145090"));
+    assert!(line("107 ").contains("│◀") && line("107 ").contains("RST ───│  seq 251831252"));
+    for part in ["flow 11  LDAP  refused", "10.0.0.5:52705 → 10.1.0.13:389", "tcp.port == 52705"]
+    {
+        assert!(run.stdout.contains(part), "{part}: {}", run.stdout);
+    }
+    assert!(!run.stdout.contains("52702"), "{}", run.stdout);
+}
+
+#[test]
+fn show_leaves_all_other_flows_out_of_every_format() {
+    let site = seed("pcap");
+    let shown = |format: &str| call(&["flows", &site, "--show", "10,11", "-f", format]).stdout;
+    let flows: Value = serde_json::from_str(&shown("json")).unwrap();
+    let ids: Vec<_> = flows.as_array().unwrap().iter().map(|flow| flow["id"].clone()).collect();
+    assert_eq!(ids, [10, 11]);
+    assert_eq!(shown("ndjson").lines().count(), 2);
+    assert_eq!(shown("csv").lines().count(), 3);
+    assert!(shown("markdown").contains("2 flows: 0 success, 1 timeout, 1 reject, 0 inconclusive"));
+}
+
+#[test]
+fn show_says_which_flows_there_are() {
+    let site = seed("pcap");
+    let run = call(&["flows", &site, "--show", "11,99"]);
+    troubled(&run, &["--show: there is no flow 99", "ids are 1 to 15"]);
+    assert!(run.stdout.is_empty());
+    let none = call(&["flows", &site, "--filter", "port = 1", "--show", "1"]);
+    troubled(&none, &["--show: there is no flow 1"]);
+}
+
+// ---- Progress.
+
+/// Runs a line of shell on a terminal of its own, and gives what stood there; `None` without
+/// `script` of util-linux.
+#[cfg(unix)]
+fn on_terminal(line: &str) -> Option<String> {
+    let output = Command::new("script")
+        .args(["-qec", line, "/dev/null"])
+        .env("P", env!("CARGO_BIN_EXE_portmortem"))
+        .env("S", seed("pcap"))
+        .env("TERM", "xterm")
+        .env("LC_ALL", "C.UTF-8")
+        .output();
+    let Ok(output) = output else {
+        eprintln!("skipped: there is no script of util-linux");
+        return None;
+    };
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+#[cfg(unix)]
+fn long_work_shows_its_progress_on_a_terminal_and_leaves_nothing_of_it() {
+    let slow = "(head -c 2000 $S; sleep 1.5; tail -c +2001 $S) | $P -";
+    let Some(told) = on_terminal(&format!("{slow} > /dev/null")) else { return };
+    assert!(told.contains("reading"), "{told:?}");
+    // What is drawn is wiped out (ECMA-48 8.3.39 EL, 8.3.41 EL 2), and nothing comes after.
+    assert!(told.trim_end_matches('\r').ends_with("\x1b[2K"), "{told:?}");
+    for unwanted in ["--quiet", "--no-progress"] {
+        let told = on_terminal(&format!("{slow} {unwanted} > /dev/null")).unwrap();
+        assert_eq!(told, "", "{unwanted}");
+    }
+    let quick = on_terminal("$P $S > /dev/null").unwrap();
+    assert_eq!(quick, "");
+    // Standard error in a pipe: nothing at all.
+    assert_eq!(shell(&format!("({slow}) 2>&1 > /dev/null")), (0, String::new()));
+}

@@ -25,6 +25,7 @@ use std::fs;
 use std::path::Path;
 
 use portmortem::analyze::{Config, analyze};
+use portmortem::capture::Progress;
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::render::{Format, Style, View, render};
 use portmortem::report::Report;
@@ -40,6 +41,7 @@ fn config(inputs: &[&Path], threads: usize, big_capture: u64) -> Config {
         logs: Vec::new(),
         recursive: true,
         threads,
+        progress: Progress::default(),
         big_capture,
         digest: true,
         matrix: Matrix::built_in(DEFAULT_PROFILE).unwrap(),

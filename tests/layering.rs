@@ -29,13 +29,14 @@ const STACK: [&str; 18] = [
 ];
 
 /// A library, and the beginnings of the paths in `src` that may name it.
-const LIBRARIES: [(&str, &[&str]); 8] = [
+const LIBRARIES: [(&str, &[&str]); 9] = [
     ("etherparse", &["packet"]),
     ("pcap_parser", &["capture"]),
     ("quick_xml", &["capture/wireshark/xml"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+    ("indicatif", &["cli/meter.rs"]),
     ("comfy_table", &["render/terminal"]),
     ("rayon", &["analyze", "matrix/assess.rs"]),
 ];

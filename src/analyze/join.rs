@@ -53,7 +53,8 @@ pub(super) fn read(
     }
     let (parts, again) = without_copies(pipeline, parts);
     let first = pipeline.config.digest;
-    let reading = Reading { digest: first, ..Reading::default() };
+    let progress = Some(pipeline.config.progress.clone());
+    let reading = Reading { digest: first, progress, ..Reading::default() };
     let joined = Joined::new(parts, reading, pipeline.bounds());
     let (mut records, flows) = through_pipeline(pipeline, joined, threads);
     for (path, first) in again {
@@ -72,16 +73,23 @@ pub(super) fn read(
 pub(super) fn open(pipeline: Pipeline<'_>, inputs: &[Input]) -> Joined {
     let parts = inputs.iter().flat_map(|input| look(pipeline, input).parts).collect();
     let (parts, _) = without_copies(pipeline, parts);
-    Joined::new(parts, Reading { digest: false, ..Reading::default() }, pipeline.bounds())
+    let progress = Some(pipeline.config.progress.clone());
+    let reading = Reading { digest: false, progress, ..Reading::default() };
+    Joined::new(parts, reading, pipeline.bounds())
+}
+
+/// How an input is looked at. What is opened again is counted when it is read.
+fn first_look(pipeline: Pipeline<'_>, input: &Input) -> Reading {
+    let reading = pipeline.reading(input);
+    let progress = reading.progress.filter(|_| !input.opens_again());
+    Reading { digest: false, progress, ..Reading::default() }
 }
 
 /// Finds the captures in an input.
 fn look(pipeline: Pipeline<'_>, input: &Input) -> Seen {
     let mut seen = Seen::default();
     let unread = |path: &str, message: &str| Analysed::unread(path, message).record;
-    let contents = match input
-        .contents(Reading { digest: false, ..pipeline.reading(input) }, pipeline.bounds())
-    {
+    let contents = match input.contents(first_look(pipeline, input), pipeline.bounds()) {
         Ok(contents) => contents,
         Err(message) => {
             seen.unread.push(unread(input.shown_as(), &message));

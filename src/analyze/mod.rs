@@ -23,7 +23,7 @@ pub use packets::{Selection, WrittenPackets, write_packets};
 
 use crate::analyze::heap::{Analysed, Heap};
 use crate::analyze::pipeline::Pipeline;
-use crate::capture::{Bounds, Input, expand, is_packed};
+use crate::capture::{Bounds, Input, Progress, expand, is_packed};
 use crate::log::{self, HostPairs, LogRecord};
 use crate::matrix::Matrix;
 use crate::net::Timestamp;
@@ -41,6 +41,8 @@ pub struct Config {
     pub recursive: bool,
     /// Threads; 0 for as many as the machine has. What is more than can be of use is left out.
     pub threads: usize,
+    /// Counts what is read while it goes on.
+    pub progress: Progress,
     /// Captures of at least this many bytes are spread over all threads; [`Config::BIG_CAPTURE`].
     pub big_capture: u64,
     /// Whether to compute the digests of the captures.
@@ -94,6 +96,7 @@ fn most_threads() -> usize {
 fn read_all(config: &Config, threads: usize) -> (Vec<CaptureRecord>, Vec<JudgedFlow>) {
     let known_ports = config.matrix.known_ports();
     let inputs = expand(&config.inputs, config.recursive);
+    config.progress.begin(&inputs);
     let pipeline = Pipeline { known_ports: &known_ports, config, several: inputs.len() > 1 };
     if config.options.join {
         return join::read(pipeline, &inputs, threads);

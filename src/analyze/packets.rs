@@ -76,17 +76,7 @@ impl Selection {
     ///
     /// An id that no flow has.
     pub fn deciding_for(report: &Report, ids: &[u64]) -> Result<Selection, String> {
-        let known: BTreeSet<u64> = report.flows.iter().map(|flow| flow.id).collect();
-        if let Some(id) = ids.iter().find(|id| !known.contains(id)) {
-            return Err(match (known.first(), known.last()) {
-                (Some(first), Some(last)) => {
-                    format!(
-                        "there is no flow {id}: ids are {first} to {last}; list them with flows"
-                    )
-                }
-                _ => format!("there is no flow {id}: the captures hold no flow"),
-            });
-        }
+        report.check_ids(ids)?;
         Ok(Selection::of(report, |flow| ids.contains(&flow.id)))
     }
 
@@ -215,6 +205,7 @@ pub fn write_packets(
     };
     let known_ports = config.matrix.known_ports();
     let inputs = expand(&config.inputs, config.recursive);
+    config.progress.begin(&inputs);
     let pipeline = Pipeline { known_ports: &known_ports, config, several: false };
     if config.options.join {
         copy.capture(0, &mut join::open(pipeline, &inputs))?;

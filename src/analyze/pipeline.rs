@@ -59,7 +59,7 @@ impl Pipeline<'_> {
     pub(super) fn reading(&self, input: &Input) -> Reading {
         // What can be read only once is digested at once, in case another input is like it.
         let digest = self.config.digest || self.several && !input.opens_again();
-        Reading { digest, ..Reading::default() }
+        Reading { digest, progress: Some(self.config.progress.clone()), ..Reading::default() }
     }
 
     /// Everything in an input. A panic while reading it is our fault, and a problem of this

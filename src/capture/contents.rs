@@ -74,7 +74,7 @@ impl Contents {
     fn of(input: Opened) -> Contents {
         // Members of what can be read only once have no second chance to be compared with others.
         let digest = input.reading.digest || input.size.is_none();
-        let (reading, budget) = (Reading { digest, ..input.reading }, input.budget.clone());
+        let (reading, budget) = (Reading { digest, ..input.reading.clone() }, input.budget.clone());
         Contents { input: Some(input), archives: Vec::new(), reading, budget }
     }
 
@@ -85,7 +85,7 @@ impl Contents {
             head: Vec::new(),
             source: Box::new(Pipe(Box::new(bytes))),
             size: None,
-            reading: self.reading,
+            reading: self.reading.clone(),
             layers: 0,
             is_member: true,
             budget: self.budget.clone(),

@@ -56,7 +56,7 @@ pub(super) fn open(opened: Opened) -> Result<Box<dyn CaptureReader>, Error> {
     let mut summary = CaptureSummary::of(&opened.shown_as);
     // Windows counts in units of 100 ns.
     summary.clock = Clock { digits: 7, zone_known: true };
-    let reading = opened.reading;
+    let reading = opened.reading.clone();
     let (source, size) = opened.into_seekable(MOST_PIPED)?;
     summary.bytes = size;
     let state = State::Opened;

@@ -153,7 +153,7 @@ impl Joined {
             Some((input, contents, behind)) if input == part.input && behind <= part.number => {
                 (contents, behind)
             }
-            _ => (part.input.contents(self.reading, self.bounds)?, 0),
+            _ => (part.input.contents(self.reading.clone(), self.bounds)?, 0),
         };
         let content = contents.nth(part.number.saturating_sub(behind));
         self.contents = Some((part.input, contents, part.number.saturating_add(1)));

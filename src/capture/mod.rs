@@ -16,6 +16,7 @@ use std::path::Path;
 
 use crate::capture::archive::Members;
 use crate::capture::bounds::{Budget, Counted};
+use crate::capture::progress::Watched;
 
 mod archive;
 mod batch;
@@ -34,6 +35,7 @@ mod note;
 mod pcap;
 mod pcapng;
 mod pieces;
+mod progress;
 mod row;
 mod snoop;
 mod summary;
@@ -50,6 +52,7 @@ pub use inputs::{Input, expand};
 pub use joined::{Joined, JoinedPart, Part};
 pub use note::FrameNote;
 pub use pcapng::PcapngWriter;
+pub use progress::{Progress, Reached};
 pub use row::{Row, RowContent, RowNumber, RowOther, RowPath, RowRepeat, RowSegment};
 pub use summary::{CaptureSummary, CapturingHost, Comment, Problem, Severity, TextLine};
 pub use text_file::{TextEnd, TextFile};
@@ -121,17 +124,19 @@ enum Found {
 }
 
 /// How a capture is read. None of it changes the frames.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Reading {
     /// Bytes to read at a time.
     pub piece: usize,
     /// Whether to compute the file's digest, which costs more than everything else together.
     pub digest: bool,
+    /// Who counts what is read of the input, if anybody does. What is in it is not counted again.
+    pub progress: Option<Progress>,
 }
 
 impl Default for Reading {
     fn default() -> Reading {
-        Reading { piece: pieces::PIECE, digest: true }
+        Reading { piece: pieces::PIECE, digest: true, progress: None }
     }
 }
 
@@ -208,12 +213,15 @@ impl Opened {
     fn source(
         mut source: Box<dyn Source>,
         shown_as: &str,
-        reading: Reading,
+        mut reading: Reading,
         bounds: Bounds,
     ) -> Result<Opened, Error> {
         let size = source.seek(SeekFrom::End(0)).map_err(Error::Unreadable)?;
         source.rewind().map_err(Error::Unreadable)?;
         let budget = Budget::new(bounds, Some(size));
+        if let Some(progress) = reading.progress.take() {
+            source = Box::new(Watched::new(source, progress, Some(size)));
+        }
         let opened = Opened::pipe(Box::new(io::empty()), shown_as, reading, bounds);
         Ok(Opened { source, size: Some(size), budget, ..opened })
     }
@@ -221,13 +229,17 @@ impl Opened {
     fn pipe(
         pipe: Box<dyn Read + Send>,
         shown_as: &str,
-        reading: Reading,
+        mut reading: Reading,
         bounds: Bounds,
     ) -> Opened {
+        let mut source: Box<dyn Source> = Box::new(Pipe(pipe));
+        if let Some(progress) = reading.progress.take() {
+            source = Box::new(Watched::new(source, progress, None));
+        }
         Opened {
             shown_as: shown_as.to_owned(),
             head: Vec::new(),
-            source: Box::new(Pipe(pipe)),
+            source,
             size: None,
             reading,
             layers: 0,
@@ -310,7 +322,9 @@ mod tests {
     /// Reads a whole capture, `piece` bytes at a time.
     pub(super) fn read_in(bytes: &[u8], piece: usize) -> (Vec<Owned>, CaptureSummary) {
         let source = Box::new(Cursor::new(bytes.to_vec()));
-        drain(open_source(source, "trial", Reading { piece, digest: true }).unwrap())
+        drain(
+            open_source(source, "trial", Reading { piece, digest: true, progress: None }).unwrap(),
+        )
     }
 
     /// Reads a whole capture, and sees to it that neither the size of the pieces nor a pipe in

@@ -46,7 +46,7 @@ pub(super) fn open(opened: Opened) -> Result<Box<dyn CaptureReader>, Error> {
     let mut summary = CaptureSummary::of(&opened.shown_as);
     summary.format = Some(header.name());
     summary.clock = header.clock();
-    let reading = opened.reading;
+    let reading = opened.reading.clone();
     // All offsets have 32 bits.
     let (source, size) = opened.into_seekable(1 << 32)?;
     summary.bytes = size;

@@ -115,6 +115,9 @@ pub(super) struct AnalyzeArguments {
 pub(super) struct FlowsArguments {
     #[command(flatten)]
     pub(super) input: InputArguments,
+    /// Show these flows alone, by id; in a table each packet that decides, as a ladder
+    #[arg(long, value_name = "ID[,ID...]", value_delimiter = ',')]
+    pub(super) show: Vec<u64>,
     /// Write all packets of the flows that are shown to a capture (pcapng)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) write: Option<String>,

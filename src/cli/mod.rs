@@ -6,6 +6,7 @@
 
 mod arguments;
 mod matrix;
+mod meter;
 mod output;
 mod text_file;
 
@@ -18,7 +19,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::analyze::{Config, Selection, analyze};
 use crate::anonymize::anonymize;
-use crate::capture::Severity;
+use crate::capture::{Progress, Severity};
 use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments};
 use crate::matrix::{
     effective, parse_hosts_file, parse_port_argument, parse_role_argument, parse_roles_file,
@@ -79,22 +80,29 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         Some(Command::Flows(flows)) => {
             let packets = flows.write.as_deref();
             let config = config_of(&flows.input, &[("--write", packets)], &[], false)?;
-            let report = analyze(&config);
+            let mut report = read(&flows.input, &config);
+            let mut view = View::Flows;
+            if !flows.show.is_empty() {
+                report.check_ids(&flows.show).map_err(|message| anyhow!("--show: {message}"))?;
+                report.keep_flows(&flows.show);
+                view = View::Ladders;
+            }
             let is_whole = match packets {
                 Some(path) => {
                     let selection = Selection::whole(&report);
-                    output::write_packets(path, &config, &report, &selection, flows.input.quiet)?
+                    output::write_packets(path, &config, &report, &selection, &flows.input)?
                 }
                 None => true,
             };
             let report = shareable(&flows.input, report)?;
             let status = finish(&flows.input, &report, |style, out| {
-                render(&report, View::Flows, flows.format.0, style, out)
+                render(&report, view, flows.format.0, style, out)
             })?;
             Ok(if is_whole { status } else { Status::Trouble })
         }
         Some(Command::Requests(arguments)) => {
-            let report = analyze(&config_of(&arguments.input, &[], &[], false)?);
+            let config = config_of(&arguments.input, &[], &[], false)?;
+            let report = read(&arguments.input, &config);
             let report = shareable(&arguments.input, report)?;
             finish(&arguments.input, &report, |style, out| {
                 requests(&report, arguments.format.0, style, out)
@@ -135,7 +143,7 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
     let script = arguments.probe_script.as_deref();
     let written = [("--evidence", packets), ("--probe-script", script)];
     let config = config_of(&arguments.input, &written, &arguments.log, digest)?;
-    let report = analyze(&config);
+    let report = read(&arguments.input, &config);
     let mut is_whole = true;
     if let Some(path) = packets {
         let selection = match arguments.evidence_for.as_slice() {
@@ -143,8 +151,7 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
             ids => Selection::deciding_for(&report, ids)
                 .map_err(|message| anyhow!("--evidence-for: {message}"))?,
         };
-        let quiet = arguments.input.quiet;
-        is_whole = output::write_packets(path, &config, &report, &selection, quiet)?;
+        is_whole = output::write_packets(path, &config, &report, &selection, &arguments.input)?;
     }
     let mut report = shareable(&arguments.input, report)?;
     if let Some(path) = script {
@@ -157,6 +164,11 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
         render(&report, View::Analysis, arguments.format.0, style, out)
     })?;
     Ok(if is_whole { status } else { Status::Trouble })
+}
+
+/// The report of what the arguments ask for.
+fn read(arguments: &InputArguments, config: &Config) -> Report {
+    meter::shown(arguments, &config.progress, "reading", || analyze(config))
 }
 
 /// The report as it may be shown: with pseudonyms, where they are asked for.
@@ -249,6 +261,7 @@ fn config_of(
         logs: logs.to_vec(),
         recursive: !arguments.no_recursive,
         threads: arguments.threads,
+        progress: Progress::default(),
         big_capture: Config::BIG_CAPTURE,
         digest,
         matrix,

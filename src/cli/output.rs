@@ -11,6 +11,7 @@ use crate::analyze;
 use crate::analyze::{Config, Selection, WrittenPackets};
 use crate::capture::{Input, Reading, expand, open};
 use crate::cli::arguments::{ColorArgument, InputArguments};
+use crate::cli::meter;
 use crate::render::{Style, safe_for_terminal};
 use crate::report::Report;
 
@@ -48,7 +49,7 @@ pub(super) fn style_of_stdout(arguments: &InputArguments) -> Style {
 }
 
 /// Whether the locale asks for plain ASCII (POSIX.1 8.2: the first of these that is set counts).
-fn locale_is_ascii() -> bool {
+pub(super) fn locale_is_ascii() -> bool {
     ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()
         .find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()))
@@ -167,15 +168,16 @@ pub(super) fn write_packets(
     config: &Config,
     report: &Report,
     selection: &Selection,
-    quiet: bool,
+    arguments: &InputArguments,
 ) -> Result<bool> {
     let mut written = WrittenPackets::default();
     write_whole(path, |out| {
-        written = analyze::write_packets(config, report, selection, out)?;
+        let write = || analyze::write_packets(config, report, selection, out);
+        written = meter::shown(arguments, &config.progress, "copying", write)?;
         Ok(())
     })?;
     let is_whole = written.problems.is_empty();
-    if !quiet {
+    if !arguments.quiet {
         let many = if written.frames == 1 { "packet" } else { "packets" };
         let mut lines = vec![format!("wrote {} {many} to {path}", written.frames)];
         lines.extend(written.problems);

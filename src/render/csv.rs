@@ -131,7 +131,7 @@ pub(super) fn table(report: &Report, view: View, out: &mut dyn Write) -> io::Res
         scratch: String::new(),
     };
     match view {
-        View::Flows => {
+        View::Flows | View::Ladders => {
             row.writer.write_record(FLOW_COLUMNS)?;
             for flow in &report.flows {
                 let path = report.captures.get(flow.capture).map(|capture| capture.path.as_str());

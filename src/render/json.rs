@@ -40,7 +40,7 @@ pub(super) fn document<W: Write>(report: &Report, view: View, out: &mut W) -> io
     let mut writer = Serializer::with_formatter(&mut *out, Guarded(PrettyFormatter::new()));
     match view {
         View::Analysis => report.serialize(&mut writer)?,
-        View::Flows => report.flows.serialize(&mut writer)?,
+        View::Flows | View::Ladders => report.flows.serialize(&mut writer)?,
     }
     out.write_all(b"\n")
 }
@@ -49,7 +49,7 @@ pub(super) fn document<W: Write>(report: &Report, view: View, out: &mut W) -> io
 pub(super) fn lines<W: Write>(report: &Report, view: View, out: &mut W) -> io::Result<()> {
     match view {
         View::Analysis => each_on_a_line(&report.matrix.cells, out),
-        View::Flows => each_on_a_line(&report.flows, out),
+        View::Flows | View::Ladders => each_on_a_line(&report.flows, out),
     }
 }
 

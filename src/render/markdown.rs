@@ -30,7 +30,7 @@ const SHOWN_PROBLEMS: usize = 8;
 pub(super) fn page(report: &Report, view: View, out: &mut dyn Write) -> io::Result<()> {
     match view {
         View::Analysis => analysis(report, out),
-        View::Flows => flows(report, out),
+        View::Flows | View::Ladders => flows(report, out),
     }
 }
 

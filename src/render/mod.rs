@@ -13,6 +13,7 @@ mod markdown;
 mod phrase;
 mod probe_script;
 mod rules;
+mod rung;
 #[cfg(test)]
 mod samples;
 mod schema;
@@ -57,6 +58,8 @@ pub enum View {
     Analysis,
     /// What `flows` prints: the flows alone.
     Flows,
+    /// As [`View::Flows`]; on a terminal each with its deciding packets, for a few chosen ones.
+    Ladders,
 }
 
 /// How text for a terminal looks; the other formats do not ask.
@@ -166,6 +169,23 @@ mod tests {
     }
 
     #[test]
+    fn the_packets_of_a_flow_as_a_ladder() {
+        let mut report = samples::seed();
+        report.flows.retain(|flow| flow.class != crate::verdict::record::Class::Success);
+        let page = table(&report, View::Ladders, NARROW);
+        let has = |text: &str| page.lines().any(|line| line.trim_end() == text);
+        let again = "   2320         +8.000 s  │─── SYN again ───────▶│  seq 2557920356";
+        assert!(has(again), "{page}");
+        insta::assert_snapshot!("seed_ladders_80", page);
+        insta::assert_snapshot!("seed_ladders_160", table(&report, View::Ladders, WIDE));
+        let ascii = Style { unicode: false, ..NARROW };
+        insta::assert_snapshot!(
+            "busy_ladders_ascii",
+            table(&samples::busy(), View::Ladders, ascii)
+        );
+    }
+
+    #[test]
     fn nothing_failed() {
         insta::assert_snapshot!(table(&samples::good(), View::Analysis, NARROW));
     }
@@ -209,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_hostile_capture_moves_no_cursor() {
-        for view in [View::Analysis, View::Flows] {
+        for view in [View::Analysis, View::Flows, View::Ladders] {
             for verbose in [false, true] {
                 let style = Style { verbose, ..NARROW };
                 for format in Format::ALL {
@@ -224,7 +244,7 @@ mod tests {
     #[test]
     fn colour_adds_nothing_but_colour() {
         for report in samples::all() {
-            for view in [View::Analysis, View::Flows] {
+            for view in [View::Analysis, View::Flows, View::Ladders] {
                 let coloured = table(&report, view, Style { color: true, ..NARROW });
                 assert_eq!(colourless(&coloured), table(&report, view, NARROW));
             }
@@ -237,7 +257,7 @@ mod tests {
     #[test]
     fn without_unicode_a_page_is_ascii() {
         for report in samples::all() {
-            for view in [View::Analysis, View::Flows] {
+            for view in [View::Analysis, View::Flows, View::Ladders] {
                 let page = table(&report, view, Style { unicode: false, ..NARROW });
                 let shown = |byte: u8| byte == b'\n' || (0x20..0x7f).contains(&byte);
                 assert!(page.bytes().all(shown), "{page}");
@@ -254,6 +274,8 @@ mod tests {
                     (View::Analysis, true),
                     (View::Flows, false),
                     (View::Flows, true),
+                    (View::Ladders, false),
+                    (View::Ladders, true),
                 ] {
                     let page = table(&report, view, Style { width, verbose, ..NARROW });
                     for line in page.lines() {

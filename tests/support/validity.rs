@@ -50,7 +50,8 @@ pub fn options() -> Options {
 /// Reads a capture in memory, `piece` bytes at a time.
 pub fn read(bytes: &[u8], piece: usize, known_ports: &KnownPorts) -> Result<Read, Error> {
     let source = Box::new(Cursor::new(bytes.to_vec()));
-    let mut reader = open_source(source, "hostile", Reading { piece, digest: true })?;
+    let mut reader =
+        open_source(source, "hostile", Reading { piece, digest: true, progress: None })?;
     let mut table = FlowTable::new(known_ports.clone(), UDP_IDLE);
     let mut skipped = SkippedTally::default();
     let mut fragments = FragmentTable::default();
@@ -357,7 +358,7 @@ fn check_cells(report: &Report, matrix: &Matrix) {
 fn check_formats(report: &Report) {
     let style = Style { width: 100, color: false, unicode: true, verbose: true };
     for format in Format::ALL {
-        for view in [View::Analysis, View::Flows] {
+        for view in [View::Analysis, View::Flows, View::Ladders] {
             let mut bytes = Vec::new();
             render(report, view, *format, style, &mut bytes).unwrap();
             let text = String::from_utf8(bytes).expect("UTF-8");
@@ -368,7 +369,7 @@ fn check_formats(report: &Report) {
                     let back: Report = serde_json::from_str(&text).expect("reads back");
                     assert_eq!(back, *report, "reads back as it was");
                 }
-                (Format::Json, View::Flows) => {
+                (Format::Json, View::Flows | View::Ladders) => {
                     let back: Vec<JudgedFlow> = serde_json::from_str(&text).expect("reads back");
                     assert_eq!(back, report.flows);
                 }

@@ -78,7 +78,7 @@ pub(super) fn open(opened: Opened) -> Result<Box<dyn CaptureReader>, Error> {
     summary.format = Some(name.to_owned());
     Ok(Box::new(TextReader {
         drafts: (shape.reader)(&beginning),
-        reading: opened.reading,
+        reading: opened.reading.clone(),
         text: Text::new(opened),
         summary,
         watch: Watch::default(),

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use crate::net::{Address, Transport};
 use crate::render::html::data::data;
-use crate::render::html::ladder::time_of_day;
 use crate::render::html::markup::Markup;
 use crate::render::html::sign::{Sign, did};
 use crate::render::phrase;
+use crate::render::rung::time_of_day;
 use crate::render::seen;
 use crate::render::triage::Triage;
 use crate::report::Report;

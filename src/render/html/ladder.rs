@@ -4,11 +4,12 @@
 //! It is a table, so that it can be read aloud and copied; the style sheet draws the posts and
 //! arrows. `script.js` builds the same rows for flows that are not laid out here.
 
-use crate::net::{FrameNumber, Time, Transport};
+use crate::net::FrameNumber;
 use crate::render::html::markup::Markup;
 use crate::render::phrase;
+use crate::render::rung;
 use crate::report::Report;
-use crate::verdict::record::{EvidenceKind, EvidenceRecord, JudgedFlow, Sender, Verdict};
+use crate::verdict::record::{EvidenceRecord, JudgedFlow, Sender};
 
 /// Silence that is worth a row, in nanoseconds.
 const SHORT_PAUSE: i64 = 100_000_000;
@@ -49,17 +50,17 @@ pub(super) fn steps(report: &Report, flow: &JudgedFlow) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut before: Option<&EvidenceRecord> = None;
     for (place, packet) in flow.evidence.iter().enumerate() {
-        let pause = before.and_then(|before| pause(before.time, packet.time));
+        let pause = before.and_then(|before| rung::pause(before.time, packet.time));
         if let Some(pause) = pause.filter(|pause| *pause >= SHORT_PAUSE) {
             steps.push(silence(Some(pause), None));
         }
         steps.push(rung(flow, place, packet));
         before = Some(packet);
     }
-    if let Some(ending) = ending(flow.verdict) {
+    if let Some(ending) = rung::ending(flow.verdict) {
         let last = flow.evidence.last().and_then(|packet| packet.time);
         let end = report.captures.get(flow.capture).and_then(|capture| capture.last_seen);
-        steps.push(silence(pause(last, end), Some(ending)));
+        steps.push(silence(rung::pause(last, end), Some(ending)));
     }
     steps
 }
@@ -100,31 +101,11 @@ pub(super) fn ladder(report: &Report, flow: &JudgedFlow, page: &mut Markup) {
     page.raw("</tbody></table>");
 }
 
-/// Nanoseconds from one time to another, if both are known.
-fn pause(from: Option<Time>, to: Option<Time>) -> Option<i64> {
-    Some(to?.at.since(from?.at).max(0))
-}
-
 fn rung(flow: &JudgedFlow, place: usize, packet: &EvidenceRecord) -> Step {
-    let again = if is_repeat(flow, place, packet) { " again" } else { "" };
-    let says_no = match packet.kind {
-        EvidenceKind::Rst | EvidenceKind::Icmp | EvidenceKind::Drop => true,
-        EvidenceKind::Syn
-        | EvidenceKind::SynAck
-        | EvidenceKind::Ack
-        | EvidenceKind::Fin
-        | EvidenceKind::Data => false,
-    };
-    let mut facts: Vec<String> = Vec::new();
-    facts.extend(packet.seq.map(|seq| format!("seq {}", seq.0)));
-    facts.extend(packet.ack.map(|ack| format!("ack {}", ack.0)));
-    facts.extend(packet.window.map(|window| format!("window {window}")));
-    facts.extend(packet.ttl.map(|ttl| format!("TTL {ttl}")));
-    facts.extend(packet.ip_id.map(|id| format!("IP ID {id:#06x}")));
     Step::Rung {
-        time: packet.time.map_or_else(|| "–".to_owned(), time_of_day),
+        time: packet.time.map_or_else(|| "–".to_owned(), rung::time_of_day),
         frame: packet.frame,
-        arrow: match (packet.from, says_no) {
+        arrow: match (packet.from, rung::says_no(packet.kind)) {
             (Sender::Initiator, false) => "right",
             (Sender::Initiator, true) => "right no",
             (Sender::Responder, false) => "left",
@@ -136,38 +117,9 @@ fn rung(flow: &JudgedFlow, place: usize, packet: &EvidenceRecord) -> Step {
             Sender::Responder => "the responder",
             Sender::Network => "the network",
         },
-        label: format!("{}{again}", kind(flow.transport, packet)),
-        facts,
+        label: rung::label(flow, place, packet),
+        facts: rung::facts(packet),
         note: packet.note.clone(),
-    }
-}
-
-fn is_repeat(flow: &JudgedFlow, place: usize, packet: &EvidenceRecord) -> bool {
-    let repeats = match packet.kind {
-        EvidenceKind::Syn | EvidenceKind::SynAck => true,
-        EvidenceKind::Data => flow.transport == Transport::Udp,
-        EvidenceKind::Ack
-        | EvidenceKind::Rst
-        | EvidenceKind::Icmp
-        | EvidenceKind::Fin
-        | EvidenceKind::Drop => false,
-    };
-    let mut earlier = flow.evidence.iter().take(place);
-    repeats && earlier.any(|it| it.kind == packet.kind && it.from == packet.from)
-}
-
-fn kind(transport: Transport, packet: &EvidenceRecord) -> &'static str {
-    match (packet.kind, packet.from, transport) {
-        (EvidenceKind::Syn, _, _) => "SYN",
-        (EvidenceKind::SynAck, _, _) => "SYN-ACK",
-        (EvidenceKind::Ack, _, _) => "ACK",
-        (EvidenceKind::Rst, _, _) => "RST",
-        (EvidenceKind::Icmp, _, _) => "ICMP",
-        (EvidenceKind::Fin, _, _) => "FIN",
-        (EvidenceKind::Drop, _, _) => "dropped here",
-        (EvidenceKind::Data, Sender::Initiator, Transport::Udp) => "request",
-        (EvidenceKind::Data, Sender::Responder, Transport::Udp) => "answer",
-        (EvidenceKind::Data, _, _) => "data",
     }
 }
 
@@ -186,43 +138,11 @@ fn silence(pause: Option<i64>, ending: Option<&'static str>) -> Step {
     Step::Silence { height, pause, ending }
 }
 
-/// What did not come. `None` where the last packet says it all.
-fn ending(verdict: Verdict) -> Option<&'static str> {
-    match verdict {
-        Verdict::NoReply => Some("no answer"),
-        Verdict::Unconfirmed => Some("never confirmed"),
-        Verdict::HalfOpen => Some("no confirmation"),
-        Verdict::CaptureEnded => Some("the capture ends too early to tell"),
-        Verdict::OneWay => Some("one way only"),
-        Verdict::HeadersCut => Some("headers cut off by the snap length"),
-        Verdict::Established
-        | Verdict::EstablishedUnseen
-        | Verdict::Probed
-        | Verdict::Answered
-        | Verdict::Refused
-        | Verdict::Prohibited
-        | Verdict::Unreachable
-        | Verdict::Challenged
-        | Verdict::Abandoned => None,
-    }
-}
-
-/// "10:15:03.120", to the millisecond or as exact as the capture is.
-pub(super) fn time_of_day(time: Time) -> String {
-    let text = time.to_string();
-    let clock = text.split_once('T').map_or(&*text, |(_, clock)| clock).trim_end_matches('Z');
-    match clock.split_once('.') {
-        Some((seconds, fraction)) => {
-            format!("{seconds}.{}", fraction.get(..6).unwrap_or(fraction))
-        }
-        None => clock.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::render::samples;
+    use crate::verdict::record::Verdict;
 
     #[test]
     fn a_ladder_tells_repeats_spacing_and_the_numbers_of_a_reset() {
@@ -240,16 +160,5 @@ mod tests {
         let reset = "arrow left no\"><span class=\"hidden\">the responder sends </span><b>RST</b>";
         assert!(refused.contains(reset), "{refused}");
         assert!(!refused.contains("no answer"));
-    }
-
-    #[test]
-    fn times_are_cut_to_microseconds() {
-        for (time, expected) in [
-            ("2014-05-27T10:15:03.1234567Z", "10:15:03.123456"),
-            ("2014-05-27T10:15:03", "10:15:03"),
-            ("2014-05-27T10:15:03.120Z", "10:15:03.120"),
-        ] {
-            assert_eq!(time_of_day(time.parse().unwrap()), expected);
-        }
     }
 }

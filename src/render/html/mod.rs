@@ -42,7 +42,7 @@ pub(super) fn page<W: Write>(report: &Report, view: View, out: &mut W) -> io::Re
     let mut body = Markup::new();
     let flows = match view {
         View::Analysis => analysis(report, &triage, &mut body),
-        View::Flows => flows_alone(report, &triage, &mut body),
+        View::Flows | View::Ladders => flows_alone(report, &triage, &mut body),
     };
     let mut top = Markup::new();
     head(report, &triage, &mut top);

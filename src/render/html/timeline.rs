@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::capture::Severity;
 use crate::net::{Address, Clock, Time, Timestamp, Transport};
-use crate::render::html::ladder::time_of_day;
 use crate::render::html::markup::Markup;
 use crate::render::html::sign::Sign;
 use crate::render::phrase;
+use crate::render::rung::time_of_day;
 use crate::render::text::cut;
 use crate::render::triage::Triage;
 use crate::report::Report;

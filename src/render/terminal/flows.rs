@@ -119,7 +119,7 @@ pub(super) fn write(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     totals(report, page)
 }
 
-fn no_flows(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
+pub(super) fn no_flows(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     let line = if report.totals.flows > 0 {
         let flows = phrase::counted(report.totals.flows, "flow");
         format!(
@@ -134,7 +134,7 @@ fn no_flows(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
 }
 
 /// Which number in brackets is which capture, and which day it is.
-fn captures(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
+pub(super) fn captures(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     background::captures_in_short(report, page)?;
     let local = report.captures.iter().any(|capture| capture.zone != "utc");
     let zone = if local { "UTC, or local where a capture does not tell its zone" } else { "UTC" };
@@ -219,20 +219,23 @@ fn value(field: Field, report: &Report, flow: &JudgedFlow, page: &Page<'_>, date
         }
         Field::Verdict => background::verdict(flow.verdict, flow.class),
         Field::History => page.short(&flow.history, LONGEST_HISTORY),
-        Field::Frames => {
-            let capture = if report.has_several() {
-                format!("[{}] ", flow.capture.saturating_add(1))
-            } else {
-                String::new()
-            };
-            if flow.first_frame == flow.last_frame {
-                format!("{capture}{}", flow.first_frame)
-            } else {
-                format!("{capture}{}-{}", flow.first_frame, flow.last_frame)
-            }
-        }
+        Field::Frames => frames(report, flow),
         Field::Packets => format!("{}/{}", flow.packets.initiator, flow.packets.responder),
         Field::Explanation => page.short(&flow.explanation, 600),
+    }
+}
+
+/// The first and last frame, with the number of the capture where there are several.
+pub(super) fn frames(report: &Report, flow: &JudgedFlow) -> String {
+    let capture = if report.has_several() {
+        format!("[{}] ", flow.capture.saturating_add(1))
+    } else {
+        String::new()
+    };
+    if flow.first_frame == flow.last_frame {
+        format!("{capture}{}", flow.first_frame)
+    } else {
+        format!("{capture}{}-{}", flow.first_frame, flow.last_frame)
     }
 }
 

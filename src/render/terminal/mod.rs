@@ -6,6 +6,7 @@ mod analysis;
 mod background;
 mod flows;
 mod ink;
+mod ladder;
 mod logs;
 mod page;
 mod requests;
@@ -31,5 +32,6 @@ pub(super) fn page(
     match view {
         View::Analysis => analysis::write(report, &mut page),
         View::Flows => flows::write(report, &mut page),
+        View::Ladders => ladder::write(report, &mut page),
     }
 }

@@ -51,6 +51,11 @@ impl<'a> Page<'a> {
         self.style.verbose
     }
 
+    /// Whether characters beyond ASCII can be shown.
+    pub(super) fn unicode(&self) -> bool {
+        self.style.unicode
+    }
+
     /// An arrow from who opens to who is called.
     pub(super) fn arrow(&self) -> &'static str {
         if self.style.unicode { "→" } else { "->" }
@@ -198,7 +203,7 @@ impl<'a> Page<'a> {
 }
 
 /// Splits safe text into lines of at most `width` columns. A word that fits no line is cut.
-fn wrapped(text: &str, width: usize, indent: usize, hang: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: usize, indent: usize, hang: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut used = 0;

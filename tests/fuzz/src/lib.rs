@@ -47,7 +47,7 @@ pub fn log(bytes: &[u8]) -> Corpus {
 /// Number, time, length on the wire and bytes of every frame.
 fn frames(bytes: &[u8], piece: usize) -> Vec<(u64, Option<Timestamp>, u32, Vec<u8>)> {
     let source = Box::new(Cursor::new(bytes.to_vec()));
-    let Ok(mut reader) = open_source(source, "fuzz", Reading { piece, digest: false }) else {
+    let Ok(mut reader) = open_source(source, "fuzz", Reading { piece, digest: false, progress: None }) else {
         return Vec::new();
     };
     let own = |frame: Frame<'_>| {
@@ -121,7 +121,7 @@ pub fn probe(transport: Transport, port: u16, mut bytes: &[u8]) -> Corpus {
 /// Reads every member of an archive that comes through a pipe, within a mebibyte inflated.
 pub fn members(bytes: &[u8]) -> Corpus {
     let pipe = Box::new(Cursor::new(bytes.to_vec()));
-    let reading = Reading { piece: 61, digest: false };
+    let reading = Reading { piece: 61, digest: false, progress: None };
     let bounds = Bounds::of_bytes(1 << 20);
     for content in Contents::of_pipe(pipe, "fuzz", reading, bounds).take(1_000) {
         assert!(!content.shown_as.is_empty());
