@@ -79,18 +79,17 @@ fn of_cause(
         let host = words.host(*address);
         let Some(first) = flows.first() else { return host };
         let what = seen(first, evidence.several);
-        let what = match cause {
-            FindingKind::ServiceFailed => {
-                format!("{what}, the service answered: {}", answer_of(first))
-            }
-            _ => what,
+        let what = if cause == FindingKind::ServiceFailed {
+            format!("{what}, the service answered: {}", answer_of(first))
+        } else {
+            what
         };
         match flows.len() {
             1 => format!("{host} on {transport}/{port}: {what}"),
             many => format!("{host} on {transport}/{port}, {many} times, the first: {what}"),
         }
     };
-    let names: Vec<String> = most.iter().map(named).collect();
+    let titled: Vec<String> = most.iter().map(named).collect();
     let told: Vec<String> = most.iter().take(TOLD_DESTINATIONS).map(told).collect();
     let more = most.len().saturating_sub(TOLD_DESTINATIONS);
     let more = if more == 0 { String::new() } else { format!("; and {more} others") };
@@ -109,7 +108,7 @@ fn of_cause(
             "{} outside the matrix {}: {}",
             count_of(attempts, "attempt"),
             what_became(cause),
-            list_of(&names, TITLED_DESTINATIONS)
+            list_of(&titled, TITLED_DESTINATIONS)
         ),
         explanation: then(&explanation, &unjudged),
         attempts: attempts as u64,
@@ -123,14 +122,15 @@ fn of_cause(
 
 /// What became of attempts, as the end of a sentence about them.
 fn what_became(cause: FindingKind) -> &'static str {
-    match cause {
-        FindingKind::DroppedHere => "were dropped by the machine itself",
-        FindingKind::Prohibited => "were told that a rule forbids them",
-        FindingKind::Refused => "were refused",
-        FindingKind::RefusedByHost => "were refused by the host itself",
-        FindingKind::Unconfirmed => "stayed half open",
-        FindingKind::Unreachable => "were told that there is no way",
-        FindingKind::ServiceFailed => "reached a service that failed",
-        _ => "got no answer",
-    }
+    const ENDS: [(FindingKind, &str); 7] = [
+        (FindingKind::DroppedHere, "were dropped by the machine itself"),
+        (FindingKind::Prohibited, "were told that a rule forbids them"),
+        (FindingKind::Refused, "were refused"),
+        (FindingKind::RefusedByHost, "were refused by the host itself"),
+        (FindingKind::Unconfirmed, "stayed half open"),
+        (FindingKind::Unreachable, "were told that there is no way"),
+        (FindingKind::ServiceFailed, "reached a service that failed"),
+    ];
+    let end = ENDS.iter().find(|(kind, _)| *kind == cause);
+    end.map_or("got no answer", |(_, end)| end)
 }
