@@ -67,9 +67,8 @@ impl Pseudonyms {
             } else if letter.is_alphanumeric() || letter == '_' {
                 let ends = |letter: char| !(letter.is_alphanumeric() || letter == '_');
                 let length = rest.find(ends).unwrap_or(rest.len());
-                self.address_behind_letters(rest, length).unwrap_or_else(|| {
-                    (length, self.word(rest.get(..length).unwrap_or_default()))
-                })
+                self.address_behind_letters(rest, length)
+                    .unwrap_or_else(|| (length, self.word(rest.get(..length).unwrap_or_default())))
             } else {
                 (letter.len_utf8(), letter.to_string())
             };

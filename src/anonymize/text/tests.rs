@@ -108,7 +108,10 @@ fn addresses_in_names_of_hosts_and_files_are_replaced_too() {
 fn cards_with_hyphens_and_security_identifiers_are_replaced() {
     let pseudonyms = pseudonyms();
     let card = pseudonyms.text("00:50:56:12:34:56");
-    assert_eq!(pseudonyms.text("card 00-50-56-12-34-56"), format!("card {}", card.replace(':', "-")));
+    assert_eq!(
+        pseudonyms.text("card 00-50-56-12-34-56"),
+        format!("card {}", card.replace(':', "-"))
+    );
     let told = pseudonyms.text("account S-1-5-21-3623811015-3361044348-30300820-1013 failed");
     assert!(told.starts_with("account S-1-5-21-") && told.ends_with(" failed"), "{told}");
     for number in ["3623811015", "3361044348", "30300820", "1013"] {
