@@ -81,9 +81,9 @@ impl<'a> Lookups<'a> {
         let flows: Vec<&JudgedFlow> = evidence.flows.iter().copied().filter(is_lookup).collect();
         let pair = |flow: &JudgedFlow| (flow.initiator.address, flow.responder.address);
         let answers = evidence.all_flows().filter(|flow| {
-            is_lookup(&flow) && flow.class == Class::Success && !service_failed(flow)
+            is_lookup(flow) && flow.class == Class::Success && !service_failed(flow)
         });
-        let answered: BTreeSet<_> = answers.map(|flow| pair(flow)).collect();
+        let answered: BTreeSet<_> = answers.map(pair).collect();
         let served: BTreeSet<Address> = answered.iter().map(|(from, _)| *from).collect();
         let mut silent: BTreeMap<(Address, Address), Vec<&JudgedFlow>> = BTreeMap::new();
         let mut in_the_dark = BTreeSet::new();
