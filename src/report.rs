@@ -334,19 +334,25 @@ impl Report {
                 name_interface(flow, "RPC dynamic");
             }
         }
+        let mut left_out = Vec::new();
         if let Some(filter) = &options.filters.filter {
             // Asked of flows that are whole: what others tell of them is known by now.
             let wanted = flows.iter().filter(|flow| filter.matches(flow));
             let wanted: BTreeSet<u64> = wanted.map(|flow| flow.id).collect();
             sheet = assess_some(matrix, &options.roles, told, &flows, &wanted).sheet;
-            flows.retain(|flow| wanted.contains(&flow.id));
+            (flows, left_out) = flows.into_iter().partition(|flow| wanted.contains(&flow.id));
             let ends = flows.iter().flat_map(|flow| [flow.initiator, flow.responder]);
             let shown: BTreeSet<Address> = ends.map(|end| end.address).collect();
             hosts.retain(|host| shown.contains(&host.address));
         }
         set_clocks(&mut logs, &flows);
         let vantages: Vec<Vantage<'_>> = captures.iter().map(CaptureRecord::vantage).collect();
-        let beside = Beside { rpc_range: &options.rpc_range, logs: &logs, vantages: &vantages };
+        let beside = Beside {
+            rpc_range: &options.rpc_range,
+            logs: &logs,
+            vantages: &vantages,
+            left_out: &left_out,
+        };
         let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, beside);
         Report {
             schema: SCHEMA.to_owned(),

@@ -51,6 +51,56 @@ fn fail_on_asks_for_outcomes_and_trouble_is_stronger() {
 }
 
 #[test]
+fn a_log_that_a_folder_or_pattern_names_is_not_written_over() {
+    let folder = folder();
+    let site = below(&folder, "site.pcap");
+    fs::create_dir(folder.path().join("logs")).unwrap();
+    let log = below(&folder, "logs/ConfigMgrSetup.log");
+    fs::copy(testdata().join("firewall-log/ConfigMgrSetup.log"), &log).unwrap();
+    let before = fs::read(&log).unwrap();
+    for (given, option) in [
+        (below(&folder, "logs"), "--output"),
+        (below(&folder, "logs/*.log"), "--output"),
+        (below(&folder, "logs"), "--probe-script"),
+        (below(&folder, "logs"), "--evidence"),
+    ] {
+        let run = call(&[&site, "--log", &given, option, &log]);
+        troubled(&run, &[&log, "not written over what it is made from", option]);
+        assert_eq!(fs::read(&log).unwrap(), before, "{given}");
+    }
+    // An older report in the same folder is no log.
+    let report = below(&folder, "logs/report.txt");
+    for _ in 0..2 {
+        assert_eq!(call(&[&site, "--log", &below(&folder, "logs"), "-o", &report]).exit, 0);
+    }
+}
+
+#[test]
+fn a_host_that_answers_flows_left_out_by_a_filter_is_not_called_silent() {
+    let site = testdata().join("firewall-log/capture.pcap");
+    let words = ["--role", "site-server=10.0.0.5", "--role", "domain-controller=10.1.0.10"];
+    let asked = [site.to_str().unwrap(), "-f", "json", "--filter", "class = timeout"];
+    let run = call(&[&asked[..], &words].concat());
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    // 10.1.0.10 accepts SMB in frame 2, which the filter leaves out.
+    assert!(findings.iter().any(|finding| finding["severity"] == "error"));
+    for finding in findings {
+        assert_ne!(finding["kind"], "host_unreachable");
+        assert!(!finding["explanation"].as_str().unwrap().contains("othing at all is heard"));
+    }
+}
+
+#[test]
+fn a_filter_that_fits_nothing_is_told_and_not_called_a_capture_without_flows() {
+    let run = call(&[&seed("pcap"), "--filter", "port = 4"]);
+    assert_eq!(run.exit, 0);
+    assert!(run.stderr.contains("no flow in 120 frames fits --filter"), "{}", run.stderr);
+    assert!(run.stdout.contains("fits the filter"), "{}", run.stdout);
+    assert!(!run.stdout.contains("no TCP or UDP"), "{}", run.stdout);
+}
+
+#[test]
 fn a_call_without_a_command_is_an_analysis() {
     let site = seed("pcap");
     for format in ["table", "json", "ndjson", "csv", "markdown"] {

@@ -192,9 +192,8 @@ fn config_of(
     let mut places: BTreeMap<&str, &str> = BTreeMap::new();
     for (option, path) in named.iter().chain(written) {
         let Some(path) = *path else { continue };
-        let read = arguments.roles.iter().chain(&arguments.hosts).chain(logs);
-        let read = read.chain(&arguments.matrix);
-        output::check_place(option, path, &inputs, !arguments.no_recursive, read)?;
+        let read = arguments.roles.iter().chain(&arguments.hosts).chain(&arguments.matrix);
+        output::check_place(option, path, &inputs, logs, !arguments.no_recursive, read)?;
         if let Some(other) = places.insert(path, option) {
             bail!("{path}: both {other} and {option} name it; give one of them another name");
         }
@@ -350,7 +349,16 @@ fn print_problems(report: &Report) -> io::Result<()> {
     // A format for programs would show nothing at all.
     if report.totals.flows == 0 && !report.has_trouble() {
         let frames = report.frames();
-        writeln!(out, "portmortem: no TCP or UDP flow in {frames} frames")?;
+        let many = if frames == 1 { "frame" } else { "frames" };
+        match report.options.filters.filter {
+            Some(_) => {
+                writeln!(
+                    out,
+                    "portmortem: no flow in {frames} {many} fits --filter: mend it, or leave it out"
+                )?;
+            }
+            None => writeln!(out, "portmortem: no TCP or UDP flow in {frames} {many}")?,
+        }
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::analyze::{Config, Selection, WrittenPackets};
 use crate::capture::{Input, Reading, expand, open};
 use crate::cli::arguments::{ColorArgument, InputArguments};
 use crate::cli::meter;
+use crate::log::is_log;
 use crate::render::{Style, safe_for_terminal};
 use crate::report::Report;
 
@@ -62,6 +63,7 @@ pub(super) fn check_place<'a>(
     option: &str,
     path: &str,
     inputs: &[String],
+    logs: &[String],
     recursive: bool,
     read: impl IntoIterator<Item = &'a String>,
 ) -> Result<()> {
@@ -97,9 +99,14 @@ pub(super) fn check_place<'a>(
         }
         Input::StandardInput | Input::Missing { .. } => false,
     });
+    let from_log = expand(logs, recursive).iter().any(|log| match log {
+        Input::Named { path, .. } => is_target(path),
+        Input::Found { path, .. } => is_target(path) && is_log(path),
+        Input::StandardInput | Input::Missing { .. } => false,
+    });
     let from_text = read.into_iter().any(|path| is_target(Path::new(path)));
     let from_input = inputs.contains(&Input::StandardInput) && is_standard_input(&target);
-    if from_capture || from_text || from_input {
+    if from_capture || from_log || from_text || from_input {
         bail!(
             "{path}: the report is not written over what it is made from; give {option} another \
              name"

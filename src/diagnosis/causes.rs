@@ -188,7 +188,7 @@ fn is_failure(cause: FindingKind) -> bool {
 
 /// Callers that were served by Kerberos.
 fn tickets(evidence: &Evidence<'_>) -> BTreeSet<Address> {
-    let served = evidence.flows.iter().filter(|flow| {
+    let served = evidence.all_flows().filter(|flow| {
         // A first step, as the demand for a proof, is no ticket yet.
         flow.responder.port == 88
             && flow.service.outcome == crate::verdict::record::ServiceOutcome::Served

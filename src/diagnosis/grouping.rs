@@ -87,7 +87,7 @@ struct SignsOfLife {
 impl SignsOfLife {
     fn of(evidence: &Evidence<'_>) -> SignsOfLife {
         let mut signs = SignsOfLife { heard: BTreeSet::new(), answered: BTreeSet::new() };
-        for flow in &evidence.flows {
+        for flow in evidence.all_flows() {
             signs.heard.insert(flow.initiator.address);
             if has_answer(flow) {
                 signs.heard.insert(flow.responder.address);

@@ -66,6 +66,9 @@ pub struct Beside<'a> {
     pub logs: &'a [LogRecord],
     /// From where the captures saw what they saw, by index of the capture.
     pub vantages: &'a [Vantage<'a>],
+    /// Flows that the user's filter leaves out. No finding is about them; whoever answers in one
+    /// of them is not silent.
+    pub left_out: &'a [JudgedFlow],
 }
 
 /// From where a capture saw what it saw.
@@ -84,6 +87,8 @@ struct Evidence<'a> {
     hosts: &'a [HostRecord],
     /// By id.
     flows: Vec<&'a JudgedFlow>,
+    /// Flows that the user's filter leaves out, by id.
+    left_out: &'a [JudgedFlow],
     /// Whether frame numbers need their capture beside them.
     several: bool,
     /// Ports that dynamic RPC is meant to use; empty where nobody said.
@@ -106,9 +111,14 @@ impl<'a> Evidence<'a> {
         ids.iter().filter_map(|id| self.flow(*id)).collect()
     }
 
+    /// All flows, also those that are left out: for what nobody may have seen.
+    fn all_flows(&self) -> impl Iterator<Item = &'a JudgedFlow> {
+        self.flows.iter().copied().chain(self.left_out)
+    }
+
     /// Whether a packet of this host was seen.
     fn is_heard(&self, address: Address) -> bool {
-        self.flows.iter().any(|flow| {
+        self.all_flows().any(|flow| {
             flow.initiator.address == address
                 || flow.responder.address == address && grouping::has_answer(flow)
         })
@@ -134,16 +144,28 @@ pub fn diagnose(
     unmatched: &[UnmatchedHost],
     beside: Beside<'_>,
 ) -> Diagnosis {
-    let Beside { rpc_range, logs, vantages } = beside;
+    let Beside { rpc_range, logs, vantages, left_out } = beside;
     // What the log of a host's firewall proves counts like what the capturing machine tells.
     let proven = logs::proven(logs, flows);
     let mut by_id: Vec<&JudgedFlow> =
         flows.iter().map(|flow| proven.get(&flow.id).unwrap_or(flow)).collect();
     by_id.sort_by_key(|flow| flow.id);
     let several = several_captures(flows);
-    let heard = Heard::of(&by_id);
-    let evidence =
-        Evidence { matrix, sheet, hosts, flows: by_id, several, rpc_range, logs, vantages, heard };
+    let mut all: Vec<&JudgedFlow> = by_id.iter().copied().chain(left_out).collect();
+    all.sort_by_key(|flow| flow.id);
+    let heard = Heard::of(&all);
+    let evidence = Evidence {
+        matrix,
+        sheet,
+        hosts,
+        flows: by_id,
+        left_out,
+        several,
+        rpc_range,
+        logs,
+        vantages,
+        heard,
+    };
     let requests = requests::requests(&evidence);
     let mut findings = findings::findings(&evidence, &requests);
     findings.extend(roles::findings(&evidence, unmatched));

@@ -77,11 +77,13 @@ fn first_label(name: &str) -> &str {
 
 impl<'a> Lookups<'a> {
     pub(super) fn of(evidence: &Evidence<'a>) -> Lookups<'a> {
-        let is_lookup = |flow: &&&JudgedFlow| flow.responder.port == 53;
-        let flows: Vec<&JudgedFlow> = evidence.flows.iter().filter(is_lookup).copied().collect();
+        let is_lookup = |flow: &&JudgedFlow| flow.responder.port == 53;
+        let flows: Vec<&JudgedFlow> = evidence.flows.iter().copied().filter(is_lookup).collect();
         let pair = |flow: &JudgedFlow| (flow.initiator.address, flow.responder.address);
-        let answers = flows.iter().filter(|it| it.class == Class::Success && !service_failed(it));
-        let answered: BTreeSet<_> = answers.map(|flow| pair(flow)).collect();
+        let answers = evidence.all_flows().filter(|flow| {
+            is_lookup(flow) && flow.class == Class::Success && !service_failed(flow)
+        });
+        let answered: BTreeSet<_> = answers.map(pair).collect();
         let served: BTreeSet<Address> = answered.iter().map(|(from, _)| *from).collect();
         let mut silent: BTreeMap<(Address, Address), Vec<&JudgedFlow>> = BTreeMap::new();
         let mut in_the_dark = BTreeSet::new();

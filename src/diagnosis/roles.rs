@@ -85,6 +85,13 @@ fn options(evidence: &Evidence<'_>) -> String {
 
 fn no_roles(evidence: &Evidence<'_>) -> (String, String, String) {
     let options = options(evidence);
+    if evidence.flows.is_empty() && !evidence.left_out.is_empty() {
+        return (
+            "the filter leaves no flow to judge".to_owned(),
+            format!("none of {} fits it", count_of(evidence.left_out.len(), "flow")),
+            "mend the filter or leave it out; the command flows shows what there is".to_owned(),
+        );
+    }
     if evidence.flows.is_empty() {
         return (
             "the captures hold no flow to judge".to_owned(),

@@ -423,6 +423,7 @@ mod tests {
             hosts: &found.hosts,
             heard: Heard::of(&by_id),
             flows: by_id,
+            left_out: &[],
             several: false,
             rpc_range: &[],
             logs: &[],

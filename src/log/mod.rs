@@ -19,6 +19,6 @@ mod sign;
 mod when;
 
 pub use naming::Named;
-pub use read::{HostPairs, read_all, read_file};
+pub use read::{HostPairs, is_log, read_all, read_file};
 pub use record::{ClockOffset, DropEntry, LogEntry, LogKind, LogProblem, LogRecord};
 pub use sign::{Sign, Tells, signs};

@@ -1,6 +1,7 @@
 //! Files in, [`LogRecord`]s out.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::capture::{Bounds, Error, Input, Severity, TextFile, expand};
 use crate::log::firewall::{Columns, FirewallLine, is_of_firewall};
@@ -93,6 +94,12 @@ pub fn read_file(file: TextFile, shown_as: &str, pairs: &HostPairs) -> LogRecord
         Some(LogKind::Setup | LogKind::Component) => reader.messages(&mut file),
     }
     reader.finish(file)
+}
+
+/// Whether a file is a log, by its content; false too where it cannot be read.
+pub fn is_log(path: &Path) -> bool {
+    let file = TextFile::open(path, Bounds::default());
+    file.is_ok_and(|file| file.beginning().and_then(kind_of).is_some())
 }
 
 fn read_opened(opened: Result<TextFile, Error>, shown_as: &str, pairs: &HostPairs) -> LogRecord {
@@ -294,7 +301,8 @@ impl Reader<'_> {
         self.record.lines = file.line_number();
         let cut = file.lines_cut();
         if cut > 0 {
-            let message = format!("{cut} lines are longer than a mebibyte, and were cut");
+            let many = if cut == 1 { "1 line is".to_owned() } else { format!("{cut} lines are") };
+            let message = format!("{many} longer than a mebibyte, and cut there");
             self.record.problem(Severity::Warning, message, None);
         }
         if self.timeless > 0 {

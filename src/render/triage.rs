@@ -316,7 +316,10 @@ fn no_flow(report: &Report, frames: u64) -> String {
     let hold = if rest == 1 { "holds" } else { "hold" };
     let lie = if left_out == 1 { "lies" } else { "lie" };
     let (rest, out) = (phrase::counted(rest, "frame"), phrase::counted(left_out, "frame"));
-    if left_out == 0 {
+    if report.options.filters.filter.is_some() {
+        // Flows that the filter leaves out are not in the report.
+        format!("no flow is shown: none in {} fits the filter", phrase::counted(frames, "frame"))
+    } else if left_out == 0 {
         format!("no flow was found: {rest} {hold} no TCP or UDP")
     } else if left_out == frames {
         format!("no flow was found: all {out} {lie} {outside}")

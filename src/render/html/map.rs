@@ -101,8 +101,10 @@ type Road<'a> = ((Address, Address, Sign), BTreeSet<(Transport, Port<'a>)>);
 /// As many roads as fit, pairs with the most failures first, whole pairs together.
 fn most_telling(roads: Roads<'_>) -> Vec<Road<'_>> {
     let mut bad: BTreeMap<(Address, Address), usize> = BTreeMap::new();
+    let mut arrows_of: BTreeMap<(Address, Address), usize> = BTreeMap::new();
     for ((from, to, sign), ports) in &roads {
         *bad.entry((*from, *to)).or_default() += if sign.is_bad() { ports.len() } else { 0 };
+        *arrows_of.entry((*from, *to)).or_default() += 1;
     }
     let mut pairs: Vec<_> = bad.into_iter().collect();
     pairs.sort_by_key(|(_, bad)| std::cmp::Reverse(*bad));
@@ -110,7 +112,7 @@ fn most_telling(roads: Roads<'_>) -> Vec<Road<'_>> {
     let mut hosts: BTreeSet<Address> = BTreeSet::new();
     let mut arrows = 0;
     for ((from, to), _) in pairs {
-        let many = roads.keys().filter(|key| (key.0, key.1) == (from, to)).count();
+        let many = arrows_of.get(&(from, to)).copied().unwrap_or_default();
         let new = [from, to].iter().filter(|host| !hosts.contains(host)).count();
         if arrows + many > MOST_ARROWS || hosts.len() + new > MOST_HOSTS {
             continue;
