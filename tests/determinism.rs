@@ -53,7 +53,7 @@ fn config(inputs: &[&Path], threads: usize, big_capture: u64) -> Config {
 
 /// Everything that can be printed of a report.
 fn printed(report: &Report) -> Vec<String> {
-    let style = Style { width: 100, color: true, unicode: true, verbose: true };
+    let style = Style { width: 100, color: true, unicode: true, verbose: true, links: None };
     let mut pages = Vec::new();
     for view in [View::Analysis, View::Flows] {
         for format in Format::ALL {

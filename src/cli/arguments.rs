@@ -130,6 +130,10 @@ pub(super) struct FlowsArguments {
 pub(super) struct RequestsArguments {
     #[command(flatten)]
     pub(super) input: InputArguments,
+    /// Log of the failing machine to set beside the flows: what its own firewall dropped is asked of
+    /// nobody
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, help_heading = "Reading")]
+    pub(super) log: Vec<String>,
     /// How to write the rules
     #[arg(short, long, default_value = "table", help_heading = "Output")]
     pub(super) format: SyntaxArgument,

@@ -101,7 +101,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
             Ok(if is_whole { status } else { Status::Trouble })
         }
         Some(Command::Requests(arguments)) => {
-            let config = config_of(&arguments.input, &[], &[], false)?;
+            let config = config_of(&arguments.input, &[], &arguments.log, false)?;
             let report = read(&arguments.input, &config);
             let report = shareable(&arguments.input, report)?;
             finish(&arguments.input, &report, |style, out| {
@@ -307,7 +307,7 @@ fn finish(
         let style = output::style_of_file(arguments);
         output::write_whole(path, |out| write(style, out))?;
     } else {
-        let style = output::style_of_stdout(arguments);
+        let style = output::style_of_stdout(arguments, report);
         write(style, &mut io::stdout().lock())
             .context("standard output: the report cannot be written")?;
     }

@@ -1,6 +1,7 @@
 //! Where the report goes, and how it looks there.
 
 use std::env;
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::capture::{Input, Reading, expand, open};
 use crate::cli::arguments::{ColorArgument, InputArguments};
 use crate::cli::meter;
 use crate::log::is_log;
-use crate::render::{Style, safe_for_terminal};
+use crate::render::{Links, Style, safe_for_terminal};
 use crate::report::Report;
 
 /// Columns of a table that goes to no terminal.
@@ -26,11 +27,12 @@ pub(super) fn style_of_file(arguments: &InputArguments) -> Style {
         color: arguments.color == ColorArgument::Always,
         unicode: true,
         verbose: arguments.verbose,
+        links: None,
     }
 }
 
 /// How a table looks on standard output.
-pub(super) fn style_of_stdout(arguments: &InputArguments) -> Style {
+pub(super) fn style_of_stdout(arguments: &InputArguments, report: &Report) -> Style {
     let is_terminal = io::stdout().is_terminal();
     // <https://no-color.org>: set and not empty.
     let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -46,7 +48,45 @@ pub(super) fn style_of_stdout(arguments: &InputArguments) -> Style {
         },
         unicode: !locale_is_ascii(),
         verbose: arguments.verbose,
+        links: links(arguments, report),
     }
+}
+
+/// Where the captures can be opened, if standard output is a terminal that shows links and nobody
+/// asked for plain text.
+fn links(arguments: &InputArguments, report: &Report) -> Option<&'static Links> {
+    let shown = supports_hyperlinks::on(supports_hyperlinks::Stream::Stdout);
+    if !shown || arguments.color == ColorArgument::Never || arguments.anonymize.is_some() {
+        return None;
+    }
+    let mut links = Links::new();
+    for capture in &report.captures {
+        // Members of archives have no place of their own.
+        let path = Path::new(&capture.path);
+        if let Some(url) =
+            path.canonicalize().ok().filter(|it| it.is_file()).and_then(|it| url_of(&it))
+        {
+            links.insert(capture.path.clone(), url);
+        }
+    }
+    // Once in a run, for its last use.
+    Some(Box::leak(Box::new(links)))
+}
+
+/// `file:///srv/site.cap` (RFC 8089), with everything encoded that is not plainly a part of a path.
+fn url_of(path: &Path) -> Option<String> {
+    let text = path.to_str()?;
+    // What Windows puts before a path that it made whole.
+    let text = text.strip_prefix(r"\\?\").unwrap_or(text).replace('\\', "/");
+    let mut url = String::from(if text.starts_with('/') { "file://" } else { "file:///" });
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~:".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            write!(url, "%{byte:02X}").ok()?;
+        }
+    }
+    Some(url)
 }
 
 /// Whether the locale asks for plain ASCII (POSIX.1 8.2: the first of these that is set counts).
@@ -199,6 +239,13 @@ pub(super) fn write_packets(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_hold_nothing_that_a_terminal_obeys() {
+        let url = url_of(Path::new("/srv/my captures/a\u{1b}]8;;x\u{7}ä.cap"));
+        let expected = "file:///srv/my%20captures/a%1B%5D8%3B%3Bx%07%C3%A4.cap";
+        assert_eq!(url.as_deref(), Some(expected));
+    }
 
     #[test]
     fn a_report_that_fails_midway_leaves_the_old_file() {

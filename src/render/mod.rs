@@ -27,6 +27,7 @@ pub use rules::{Syntax, requests};
 pub use schema::{Document, schema};
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io;
 use std::io::{BufWriter, Write};
 
@@ -62,6 +63,10 @@ pub enum View {
     Ladders,
 }
 
+/// Addresses (URLs) of files, by the paths that reports show. They hold nothing that a terminal
+/// obeys.
+pub type Links = BTreeMap<String, String>;
+
 /// How text for a terminal looks; the other formats do not ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
@@ -73,6 +78,8 @@ pub struct Style {
     pub unicode: bool,
     /// Whether to list everything, and each flow with all that is known of it.
     pub verbose: bool,
+    /// Where files that the report names can be opened, on a terminal that shows links.
+    pub links: Option<&'static Links>,
 }
 
 /// One line of text, made safe to show on any terminal.
@@ -107,7 +114,8 @@ mod tests {
     use crate::net::FrameNumber;
     use crate::report::SkippedRecord;
 
-    const NARROW: Style = Style { width: 80, color: false, unicode: true, verbose: false };
+    const NARROW: Style =
+        Style { width: 80, color: false, unicode: true, verbose: false, links: None };
     const WIDE: Style = Style { width: 160, ..NARROW };
 
     fn rendered(report: &Report, view: View, format: Format, style: Style) -> String {

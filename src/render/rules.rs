@@ -156,7 +156,8 @@ mod tests {
     use crate::render::samples;
     use crate::render::text::acts;
 
-    const STYLE: Style = Style { width: 100, color: false, unicode: true, verbose: false };
+    const STYLE: Style =
+        Style { width: 100, color: false, unicode: true, verbose: false, links: None };
 
     fn written(report: &Report, syntax: Syntax) -> String {
         let mut bytes = Vec::new();

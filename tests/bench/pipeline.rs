@@ -187,7 +187,7 @@ fn h_render(bencher: Bencher<'_, '_>, format: Format) {
     let flows = reader(&traffic("F"), false).map(judged).unwrap_or_default();
     let counter = ItemsCount::new(flows.len());
     let report = report_on(flows);
-    let style = Style { width: 100, color: false, unicode: true, verbose: false };
+    let style = Style { width: 100, color: false, unicode: true, verbose: false, links: None };
     bencher.counter(counter).bench(|| {
         report.as_ref().map(|report| render(report, View::Flows, format, style, &mut io::sink()))
     });

@@ -50,7 +50,7 @@ fn page_of_capture(folder: &TempDir, capture: &Path, words: &[&str]) -> PathBuf 
 }
 
 fn write(folder: &TempDir, report: &Report) -> PathBuf {
-    let style = Style { width: 80, color: false, unicode: true, verbose: false };
+    let style = Style { width: 80, color: false, unicode: true, verbose: false, links: None };
     let mut bytes = Vec::new();
     render(report, View::Analysis, Format::Html, style, &mut bytes).unwrap();
     let page = folder.path().join("made.html");

@@ -356,7 +356,7 @@ fn check_cells(report: &Report, matrix: &Matrix) {
 
 /// Every format can be written, holds no character that acts, and JSON reads back.
 fn check_formats(report: &Report) {
-    let style = Style { width: 100, color: false, unicode: true, verbose: true };
+    let style = Style { width: 100, color: false, unicode: true, verbose: true, links: None };
     for format in Format::ALL {
         for view in [View::Analysis, View::Flows, View::Ladders] {
             let mut bytes = Vec::new();

@@ -64,8 +64,7 @@ pub(super) fn captures_in_short(report: &Report, page: &mut Page<'_>) -> io::Res
         page.paragraph(0, 2, None, &line)?;
     } else {
         for place in places {
-            let line = capture_in_short(report, place, page);
-            page.paragraph(0, 2, None, &line)?;
+            capture_in_short(report, place, page, 0)?;
         }
     }
     if let Some(filter) = &report.options.filters.filter {
@@ -82,8 +81,13 @@ pub(super) fn captures_in_short(report: &Report, page: &mut Page<'_>) -> io::Res
 }
 
 /// `[1] site.cap: Network Monitor 2.3, 1,284 frames, 7 min 29 s`.
-fn capture_in_short(report: &Report, place: usize, page: &Page<'_>) -> String {
-    let Some(capture) = report.captures.get(place) else { return String::new() };
+fn capture_in_short(
+    report: &Report,
+    place: usize,
+    page: &mut Page<'_>,
+    indent: usize,
+) -> io::Result<()> {
+    let Some(capture) = report.captures.get(place) else { return Ok(()) };
     let number = if report.has_several() { format!("[{}] ", place + 1) } else { String::new() };
     let mut facts = Vec::new();
     match &capture.format {
@@ -101,7 +105,9 @@ fn capture_in_short(report: &Report, place: usize, page: &Page<'_>) -> String {
         let machine = Triage::of(report).taken_on(taken_on);
         facts.push(format!("taken on {}", page.short(&machine, 100)));
     }
-    format!("{number}{}: {}", page.short(&capture.path, 200), facts.join(", "))
+    let name = page.short(&capture.path, 200);
+    let line = format!("{number}{name}: {}", facts.join(", "));
+    page.linked(indent, &line, &name, &capture.path)
 }
 
 /// Findings in their order: the bad ones with what was seen and what to do next, the others by their
@@ -211,8 +217,7 @@ pub(super) fn captures(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     });
     let most = if page.verbose() { usize::MAX } else { MOST };
     for place in places.iter().take(most) {
-        let line = capture_in_short(report, *place, page);
-        page.paragraph(2, 4, None, &line)?;
+        capture_in_short(report, *place, page, 2)?;
         if let Some(capture) = report.captures.get(*place) {
             details(capture, page)?;
         }

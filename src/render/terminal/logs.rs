@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn written(format: Format, verbose: bool) -> String {
-        let style = Style { width: 200, color: false, unicode: true, verbose };
+        let style = Style { width: 200, color: false, unicode: true, verbose, links: None };
         let mut bytes = Vec::new();
         render(&report(), View::Analysis, format, style, &mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()

@@ -82,6 +82,26 @@ impl<'a> Page<'a> {
         self.out.write_all(b"\n")
     }
 
+    /// A line that begins with the name of a file, which opens it where it fits and the terminal
+    /// shows links; else a paragraph. `name` is how the line calls it, `path` how the report does.
+    pub(super) fn linked(
+        &mut self,
+        indent: usize,
+        line: &str,
+        name: &str,
+        path: &str,
+    ) -> io::Result<()> {
+        let url = self.style.links.and_then(|links| links.get(path));
+        let around = line.split_once(name).filter(|_| !name.is_empty());
+        let fits = indent + text::columns(line) <= self.width();
+        let (Some(url), Some((before, after)), true) = (url, around, fits) else {
+            return self.paragraph(indent, indent + 2, None, line);
+        };
+        let margin = " ".repeat(indent);
+        let name = format!("\x1b]8;;{url}\x1b\\{name}\x1b]8;;\x1b\\");
+        self.line(&format!("{margin}{before}{name}{after}"))
+    }
+
     /// A line as it is if it fits, else as a paragraph.
     pub(super) fn spaced(&mut self, line: &str) -> io::Result<()> {
         if text::columns(line) <= self.width() {
@@ -239,6 +259,7 @@ pub(super) fn wrapped(text: &str, width: usize, indent: usize, hang: usize) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::Links;
 
     #[test]
     fn words_wrap_where_they_fit_no_more() {
@@ -257,7 +278,7 @@ mod tests {
     #[test]
     fn a_table_fits_its_page() {
         let mut bytes = Vec::new();
-        let style = Style { width: 64, color: false, unicode: true, verbose: false };
+        let style = Style { width: 64, color: false, unicode: true, verbose: false, links: None };
         let mut page = Page::new(&mut bytes, style);
         let rows = vec![vec!["SMB".to_owned(), "one two three ".repeat(12)]];
         page.table(2, &[Column::Fixed, Column::Rest], Some(&["service", "seen"]), rows).unwrap();
@@ -266,5 +287,26 @@ mod tests {
         for line in text.lines() {
             assert!(text::columns(line) <= 64, "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_with_a_link_is_as_wide_as_without() {
+        let links = Links::from([("a.cap".to_owned(), "file:///srv/a.cap".to_owned())]);
+        let style = Style {
+            width: 64,
+            color: false,
+            unicode: true,
+            verbose: false,
+            links: Some(Box::leak(Box::new(links))),
+        };
+        let mut out = Vec::new();
+        let mut page = Page::new(&mut out, style);
+        page.linked(2, "[1] a.cap: pcap", "a.cap", "a.cap").unwrap();
+        page.linked(0, "b.cap: pcap", "b.cap", "b.cap").unwrap();
+        // No line that wraps has a link.
+        page.linked(0, &format!("a.cap: {}", "long ".repeat(20)), "a.cap", "a.cap").unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let linked = "  [1] \x1b]8;;file:///srv/a.cap\x1b\\a.cap\x1b]8;;\x1b\\: pcap\nb.cap: pcap\na.cap: long";
+        assert!(text.starts_with(linked), "{text:?}");
     }
 }
