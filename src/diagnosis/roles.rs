@@ -3,7 +3,9 @@
 use crate::capture::Severity;
 use crate::diagnosis::cause::cause_of;
 use crate::diagnosis::{Evidence, Finding, FindingKind};
-use crate::matrix::{HostRecord, RoleRecord, RoleSource, UnmatchedHost, count_of, list_of};
+use crate::matrix::{
+    HostRecord, RoleRecord, RoleSource, UnmatchedHost, count_of, is_weak, list_of,
+};
 use crate::verdict::record::Confidence;
 
 /// Hosts that a finding names.
@@ -67,7 +69,7 @@ pub(super) fn findings(
     if evidence.sheet.cells.is_empty() && evidence.sheet.not_exercised_unlisted == 0 {
         let (title, explanation, next_step) = no_roles(evidence);
         // Where nothing failed, nothing was missed for want of roles.
-        let fails = evidence.flows.iter().any(|flow| cause_of(flow).is_some());
+        let fails = evidence.flows.iter().any(|flow| cause_of(flow).is_some() && !is_weak(flow));
         let severity =
             if fails || evidence.flows.is_empty() { Severity::Warning } else { Severity::Info };
         findings.push(finding(FindingKind::NoRoles, severity, title, explanation, next_step));

@@ -2,7 +2,7 @@
 //! are meant to and open nothing else.
 //!
 //! A rule is sources times destinations times ports, all of which is asked for. How few rules there
-//! are is the matter of [`cover`]. No block of addresses is made up: a rule lists the addresses
+//! are is the matter of [`mod@cover`]. No block of addresses is made up: a rule lists the addresses
 //! that called and were called, since nobody knows who else lives in their network.
 
 mod cover;
