@@ -47,7 +47,9 @@ pub fn log(bytes: &[u8]) -> Corpus {
 /// Number, time, length on the wire and bytes of every frame.
 fn frames(bytes: &[u8], piece: usize) -> Vec<(u64, Option<Timestamp>, u32, Vec<u8>)> {
     let source = Box::new(Cursor::new(bytes.to_vec()));
-    let Ok(mut reader) = open_source(source, "fuzz", Reading { piece, digest: false, progress: None }) else {
+    let Ok(mut reader) =
+        open_source(source, "fuzz", Reading { piece, digest: false, progress: None })
+    else {
         return Vec::new();
     };
     let own = |frame: Frame<'_>| {
