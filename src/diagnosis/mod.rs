@@ -459,6 +459,26 @@ mod tests {
         assert!(explanation.contains("the service answered strongerAuthRequired"), "{explanation}");
     }
 
+    /// The reset of the article: sequence number 251831252, and the window of the SYN.
+    #[test]
+    fn a_refusal_that_a_device_may_have_made_up_says_by_what_signs() {
+        let mut refused = refused_by(call(1, 389, Verdict::Refused), Origin::Middlebox);
+        refused.origin_reasons = vec![
+            "the reset in frame 11 has sequence number 251831252".to_owned(),
+            "its window 8192 is that of the SYN in frame 10".to_owned(),
+        ];
+        let (findings, requests) = diagnosed(&[refused]);
+        let told = &findings[0].explanation;
+        let signs = "The reset in frame 11 has sequence number 251831252; its window 8192 is that of \
+                     the SYN in frame 10. So a device on the way may have made it up";
+        assert!(told.contains(signs), "{told}");
+        assert!(!told.contains("on which nothing listens"), "{told}");
+        assert_eq!(requests.len(), 1);
+        // Without signs both readings stay open.
+        let plain = refused_by(call(1, 389, Verdict::Refused), Origin::Unknown);
+        assert!(diagnosed(&[plain]).0[0].explanation.contains("on which nothing listens"));
+    }
+
     #[test]
     fn failures_of_one_pair_are_one_finding() {
         let mut flows: Vec<JudgedFlow> = [135, 3268, 53, 88, 389]

@@ -10,7 +10,10 @@ use crate::diagnosis::silence::{Reading, Silence, silence_of};
 use crate::diagnosis::wording::{Words, always_reached, first_drop, port_of};
 use crate::matrix::{count_of, list_of, seen, then};
 use crate::net::Address;
-use crate::verdict::record::JudgedFlow;
+use crate::verdict::record::{JudgedFlow, Origin};
+
+/// Signs of a made-up refusal that an explanation tells.
+const TOLD_SIGNS: usize = 3;
 
 /// Cells whose packets an explanation tells.
 const TOLD: usize = 4;
@@ -54,7 +57,10 @@ pub(in crate::diagnosis) fn explanation(words: &Words<'_, '_>, group: &Group<'_>
         let is_told = kind == cause || is_decisive(silence.reading);
         return if is_told { text } else { then(&text, meaning(kind, cause)) };
     }
-    text = then(&text, meaning(kind, cause));
+    text = match made_up(group) {
+        Some(signs) => then(&then(&text, &signs), MADE_UP),
+        None => then(&text, meaning(kind, cause)),
+    };
     let unanswered = matches!(
         cause,
         FindingKind::Dropped
@@ -71,6 +77,21 @@ pub(in crate::diagnosis) fn explanation(words: &Words<'_, '_>, group: &Group<'_>
         text = then(&text, &answers.unwrap_or_default());
     }
     text
+}
+
+/// What a refusal means that bears signs of a device in between.
+const MADE_UP: &str = "So a device on the way may have made it up, as a firewall that rejects does; \
+                       the host itself may never have seen the call";
+
+/// The signs that a device made up a refusal, where one of a group bears them.
+fn made_up(group: &Group<'_>) -> Option<String> {
+    let mut flows = group.shares.iter().flat_map(|share| &share.flows);
+    let flow = flows.find(|flow| {
+        group.cause == FindingKind::Refused && flow.origin == Some(Origin::Middlebox)
+    })?;
+    let signs = flow.origin_reasons.iter().take(TOLD_SIGNS).map(String::as_str);
+    let signs = signs.collect::<Vec<_>>().join("; ");
+    (!signs.is_empty()).then(|| capitalized(&signs))
 }
 
 /// What the silence of a group means, weighed for its first pair of hosts; `None` where it was not
