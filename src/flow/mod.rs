@@ -16,6 +16,7 @@
 
 mod duplicates;
 mod evidence;
+mod finished;
 mod history;
 mod listen;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod tcp;
 mod udp;
 
 pub use evidence::{Evidence, EvidenceKind, Sender};
+pub use finished::Finished;
 pub use history::History;
 pub use services::{KnownPorts, service_name};
 pub use table::{FlowTable, Hearing};

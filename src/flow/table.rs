@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use crate::flow::listen::Listening;
-use crate::flow::{Flow, Handshake, InitiatorBy, KnownPorts};
+use crate::flow::{Finished, Flow, Handshake, InitiatorBy, KnownPorts};
 use crate::net::{End, FlowKey, SeqNumber, Timestamp, Transport};
 use crate::packet::{Body, Flags, IcmpError, Packet, Segment, Skipped, SkippedTally};
 
@@ -116,6 +116,12 @@ impl FlowTable {
             listening.finish(flow, self.hearing);
         }
         (self.flows, self.skipped)
+    }
+
+    /// The flows, and the packets that belong to none.
+    pub fn finish(self) -> (Finished, SkippedTally) {
+        let (flows, skipped) = self.into_flows();
+        (Finished::of_flows(flows), skipped)
     }
 
     fn newest_of(&self, key: &FlowKey) -> Option<&Flow> {
