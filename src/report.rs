@@ -5,7 +5,7 @@
 //! renderers only lay out what stands here.
 
 use std::cell::LazyCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
@@ -19,11 +19,12 @@ use crate::filter::Filter;
 use crate::log::LogRecord;
 use crate::matrix::{
     Assessment, GivenPort, GivenRole, HostRecord, HostsFile, Matrix, PortRange, SameHost, Sheet,
-    Told, assess, assess_some, ranked, same_hosts,
+    Told, assess_all, assess_some, ranked, same_hosts,
 };
-use crate::net::{Address, FrameNumber, KnownName, NameSource, Time};
+use crate::net::{Address, FrameNumber, KnownName, NameSource, Time, Transport};
 pub use crate::packet::NeighbourRecord;
 use crate::packet::SkippedTally;
+use crate::verdict::flows::{Flows, Seen};
 use crate::verdict::record::{Class, JudgedFlow};
 use crate::verdict::{link, weigh_origins};
 
@@ -60,7 +61,7 @@ pub struct Report {
     /// What to run during the next capture.
     pub to_try: Vec<HostTries>,
     /// All flows, by capture and first frame; empty with `--no-flows`.
-    pub flows: Vec<JudgedFlow>,
+    pub flows: Flows,
 }
 
 /// The program that made a report.
@@ -306,13 +307,16 @@ impl Report {
         matrix: &Matrix,
         captures: Vec<CaptureRecord>,
         mut logs: Vec<LogRecord>,
-        mut flows: Vec<JudgedFlow>,
+        flows: impl Into<Flows>,
     ) -> Report {
-        for (id, flow) in (1..).zip(&mut flows) {
-            flow.id = id;
+        let mut flows: Flows = flows.into();
+        if options.filters.filter.is_some() || !logs.is_empty() {
+            // Each flow is asked, or may be what a log tells of.
+            flows.promote_all();
         }
-        tell_conversations_apart(&mut flows);
-        link(&mut flows);
+        tell_conversations_apart(flows.telling_mut());
+        tell_announced(&mut flows);
+        link(flows.telling_mut());
         weigh_origins(&mut flows);
         let (names, same_host) = identities(&options.hosts, &captures, &flows);
         let serves: Vec<(String, String)> = captures
@@ -322,8 +326,8 @@ impl Report {
             .collect();
         let told = Told { names: &names, same_host: &same_host, serves: &serves };
         let Assessment { mut hosts, mut sheet, requirement_of, unmatched } =
-            assess(matrix, &options.roles, told, &flows);
-        for (flow, place) in flows.iter_mut().zip(requirement_of) {
+            assess_all(matrix, &options.roles, told, &mut flows);
+        for (flow, place) in flows.telling_mut().iter_mut().zip(requirement_of) {
             if let Some(row) = place.and_then(|place| matrix.requirements.get(place)) {
                 flow.requirement = Some(row.id.clone());
                 flow.service.name = Some(row.service.clone());
@@ -337,15 +341,17 @@ impl Report {
         let mut left_out = Vec::new();
         if let Some(filter) = &options.filters.filter {
             // Asked of flows that are whole: what others tell of them is known by now.
+            let flows = flows.telling_mut();
             let wanted = flows.iter().filter(|flow| filter.matches(flow));
             let wanted: BTreeSet<u64> = wanted.map(|flow| flow.id).collect();
-            sheet = assess_some(matrix, &options.roles, told, &flows, &wanted).sheet;
-            (flows, left_out) = flows.into_iter().partition(|flow| wanted.contains(&flow.id));
+            sheet = assess_some(matrix, &options.roles, told, flows, &wanted).sheet;
+            (*flows, left_out) =
+                std::mem::take(flows).into_iter().partition(|flow| wanted.contains(&flow.id));
             let ends = flows.iter().flat_map(|flow| [flow.initiator, flow.responder]);
             let shown: BTreeSet<Address> = ends.map(|end| end.address).collect();
             hosts.retain(|host| shown.contains(&host.address));
         }
-        set_clocks(&mut logs, &flows);
+        set_clocks(&mut logs, flows.telling());
         let vantages: Vec<Vantage<'_>> = captures.iter().map(CaptureRecord::vantage).collect();
         let beside = Beside {
             rpc_range: &options.rpc_range,
@@ -353,7 +359,7 @@ impl Report {
             vantages: &vantages,
             left_out: &left_out,
         };
-        let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, beside);
+        let diagnosis = diagnose(matrix, &sheet, &hosts, flows.telling(), &unmatched, beside);
         Report {
             schema: SCHEMA.to_owned(),
             generator: Generator {
@@ -380,19 +386,18 @@ impl Report {
     ///
     /// The first id that no flow has, and which there are.
     pub fn check_ids(&self, ids: &[u64]) -> Result<(), String> {
-        let known: BTreeSet<u64> = self.flows.iter().map(|flow| flow.id).collect();
-        let Some(id) = ids.iter().find(|id| !known.contains(id)) else { return Ok(()) };
-        Err(match (known.first(), known.last()) {
-            (Some(first), Some(last)) => {
+        let Some(id) = ids.iter().find(|id| self.flows.get(**id).is_none()) else { return Ok(()) };
+        Err(match self.flows.span() {
+            Some((first, last)) => {
                 format!("there is no flow {id}: ids are {first} to {last}; list them with flows")
             }
-            _ => format!("there is no flow {id}: the captures hold no flow"),
+            None => format!("there is no flow {id}: the captures hold no flow"),
         })
     }
 
     /// Leaves out all flows but these, and counts them again; what was found stays as it is.
     pub fn keep_flows(&mut self, ids: &[u64]) {
-        self.flows.retain(|flow| ids.contains(&flow.id));
+        self.flows.keep(ids);
         self.totals = Totals::of(&self.flows);
     }
 
@@ -427,7 +432,7 @@ impl Report {
 fn identities(
     files: &[HostsFile],
     captures: &[CaptureRecord],
-    flows: &[JudgedFlow],
+    flows: &Flows,
 ) -> (Vec<(Address, String)>, Vec<SameHost>) {
     let source = NameSource::HostsFile;
     let given = files.iter().flat_map(|file| &file.hosts).flat_map(|host| {
@@ -447,7 +452,10 @@ fn identities(
         .collect();
     // Looked for only where two addresses may be one host.
     let talk = LazyCell::new(|| -> BTreeSet<Address> {
-        flows.iter().flat_map(|flow| [flow.initiator.address, flow.responder.address]).collect()
+        let telling = flows.telling().iter();
+        let ends = telling.flat_map(|flow| [flow.initiator.address, flow.responder.address]);
+        let plain = Seen::from(flows).lanes().flat_map(|lane| [lane.from(), lane.to()]);
+        ends.chain(plain).collect()
     });
     let same_host = same_hosts(&names, &cards, |address| talk.contains(&address));
     (ranked(names), same_host)
@@ -479,6 +487,26 @@ fn tell_conversations_apart(flows: &mut [JudgedFlow]) {
     }
 }
 
+/// Makes flows to ports telling ones that an endpoint mapper announced: they are what it told of.
+fn tell_announced(flows: &mut Flows) {
+    let mut announced: BTreeMap<Address, BTreeSet<(Transport, u16)>> = BTreeMap::new();
+    for flow in flows.telling() {
+        for record in &flow.announced {
+            let port = (record.transport, record.port);
+            for host in [Some(flow.responder.address), record.address].into_iter().flatten() {
+                announced.entry(host).or_default().insert(port);
+            }
+        }
+    }
+    flows.promote(|_, lane| {
+        announced.get(&lane.to()).is_some_and(|ports| {
+            ports
+                .iter()
+                .any(|(transport, port)| *transport == lane.transport() && lane.has_port(*port))
+        })
+    });
+}
+
 /// "RPC dynamic, DRSUAPI", where the interface is known.
 fn name_interface(flow: &mut JudgedFlow, service: &str) {
     if let Some(interface) = flow.rpc.as_ref().and_then(|rpc| rpc.interface.as_deref()) {
@@ -487,9 +515,15 @@ fn name_interface(flow: &mut JudgedFlow, service: &str) {
 }
 
 impl Totals {
-    fn of(flows: &[JudgedFlow]) -> Totals {
+    fn of(flows: &Flows) -> Totals {
         let mut totals = Totals::default();
-        for flow in flows {
+        for lane in Seen::from(flows).lanes() {
+            totals.flows += lane.hidden;
+            let count =
+                if lane.is_unanswered() { &mut totals.timeout } else { &mut totals.success };
+            *count += lane.hidden;
+        }
+        for flow in flows.telling() {
             totals.flows += 1;
             match flow.class {
                 Class::Success => totals.success += 1,

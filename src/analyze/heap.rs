@@ -8,12 +8,12 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use crate::capture::{Bounds, CaptureSummary, Input, Severity};
 use crate::packet::SkippedTally;
 use crate::report::{CaptureRecord, ProblemRecord};
-use crate::verdict::record::JudgedFlow;
+use crate::verdict::flows::{CaptureFlows, Flows};
 
 /// What one file gave.
 pub(super) struct Analysed {
     pub(super) record: CaptureRecord,
-    pub(super) flows: Vec<JudgedFlow>,
+    pub(super) flows: CaptureFlows,
     /// Hash of the first bytes of a capture that was read.
     pub(super) head: Option<u64>,
     /// Found in an archive.
@@ -24,7 +24,7 @@ pub(super) struct Analysed {
 
 impl Analysed {
     /// A capture that was read.
-    pub(super) fn of(record: CaptureRecord, flows: Vec<JudgedFlow>) -> Analysed {
+    pub(super) fn of(record: CaptureRecord, flows: CaptureFlows) -> Analysed {
         Analysed { record, flows, head: None, is_member: false, no_capture: false }
     }
 
@@ -32,7 +32,7 @@ impl Analysed {
     pub(super) fn unread(path: &str, message: &str) -> Analysed {
         let mut summary = CaptureSummary::of(path);
         summary.problem(Severity::Error, message, None, None);
-        Analysed::of(CaptureRecord::of(summary, &SkippedTally::default()), Vec::new())
+        Analysed::of(CaptureRecord::of(summary, &SkippedTally::default()), CaptureFlows::default())
     }
 
     /// An input whose reading came to a panic.
@@ -87,7 +87,7 @@ impl<'a> Heap<'a> {
     }
 
     /// The records in order, with what was left out behind them, and the flows.
-    pub(super) fn into_records(self) -> (Vec<CaptureRecord>, Vec<JudgedFlow>) {
+    pub(super) fn into_records(self) -> (Vec<CaptureRecord>, Flows) {
         let looks: Vec<Look<'_>> = self
             .found
             .iter()
@@ -122,14 +122,12 @@ impl<'a> Heap<'a> {
                 let path = records.get(*first).map(|first| first.path.as_str());
                 become_copy(&mut record, *first, path.unwrap_or_default());
             } else {
-                flows.extend(
-                    analysed.flows.into_iter().map(|flow| JudgedFlow { capture: index, ..flow }),
-                );
+                flows.push((index, analysed.flows));
             }
             records.push(record);
         }
         records.extend(left_out(self.places));
-        (records, flows)
+        (records, Flows::of(flows))
     }
 }
 

@@ -10,12 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::analyze::heap::{Analysed, InPlace, Look, become_copy, copies, left_out};
-use crate::analyze::learn::learn;
 use crate::analyze::pipeline::Pipeline;
 use crate::capture::{CaptureSummary, Input, Joined, Part, Reading, Severity};
 use crate::packet::SkippedTally;
 use crate::report::CaptureRecord;
-use crate::verdict::record::JudgedFlow;
+use crate::verdict::flows::{CaptureFlows, Flows};
 
 /// What an input holds.
 #[derive(Default)]
@@ -32,7 +31,7 @@ pub(super) fn read(
     pipeline: Pipeline<'_>,
     inputs: &[Input],
     threads: usize,
-) -> (Vec<CaptureRecord>, Vec<JudgedFlow>) {
+) -> (Vec<CaptureRecord>, Flows) {
     let seen: Vec<Seen> = inputs.par_iter().map(|input| look(pipeline, input)).collect();
     let mut places: BTreeMap<&str, InPlace> = BTreeMap::new();
     let (mut parts, mut behind) = (Vec::new(), Vec::new());
@@ -66,7 +65,7 @@ pub(super) fn read(
     }
     records.append(&mut behind);
     records.extend(left_out(places));
-    (records, flows)
+    (records, Flows::of([(0, flows)]))
 }
 
 /// The captures of all inputs as one, to be read again.
@@ -155,19 +154,18 @@ fn through_pipeline(
     pipeline: Pipeline<'_>,
     mut joined: Joined,
     threads: usize,
-) -> (Vec<CaptureRecord>, Vec<JudgedFlow>) {
+) -> (Vec<CaptureRecord>, CaptureFlows) {
     let read = AssertUnwindSafe(|| {
         let (flows, skipped) = pipeline.frames(&mut joined, threads);
         let (mut summary, parts) = joined.into_summaries();
         for part in &parts {
             summary.own_addresses.extend(&part.summary.own_addresses);
         }
-        learn(&mut summary, &flows);
-        let flows = pipeline.judged(&flows, &summary);
+        let flows = pipeline.told(flows, &mut summary);
         (summary, skipped, parts, flows)
     });
     let Ok((summary, skipped, mut parts, flows)) = catch_unwind(read) else {
-        return (vec![Analysed::fault("the joined capture").record], Vec::new());
+        return (vec![Analysed::fault("the joined capture").record], CaptureFlows::default());
     };
     // One alone is joined with nothing.
     if parts.len() < 2 {

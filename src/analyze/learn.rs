@@ -3,12 +3,15 @@
 //! Name servers and hosts themselves are believed. What a caller says of itself counts where it
 //! says one thing only, and what it calls others counts least: whoever calls may claim any name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-use crate::analyze::place::{links, taken_on};
+use foldhash::fast::FixedState;
+
+use crate::analyze::place::{Sights, links, taken_on};
 use crate::capture::CaptureSummary;
-use crate::flow::Flow;
+use crate::flow::{Finished, Flow};
 use crate::net::{Address, Endpoint, KnownName, NameSource, first_label, without_root};
 use crate::probe::{Heard, Speaker};
 
@@ -19,7 +22,47 @@ const MOST_LEARNED: usize = 10_000;
 const MOST_CALLED: usize = 4;
 
 /// Adds what the packets tell of hosts to what the capture stores of them, each once.
-pub(super) fn learn(summary: &mut CaptureSummary, flows: &[Flow]) {
+pub(super) fn learn(summary: &mut CaptureSummary, flows: &Finished) {
+    let (mut telling, mut sights) = (Telling::default(), Sights::default());
+    for flow in flows.iter() {
+        sights.see(&flow);
+        telling.see(flow);
+    }
+    of_heard(summary, &telling.flows);
+    summary.links = links(&sights);
+    summary.taken_on = taken_on(&sights, summary);
+}
+
+/// Flows that say something that no flow between the same hosts said before.
+#[derive(Default)]
+struct Telling {
+    flows: Vec<Flow>,
+    said: HashSet<u64, FixedState>,
+}
+
+impl Telling {
+    fn see(&mut self, flow: Flow) {
+        let Some(heard) = flow.heard.as_deref() else { return };
+        let Heard { names, serves, introduced, called, leases_asked, leases_given, .. } = heard;
+        let silent = names.is_empty()
+            && serves.is_empty()
+            && introduced.is_empty()
+            && called.is_empty()
+            && leases_asked.is_empty()
+            && leases_given.is_empty();
+        if silent {
+            return;
+        }
+        let ends = [flow.initiator_endpoint().address, flow.responder_endpoint().address];
+        let said = (ends, names, serves, introduced, called, leases_asked, leases_given);
+        if self.said.insert(FixedState::default().hash_one(said)) {
+            self.flows.push(flow);
+        }
+    }
+}
+
+/// Adds what these flows said of hosts.
+fn of_heard(summary: &mut CaptureSummary, flows: &[Flow]) {
     let heard = || flows.iter().filter_map(|flow| flow.heard.as_deref());
     let mut serves = BTreeSet::new();
     let new = heard().flat_map(|heard| &heard.serves);
@@ -34,8 +77,6 @@ pub(super) fn learn(summary: &mut CaptureSummary, flows: &[Flow]) {
     claimed_names(flows, &mut names);
     called_names(flows, &summary.serves, &mut names);
     summary.names = names.all;
-    summary.links = links(flows);
-    summary.taken_on = taken_on(flows, summary);
 }
 
 /// Names, each once from each source.
@@ -200,7 +241,7 @@ mod tests {
             name: (*name).to_owned(),
         });
         summary.names.extend(stored);
-        learn(&mut summary, flows);
+        of_heard(&mut summary, flows);
         let told = |known: &KnownName| format!("{} {} {}", known.address, known.name, known.source);
         summary.names.iter().map(told).collect()
     }

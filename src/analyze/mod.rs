@@ -28,7 +28,7 @@ use crate::log::{self, HostPairs, LogRecord};
 use crate::matrix::Matrix;
 use crate::net::Timestamp;
 use crate::report::{CaptureRecord, Options, Report};
-use crate::verdict::record::JudgedFlow;
+use crate::verdict::flows::Flows;
 
 /// What to analyse, and how.
 #[derive(Clone, Debug)]
@@ -47,6 +47,9 @@ pub struct Config {
     pub big_capture: u64,
     /// Whether to compute the digests of the captures.
     pub digest: bool,
+    /// Whether every flow is judged and kept whole, as if no two were alike. Changes no result: for
+    /// checks.
+    pub whole: bool,
     /// The matrix to assess.
     pub matrix: Matrix,
     /// Frames before this time are left out.
@@ -75,12 +78,12 @@ pub fn analyze(config: &Config) -> Report {
     Report::build(config.options.clone(), &config.matrix, captures, logs, flows)
 }
 
-fn read_logs(config: &Config, flows: &[JudgedFlow]) -> Vec<LogRecord> {
+fn read_logs(config: &Config, flows: &Flows) -> Vec<LogRecord> {
     if config.logs.is_empty() {
         return Vec::new();
     }
     let mut pairs = HostPairs::default();
-    for flow in flows {
+    for flow in flows.telling() {
         pairs.add(flow.initiator.address, flow.responder.address);
     }
     let bounds = config.options.max_inflated.map_or_else(Bounds::default, Bounds::of_bytes);
@@ -93,7 +96,7 @@ fn most_threads() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get).max(ALWAYS_ALLOWED)
 }
 
-fn read_all(config: &Config, threads: usize) -> (Vec<CaptureRecord>, Vec<JudgedFlow>) {
+fn read_all(config: &Config, threads: usize) -> (Vec<CaptureRecord>, Flows) {
     let known_ports = config.matrix.known_ports();
     let inputs = expand(&config.inputs, config.recursive);
     config.progress.begin(&inputs);

@@ -67,7 +67,7 @@ impl Selection {
             .chain(told.flat_map(|finding| &finding.flows))
             .copied()
             .collect();
-        Selection::of(report, |flow| ids.contains(&flow.id))
+        Selection::of(report, &ids)
     }
 
     /// The packets that decide these flows.
@@ -77,26 +77,25 @@ impl Selection {
     /// An id that no flow has.
     pub fn deciding_for(report: &Report, ids: &[u64]) -> Result<Selection, String> {
         report.check_ids(ids)?;
-        Ok(Selection::of(report, |flow| ids.contains(&flow.id)))
+        Ok(Selection::of(report, &ids.iter().copied().collect()))
     }
 
     /// All packets of all flows of the report.
     pub fn whole(report: &Report) -> Selection {
         let mut selection = Selection::default();
-        for flow in &report.flows {
-            selection.stretch(flow, flow.last_frame);
+        for flow in report.flows.iter() {
+            selection.stretch(&flow, flow.last_frame);
             for packet in flow.evidence.iter().filter(|it| it.kind == EvidenceKind::Icmp) {
-                selection.frame(flow.capture, packet.frame, of_packet(report, flow, packet));
+                selection.frame(flow.capture, packet.frame, of_packet(report, &flow, packet));
             }
         }
         selection
     }
 
-    fn of(report: &Report, is_wanted: impl Fn(&JudgedFlow) -> bool) -> Selection {
+    fn of(report: &Report, ids: &BTreeSet<u64>) -> Selection {
         let mut selection = Selection::default();
-        let by_id: BTreeMap<u64, &JudgedFlow> =
-            report.flows.iter().map(|flow| (flow.id, flow)).collect();
-        for flow in report.flows.iter().filter(|flow| is_wanted(flow)) {
+        for flow in ids.iter().filter_map(|id| report.flows.get(*id)) {
+            let flow = &*flow;
             for packet in &flow.evidence {
                 selection.frame(flow.capture, packet.frame, of_packet(report, flow, packet));
             }
@@ -111,7 +110,7 @@ impl Selection {
                 selection.stretch(flow, last);
             }
             let announced = flow.rpc.as_ref().and_then(|rpc| {
-                Some((rpc.announced_frame?, by_id.get(&rpc.endpoint_mapper_flow?)?))
+                Some((rpc.announced_frame?, report.flows.telling_of(rpc.endpoint_mapper_flow?)?))
             });
             if let Some((frame, mapper)) = announced {
                 selection.stretch(mapper, frame);

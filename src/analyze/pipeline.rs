@@ -17,12 +17,13 @@ use crate::analyze::learn::learn;
 use crate::capture::{
     Bounds, CaptureReader, CaptureSummary, Content, Frame, FrameBatch, Input, Reading,
 };
-use crate::flow::{Flow, FlowTable, KnownPorts};
+use crate::flow::{Finished, Flow, FlowTable, KnownPorts};
 use crate::net::FlowKey;
 use crate::packet::{FragmentTable, Packet, Skipped, SkippedTally, decode};
 use crate::report::CaptureRecord;
+use crate::verdict::flows::CaptureFlows;
 use crate::verdict::record::JudgedFlow;
-use crate::verdict::{Circumstances, join_answers, judge};
+use crate::verdict::{Circumstances, Sorted, judge};
 
 /// How an input is read.
 #[derive(Clone, Copy)]
@@ -98,8 +99,7 @@ impl Pipeline<'_> {
     fn capture(&self, mut reader: Box<dyn CaptureReader>, threads: usize) -> Analysed {
         let (flows, skipped) = self.frames(reader.as_mut(), threads);
         let mut summary = reader.finish();
-        learn(&mut summary, &flows);
-        let flows = self.judged(&flows, &summary);
+        let flows = self.told(flows, &mut summary);
         Analysed::of(CaptureRecord::of(summary, &skipped), flows)
     }
 
@@ -108,21 +108,36 @@ impl Pipeline<'_> {
         &self,
         reader: &mut dyn CaptureReader,
         threads: usize,
-    ) -> (Vec<Flow>, SkippedTally) {
-        let (mut flows, mut skipped) =
+    ) -> (Finished, SkippedTally) {
+        let (flows, mut skipped) =
             if threads > 1 { self.in_waves(reader, threads) } else { self.sequential(reader) };
-        // No two flows of a capture begin with the same frame.
-        flows.sort_unstable_by_key(|flow| flow.first_frame);
         if skipped.neighbours.has_questions() {
-            skipped.neighbours.see(flows.iter().flat_map(ways));
+            skipped.neighbours.see(flows.iter().flat_map(|flow| ways(&flow)));
         }
         (flows, skipped)
     }
 
-    /// What the flows of a capture did.
-    pub(super) fn judged(&self, flows: &[Flow], summary: &CaptureSummary) -> Vec<JudgedFlow> {
+    /// What the flows of a capture did, and what they tell of hosts.
+    pub(super) fn told(&self, flows: Finished, summary: &mut CaptureSummary) -> CaptureFlows {
+        // A filter asks each flow, and a log may tell of any.
+        let whole = self.config.whole
+            || self.config.options.filters.filter.is_some()
+            || !self.config.logs.is_empty();
+        let circumstances = self.circumstances(summary);
+        let sort = || match whole {
+            true => Sorted::default(),
+            false => Sorted::of(&flows, &circumstances, &self.config.matrix.not_rpc),
+        };
+        let (sorted, ()) = rayon::join(sort, || learn(summary, &flows));
+        let telling = sorted.telling(flows.len());
+        let judged = telling.par_iter().filter_map(|place| flows.get(*place));
+        let judged: Vec<JudgedFlow> = judged.map(|flow| judge(&flow, 0, &circumstances)).collect();
+        sorted.flows(flows, circumstances, &telling, judged)
+    }
+
+    fn circumstances(&self, summary: &CaptureSummary) -> Circumstances {
         let waits = self.config.options.waits;
-        let circumstances = Circumstances {
+        Circumstances {
             // What was left out at the end could not have shown an answer.
             capture_end: match (summary.last_seen, self.config.until) {
                 (Some(last), Some(until)) => Some(last.min(until)),
@@ -133,15 +148,11 @@ impl Pipeline<'_> {
             udp_reply_wait: millis(waits.udp_reply_ms),
             known_ports: self.known_ports.clone(),
             notes: summary.notes.clone(),
-        };
-        let mut judged: Vec<JudgedFlow> =
-            flows.par_iter().map(|flow| judge(flow, 0, &circumstances)).collect();
-        join_answers(&mut judged, flows, &circumstances);
-        judged
+        }
     }
 
     /// Frames one after the other, on this thread.
-    fn sequential(&self, reader: &mut dyn CaptureReader) -> (Vec<Flow>, SkippedTally) {
+    fn sequential(&self, reader: &mut dyn CaptureReader) -> (Finished, SkippedTally) {
         let mut table = self.table();
         let mut skipped = SkippedTally::default();
         let mut fragments = FragmentTable::default();
@@ -160,18 +171,14 @@ impl Pipeline<'_> {
             }
             spare = batch;
         }
-        let (flows, unassigned) = table.into_flows();
+        let (flows, unassigned) = table.finish();
         skipped += unassigned;
         skipped += fragments.into_skipped();
         (flows, skipped)
     }
 
     /// Frames in waves, over all threads of the pool.
-    fn in_waves(
-        &self,
-        reader: &mut dyn CaptureReader,
-        threads: usize,
-    ) -> (Vec<Flow>, SkippedTally) {
+    fn in_waves(&self, reader: &mut dyn CaptureReader, threads: usize) -> (Finished, SkippedTally) {
         let wave_length = 2 * threads;
         let mut tables: Vec<FlowTable> = (0..threads).map(|_| self.table()).collect();
         let mut skipped = SkippedTally::default();
@@ -207,14 +214,14 @@ impl Pipeline<'_> {
                 }
             }
         });
-        let mut flows = Vec::new();
+        let mut shards = Vec::new();
         for table in tables {
-            let (of_shard, unassigned) = table.into_flows();
-            flows.extend(of_shard);
+            let (of_shard, unassigned) = table.finish();
+            shards.push(of_shard);
             skipped += unassigned;
         }
         skipped += fragments.into_skipped();
-        (flows, skipped)
+        (Finished::of_shards(shards), skipped)
     }
 
     /// Decodes a batch and deals its packets out to the shards, each in order.
@@ -241,7 +248,7 @@ impl Pipeline<'_> {
 }
 
 /// The ways that packets of a flow went, from whom to whom.
-fn ways(flow: &Flow) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+fn ways(flow: &Flow) -> impl Iterator<Item = (IpAddr, IpAddr)> + use<> {
     let ends = flow.initiator_endpoint().address.ip().zip(flow.responder_endpoint().address.ip());
     let there = ends.filter(|_| flow.initiator.packets > 0);
     let back = ends.filter(|_| flow.responder.packets > 0).map(|(from, to)| (to, from));

@@ -6,8 +6,10 @@
 //! card was still to fill in. A time to live at which systems begin means that no router stood
 //! between.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
 
 use crate::capture::{CaptureSummary, CapturingHost, FrameNote};
 use crate::flow::{EvidenceKind, Flow, Sender};
@@ -42,23 +44,74 @@ struct Sight {
     heading: Heading,
 }
 
+/// What a flow shows of where its two ends stand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Way {
+    initiator: Address,
+    responder: Address,
+    to_group: bool,
+    /// The first packet of each side that was captured: its sender's card, its time to live, and
+    /// where it was heading. The initiator first.
+    first: [Option<(Option<Mac>, u8, Heading)>; 2],
+}
+
+/// A packet that the capturing machine said it dropped.
+struct Dropped {
+    note: Option<FrameNote>,
+    by: Sender,
+    initiator: Address,
+    responder: Address,
+}
+
+/// What the flows of a capture show of where hosts stand.
+#[derive(Default)]
+pub(super) struct Sights {
+    /// Each once, in the order of the first flow, with the number of flows.
+    ways: Vec<(Way, u64)>,
+    places: HashMap<Way, usize, FixedState>,
+    dropped: Vec<Dropped>,
+}
+
+impl Sights {
+    /// Takes a flow into account.
+    pub(super) fn see(&mut self, flow: &Flow) {
+        let (initiator, responder) =
+            (flow.initiator_endpoint().address, flow.responder_endpoint().address);
+        let first = [&flow.initiator, &flow.responder].map(|side| {
+            let mac = side.first.link.and_then(|link| link.last_chunk().copied());
+            (side.packets > 0).then_some((mac, side.first.ttl, side.first.heading))
+        });
+        let way = Way { initiator, responder, to_group: flow.to_group, first };
+        let place = *self.places.entry(way).or_insert(self.ways.len());
+        match self.ways.get_mut(place) {
+            Some((_, count)) => *count += 1,
+            None => self.ways.push((way, 1)),
+        }
+        let drops = flow.evidence.iter().filter(|packet| packet.kind == EvidenceKind::Drop);
+        self.dropped.extend(drops.map(|drop| Dropped {
+            note: drop.note,
+            by: drop.sender,
+            initiator,
+            responder,
+        }));
+    }
+}
+
 /// The sides of a flow that were captured, the initiator first.
-fn sights(flow: &Flow) -> impl Iterator<Item = Sight> {
-    let sides = [
-        (flow.initiator_endpoint().address, &flow.initiator),
-        (flow.responder_endpoint().address, &flow.responder),
-    ];
-    let to_group = flow.to_group;
-    sides.into_iter().filter(|(_, side)| side.packets > 0).filter_map(move |(address, side)| {
+fn sights(way: &Way) -> impl Iterator<Item = Sight> + use<> {
+    let [initiator, responder] = way.first;
+    let sides = [(way.initiator, initiator), (way.responder, responder)];
+    let to_group = way.to_group;
+    sides.into_iter().filter_map(move |(address, first)| {
+        let (mac, ttl, heading) = first?;
         let address = host(address)?;
-        let mac = side.first.link.and_then(|link| link.last_chunk().copied());
         Some(Sight {
             address,
             // Loopback interfaces have zeros, and no group sends.
             mac: mac
                 .filter(|mac: &Mac| *mac != [0; 6] && mac.first().is_some_and(|it| it & 1 == 0)),
-            near: (side.first.ttl > 0 && !to_group).then(|| BEGINNINGS.contains(&side.first.ttl)),
-            heading: side.first.heading,
+            near: (ttl > 0 && !to_group).then(|| BEGINNINGS.contains(&ttl)),
+            heading,
         })
     })
 }
@@ -76,7 +129,7 @@ fn host(address: Address) -> Option<IpAddr> {
 ///
 /// A router's card sends for many, most of them far away: a card counts that sends for one IPv4
 /// address at most, and always with a time to live that no router has touched.
-pub(super) fn links(flows: &[Flow]) -> Vec<(IpAddr, Mac)> {
+pub(super) fn links(seen: &Sights) -> Vec<(IpAddr, Mac)> {
     #[derive(Default)]
     struct Card {
         v4: BTreeSet<IpAddr>,
@@ -86,7 +139,7 @@ pub(super) fn links(flows: &[Flow]) -> Vec<(IpAddr, Mac)> {
     }
     let mut cards: BTreeMap<Mac, Card> = BTreeMap::new();
     let mut cards_of: BTreeMap<IpAddr, BTreeSet<Mac>> = BTreeMap::new();
-    for sight in flows.iter().flat_map(sights) {
+    for sight in seen.ways.iter().flat_map(|(way, _)| sights(way)) {
         let Some(mac) = sight.mac else { continue };
         let card = cards.entry(mac).or_default();
         let (of_kind, most) = match sight.address {
@@ -116,14 +169,14 @@ pub(super) fn links(flows: &[Flow]) -> Vec<(IpAddr, Mac)> {
 }
 
 /// The machine that captured, if one sign decides it or two agree.
-pub(super) fn taken_on(flows: &[Flow], summary: &CaptureSummary) -> Option<CapturingHost> {
+pub(super) fn taken_on(seen: &Sights, summary: &CaptureSummary) -> Option<CapturingHost> {
     if !summary.own_addresses.is_empty() {
         let evidence = "the capture tells the addresses of its interface";
         return told(summary.own_addresses.iter().copied(), evidence.to_owned());
     }
-    by_drops(flows, summary)
-        .or_else(|| by_heading(flows, &summary.links))
-        .or_else(|| by_place(flows, &summary.links))
+    by_drops(seen, summary)
+        .or_else(|| by_heading(seen, &summary.links))
+        .or_else(|| by_place(seen, &summary.links))
 }
 
 fn told(addresses: impl Iterator<Item = IpAddr>, evidence: String) -> Option<CapturingHost> {
@@ -134,28 +187,25 @@ fn told(addresses: impl Iterator<Item = IpAddr>, evidence: String) -> Option<Cap
 
 /// A machine that says of packets that it dropped them on arrival, or before they left. One that
 /// forwards for others says so too, of more than one host.
-fn by_drops(flows: &[Flow], summary: &CaptureSummary) -> Option<CapturingHost> {
+fn by_drops(seen: &Sights, summary: &CaptureSummary) -> Option<CapturingHost> {
     let mut own = BTreeSet::new();
     let mut drops = 0_u64;
-    for flow in flows {
-        for drop in flow.evidence.iter().filter(|packet| packet.kind == EvidenceKind::Drop) {
-            let note = drop.note.and_then(|note| summary.notes.get(note.index()))?;
-            let sent_by_initiator = match drop.sender {
-                Sender::Initiator => true,
-                Sender::Responder => false,
-                Sender::Network => continue,
-            };
-            let initiator = if note.starts_with(FrameNote::ON_LEAVING) {
-                sent_by_initiator
-            } else if note.starts_with(FrameNote::ON_ARRIVAL) {
-                !sent_by_initiator
-            } else {
-                continue;
-            };
-            let end = if initiator { flow.initiator_endpoint() } else { flow.responder_endpoint() };
-            own.extend(host(end.address));
-            drops += 1;
-        }
+    for drop in &seen.dropped {
+        let note = drop.note.and_then(|note| summary.notes.get(note.index()))?;
+        let sent_by_initiator = match drop.by {
+            Sender::Initiator => true,
+            Sender::Responder => false,
+            Sender::Network => continue,
+        };
+        let initiator = if note.starts_with(FrameNote::ON_LEAVING) {
+            sent_by_initiator
+        } else if note.starts_with(FrameNote::ON_ARRIVAL) {
+            !sent_by_initiator
+        } else {
+            continue;
+        };
+        own.extend(host(if initiator { drop.initiator } else { drop.responder }));
+        drops += 1;
     }
     let one_of_a_kind =
         own.iter().filter(|it| it.is_ipv4()).count() <= 1 && own.len() <= 1 + MOST_V6;
@@ -167,7 +217,7 @@ fn by_drops(flows: &[Flow], summary: &CaptureSummary) -> Option<CapturingHost> {
 }
 
 /// A machine whose packets were captured as it sends them.
-fn by_heading(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
+fn by_heading(seen: &Sights, links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     #[derive(Default)]
     struct Count {
         sides: u64,
@@ -179,21 +229,21 @@ fn by_heading(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> 
     }
     let mut counts: BTreeMap<IpAddr, Count> = BTreeMap::new();
     let mut heading_known = false;
-    for flow in flows {
-        let ends = [flow.initiator_endpoint(), flow.responder_endpoint()].map(|it| it.address);
-        for sight in sights(flow) {
+    for (way, flows) in &seen.ways {
+        let ends = [way.initiator, way.responder];
+        for sight in sights(way) {
             heading_known |= sight.heading != Heading::Unknown;
             if sight.heading == Heading::Arriving {
                 let [initiator, responder] = ends.map(host);
                 let other = if initiator == Some(sight.address) { responder } else { initiator };
                 if let Some(other) = other {
-                    counts.entry(other).or_default().called += 1;
+                    counts.entry(other).or_default().called += flows;
                 }
             }
             let count = counts.entry(sight.address).or_default();
-            count.sides += 1;
-            count.leaving += u64::from(sight.heading == Heading::Leaving);
-            count.arriving += u64::from(sight.heading == Heading::Arriving);
+            count.sides += flows;
+            count.leaving += flows * u64::from(sight.heading == Heading::Leaving);
+            count.arriving += flows * u64::from(sight.heading == Heading::Arriving);
             if count.macs.len() <= 1 {
                 count.macs.extend(sight.mac);
             }
@@ -213,9 +263,8 @@ fn by_heading(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> 
         .filter(|(_, count)| count.leaving * 10 >= count.sides.max(1) || count.called > 0)
         .collect();
     let macs: BTreeSet<&Mac> = own.values().flat_map(|count| &count.macs).collect();
-    let within = flows.iter().any(|flow| {
-        let ends =
-            [flow.initiator_endpoint(), flow.responder_endpoint()].map(|it| host(it.address));
+    let within = seen.ways.iter().any(|(way, _)| {
+        let ends = [way.initiator, way.responder].map(host);
         let [Some(one), Some(other)] = ends else { return false };
         one != other && own.contains_key(&one) && own.contains_key(&other)
     });
@@ -249,7 +298,7 @@ fn by_heading(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> 
 
 /// A machine that is at one end of everything, and nearer than the others. A mirror of its port
 /// shows the same, which the sentence says.
-fn by_place(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
+fn by_place(seen: &Sights, links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     let card_of: BTreeMap<IpAddr, Mac> = links.iter().copied().collect();
     // One address stands for all that its card has.
     let mut first_of: BTreeMap<Mac, IpAddr> = BTreeMap::new();
@@ -262,15 +311,13 @@ fn by_place(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     let mut flows_of: BTreeMap<IpAddr, u64> = BTreeMap::new();
     let mut near_of: BTreeMap<IpAddr, bool> = BTreeMap::new();
     let mut all = 0_u64;
-    for flow in flows.iter().filter(|flow| !flow.to_group) {
-        let ends =
-            [flow.initiator_endpoint(), flow.responder_endpoint()].map(|it| host(it.address));
-        let [Some(one), Some(other)] = ends else { continue };
-        all += 1;
+    for (way, flows) in seen.ways.iter().filter(|(way, _)| !way.to_group) {
+        let [Some(one), Some(other)] = [way.initiator, way.responder].map(host) else { continue };
+        all += flows;
         for end in BTreeSet::from([stands_for(one), stands_for(other)]) {
-            *flows_of.entry(end).or_default() += 1;
+            *flows_of.entry(end).or_default() += flows;
         }
-        for sight in sights(flow) {
+        for sight in sights(way) {
             if let Some(near) = sight.near {
                 *near_of.entry(stands_for(sight.address)).or_insert(true) &= near;
             }
@@ -303,6 +350,12 @@ fn by_place(flows: &[Flow], links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sights_of(flows: &[Flow]) -> Sights {
+        let mut sights = Sights::default();
+        flows.iter().for_each(|flow| sights.see(flow));
+        sights
+    }
     use crate::flow::FirstPacket;
     use crate::flow::script::{flows, packets, play};
     use crate::net::{Endpoint, FlowKey, Transport};
@@ -341,8 +394,8 @@ mod tests {
     /// Addresses of the capturing machine.
     fn machine(flows: &[Flow]) -> Vec<String> {
         let mut summary = CaptureSummary::of("site.cap");
-        summary.links = links(flows);
-        let found = taken_on(flows, &summary);
+        summary.links = links(&sights_of(flows));
+        let found = taken_on(&sights_of(flows), &summary);
         found.iter().flat_map(|it| &it.addresses).map(ToString::to_string).collect()
     }
 
@@ -352,14 +405,15 @@ mod tests {
             flow([("10.0.0.5", (OWN, 128, UNKNOWN)), ("10.1.0.10", (ROUTER, 126, UNKNOWN))]),
             flow([("fe80::5", (OWN, 128, UNKNOWN)), ("fe80::1", (ROUTER, 255, UNKNOWN))]),
         ];
-        let found: Vec<String> = links(&flows).iter().map(|(it, _)| it.to_string()).collect();
+        let found: Vec<String> =
+            links(&sights_of(&flows)).iter().map(|(it, _)| it.to_string()).collect();
         assert_eq!(found, ["10.0.0.5", "fe80::5"]);
         // Two addresses near by behind one card: a host with both, or a device between.
         let flows = [
             flow([("10.0.0.5", (OWN, 128, UNKNOWN)), ("10.1.0.10", (ROUTER, 64, UNKNOWN))]),
             flow([("10.0.0.5", (OWN, 128, UNKNOWN)), ("10.1.0.11", (ROUTER, 64, UNKNOWN))]),
         ];
-        assert_eq!(links(&flows).len(), 1);
+        assert_eq!(links(&sights_of(&flows)).len(), 1);
     }
 
     #[test]

@@ -263,6 +263,7 @@ fn config_of(
         progress: Progress::default(),
         big_capture: Config::BIG_CAPTURE,
         digest,
+        whole: false,
         matrix,
         since: arguments.since.map(|time| time.at),
         until: arguments.until.map(|time| time.at),

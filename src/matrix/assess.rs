@@ -13,6 +13,7 @@ use crate::matrix::rows::Rows;
 use crate::matrix::sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 use crate::matrix::untried::{Untried, untried};
 use crate::net::Address;
+use crate::verdict::flows::{Flows, Lane, Seen};
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// What the flows prove of a matrix.
@@ -40,7 +41,36 @@ pub fn assess(
     told: Told<'_>,
     flows: &[JudgedFlow],
 ) -> Assessment {
-    lay(matrix, given, told, flows, None)
+    let cast = Cast::new(matrix, given, told, flows.into());
+    lay(matrix, cast, flows, &[], None).0
+}
+
+/// As [`assess()`], of telling flows and of plain ones, which learn the row that they exercise. Calls
+/// that nobody answered between hosts that have roles become telling ones.
+pub(crate) fn assess_all(
+    matrix: &Matrix,
+    given: &[GivenRole],
+    told: Told<'_>,
+    flows: &mut Flows,
+) -> Assessment {
+    let cast = Cast::new(matrix, given, told, Seen::from(&*flows));
+    let has_part = |host| cast.parts_of(host).is_some();
+    flows.promote(|_, lane| lane.is_unanswered() && has_part(lane.from()) && has_part(lane.to()));
+    let lanes: Vec<&Lane> = flows.lanes().map(|(_, lane)| lane).collect();
+    let (mut assessment, of_lanes) = lay(matrix, cast, flows.telling(), &lanes, None);
+    let mut ids: Vec<Vec<u64>> = vec![Vec::new(); assessment.sheet.cells.len()];
+    flows.ids_of_lanes(&of_lanes.cells, &mut ids);
+    for (cell, mut ids) in assessment.sheet.cells.iter_mut().zip(ids) {
+        if !ids.is_empty() {
+            cell.flows.append(&mut ids);
+            cell.flows.sort_unstable();
+        }
+    }
+    let row = |row: usize| matrix.requirements.get(row);
+    flows.exercise(of_lanes.rows, |place| {
+        row(place).map(|row| (row.id.clone(), row.service.clone()))
+    });
+    assessment
 }
 
 /// As [`assess()`], and only the flows of these ids count; all tell who is who. What they do not
@@ -52,17 +82,25 @@ pub(crate) fn assess_some(
     flows: &[JudgedFlow],
     wanted: &BTreeSet<u64>,
 ) -> Assessment {
-    lay(matrix, given, told, flows, Some(wanted))
+    let cast = Cast::new(matrix, given, told, flows.into());
+    lay(matrix, cast, flows, &[], Some(wanted)).0
+}
+
+/// What the flows of lanes exercise, by place of the lane.
+struct OfLanes {
+    /// The first of the rows.
+    rows: Vec<Option<usize>>,
+    /// Indexes of the cells.
+    cells: Vec<Vec<usize>>,
 }
 
 fn lay(
     matrix: &Matrix,
-    given: &[GivenRole],
-    told: Told<'_>,
+    cast: Cast<'_>,
     flows: &[JudgedFlow],
+    lanes: &[&Lane],
     wanted: Option<&BTreeSet<u64>>,
-) -> Assessment {
-    let cast = Cast::new(matrix, given, told, flows);
+) -> (Assessment, OfLanes) {
     let rows = Rows::new(matrix);
     let mut requirement_of = vec![None; flows.len()];
     let mut exercised: BTreeMap<CellKey, Vec<&JudgedFlow>> = BTreeMap::new();
@@ -79,6 +117,22 @@ fn lay(
             exercised.entry((from, to, row)).or_default().push(flow);
         }
     }
+    let mut of_lanes =
+        OfLanes { rows: vec![None; lanes.len()], cells: vec![Vec::new(); lanes.len()] };
+    let mut hidden: BTreeMap<CellKey, Vec<usize>> = BTreeMap::new();
+    for ((place, lane), first) in lanes.iter().enumerate().zip(&mut of_lanes.rows) {
+        let (from, to) = (lane.from(), lane.to());
+        let (Some(from_parts), Some(to_parts)) = (cast.parts_of(from), cast.parts_of(to)) else {
+            continue;
+        };
+        if lane.hidden == 0 || lane.is_unanswered() {
+            continue;
+        }
+        for row in rows.of_lane(lane, from_parts, to_parts) {
+            first.get_or_insert(row);
+            hidden.entry((from, to, row)).or_default().push(place);
+        }
+    }
     let (keys, not_exercised_unlisted, never_exercised) = match wanted {
         None => {
             let Untried { keys, unlisted, never } =
@@ -91,7 +145,17 @@ fn lay(
     let mut cells = Vec::with_capacity(keys.len());
     for key in keys {
         let of_cell = exercised.remove(&key).unwrap_or_default();
-        cells.extend(cell(&rows, &cast, key, of_cell, several));
+        let lanes_of = hidden.remove(&key).unwrap_or_default();
+        let beside =
+            lanes_of.iter().filter_map(|lane| lanes.get(*lane)).map(|lane| lane.hidden).sum();
+        if let Some(cell) = cell(&rows, &cast, key, of_cell, beside, several) {
+            for lane in lanes_of {
+                if let Some(of_lane) = of_lanes.cells.get_mut(lane) {
+                    of_lane.push(cells.len());
+                }
+            }
+            cells.push(cell);
+        }
     }
     let sheet = Sheet {
         profile: matrix.name.clone(),
@@ -100,18 +164,21 @@ fn lay(
         not_exercised_unlisted,
         never_exercised,
     };
-    Assessment { hosts: cast.hosts, sheet, requirement_of, unmatched: cast.unmatched }
+    let Cast { hosts, unmatched, .. } = cast;
+    (Assessment { hosts, sheet, requirement_of, unmatched }, of_lanes)
 }
 
 /// From, to, and place of the row. Their order is that of the sheet.
 pub(super) type CellKey = (Address, Address, usize);
 
-/// A cell; `None` only for a key that belongs to no row.
+/// A cell; `None` only for a key that belongs to no row. `hidden` is how many plain flows worked beside
+/// these.
 fn cell(
     rows: &Rows<'_>,
     cast: &Cast<'_>,
     (from, to, index): CellKey,
     mut flows: Vec<&JudgedFlow>,
+    hidden: u64,
     several: bool,
 ) -> Option<Cell> {
     let row = rows.all.get(index)?;
@@ -130,6 +197,7 @@ fn cell(
         };
         *count += 1;
     }
+    counts.success += hidden;
     let outcome = outcome_of(counts, &flows);
     let mut explanation = explain(outcome, counts, &flows, several);
     let requirement = row.requirement;

@@ -283,7 +283,9 @@ fn tally(counts: CellCounts, flows: &[&JudgedFlow]) -> String {
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
-    format!("{}: {}", count_of(flows.len(), "attempt"), parts.join(", "))
+    let all = counts.success + counts.timeout + counts.reject + counts.inconclusive;
+    let all = usize::try_from(all).unwrap_or(usize::MAX);
+    format!("{}: {}", count_of(all, "attempt"), parts.join(", "))
 }
 
 /// Which attempts worked, which failed, and when.

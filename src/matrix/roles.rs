@@ -17,7 +17,8 @@ use crate::matrix::given::GivenHost;
 use crate::matrix::infer::{DOMAIN_MEMBER, Inferred, infer};
 use crate::matrix::names::{SameHost, shown};
 use crate::net::Address;
-use crate::verdict::record::{Confidence, JudgedFlow};
+use crate::verdict::flows::{Lane, Seen};
+use crate::verdict::record::Confidence;
 use crate::words::words;
 
 /// The role that controllers of any domain are a kind of.
@@ -133,7 +134,7 @@ impl<'m> Cast<'m> {
         matrix: &'m Matrix,
         given: &[GivenRole],
         told: Told<'_>,
-        flows: &[JudgedFlow],
+        flows: Seen<'_>,
     ) -> Cast<'m> {
         let mut hosts: BTreeMap<Address, BTreeSet<&str>> = BTreeMap::new();
         for (address, name) in told.names {
@@ -142,9 +143,12 @@ impl<'m> Cast<'m> {
         let (given, unmatched) = apply(matrix, given, &hosts, flows);
         // Name servers tell of half the world: a host that nobody talks to is of no interest.
         let mut silent: BTreeSet<Address> = hosts.keys().copied().collect();
-        for flow in flows {
+        for flow in flows.telling {
             silent.remove(&flow.initiator.address);
             silent.remove(&flow.responder.address);
+        }
+        for lane in flows.unanswered() {
+            silent.remove(&lane.to());
         }
         hosts.retain(|address, _| !silent.contains(address) || given.contains_key(address));
         let controller = |roles: &BTreeSet<usize>| {
@@ -402,7 +406,7 @@ fn apply(
     matrix: &Matrix,
     given: &[GivenRole],
     names: &BTreeMap<Address, BTreeSet<&str>>,
-    flows: &[JudgedFlow],
+    flows: Seen<'_>,
 ) -> (BTreeMap<Address, BTreeSet<usize>>, Vec<UnmatchedHost>) {
     let mut roles: BTreeMap<Address, BTreeSet<usize>> = BTreeMap::new();
     let mut unmatched = Vec::new();
@@ -410,8 +414,9 @@ fn apply(
     let mut seen: Option<BTreeSet<Address>> = None;
     let mut directory: Option<Directory> = None;
     let all_seen = || {
-        let ends = flows.iter().flat_map(|flow| [flow.initiator.address, flow.responder.address]);
-        ends.collect::<BTreeSet<Address>>()
+        let telling = flows.telling.iter();
+        let ends = telling.flat_map(|flow| [flow.initiator.address, flow.responder.address]);
+        ends.chain(flows.unanswered().map(Lane::to)).collect::<BTreeSet<Address>>()
     };
     for given in given {
         let Some(role) = matrix.role_index(&given.role) else {

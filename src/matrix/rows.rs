@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::flow::service_name;
 use crate::matrix::roles::{DOMAIN_CONTROLLER, Part, is_kind_of};
 use crate::matrix::{Direction, Matrix, Need, PortRange, Requirement};
-use crate::net::Transport;
+use crate::net::{Endpoint, Transport};
+use crate::verdict::flows::Lane;
 use crate::verdict::record::JudgedFlow;
 
 /// What a host plays, by place of the row's role in the matrix.
@@ -138,14 +139,34 @@ impl<'m> Rows<'m> {
     /// A port that was announced for remote procedure calls, or over which they went, is a dynamic
     /// one wherever it lies. Else one of the dynamic ranges may be.
     pub(super) fn of(&self, flow: &JudgedFlow, from: &Parts<'_>, to: &Parts<'_>) -> Vec<usize> {
-        let port = flow.responder.port;
-        let fits = |index: usize, row: &Row<'_>| {
-            row.requirement.transport == flow.transport && self.fits(index, from, to)
-        };
+        let Endpoint { port, .. } = flow.responder;
         let is_rpc = is_rpc(flow);
+        let is_dynamic = || is_rpc || self.can_be_rpc(flow.transport, port, flow.initiator.port);
+        self.matching(flow.transport, port, is_rpc, is_dynamic, from, to)
+    }
+
+    /// The rows that the flows of a lane exercise, as [`Rows::of`].
+    pub(super) fn of_lane(&self, lane: &Lane, from: &Parts<'_>, to: &Parts<'_>) -> Vec<usize> {
+        let (transport, port) = (lane.transport(), lane.port());
+        let is_dynamic = || self.can_be_rpc(transport, port, Lane::CALLING_PORT);
+        self.matching(transport, port, false, is_dynamic, from, to)
+    }
+
+    fn matching(
+        &self,
+        transport: Transport,
+        port: u16,
+        is_rpc: bool,
+        is_dynamic: impl Fn() -> bool,
+        from: &Parts<'_>,
+        to: &Parts<'_>,
+    ) -> Vec<usize> {
+        let fits = |index: usize, row: &Row<'_>| {
+            row.requirement.transport == transport && self.fits(index, from, to)
+        };
         let mut fixed = Vec::new();
         let mut dynamic = Vec::new();
-        for (index, row) in self.candidates(flow.transport, port) {
+        for (index, row) in self.candidates(transport, port) {
             let of_rpc = is_rpc && row.requirement.rpc_dynamic;
             let in_range = row.requirement.ports.iter().any(|range| range.contains(port));
             if (of_rpc || in_range) && fits(index, row) {
@@ -156,7 +177,7 @@ impl<'m> Rows<'m> {
                 }
             }
         }
-        let is_dynamic = fixed.is_empty() && (is_rpc || self.can_be_rpc(flow));
+        let is_dynamic = fixed.is_empty() && is_dynamic();
         self.without_twins(if is_dynamic { dynamic } else { fixed })
     }
 
@@ -173,10 +194,10 @@ impl<'m> Rows<'m> {
     ///
     /// Not if the port is another service's. Nor if it comes from a service's port: then it is
     /// an answer, whose question the capture missed.
-    fn can_be_rpc(&self, flow: &JudgedFlow) -> bool {
-        !self.belongs_elsewhere(flow.transport, flow.responder.port)
-            && flow.initiator.port >= 1024
-            && !self.belongs_elsewhere(flow.transport, flow.initiator.port)
+    fn can_be_rpc(&self, transport: Transport, port: u16, from: u16) -> bool {
+        !self.belongs_elsewhere(transport, port)
+            && from >= 1024
+            && !self.belongs_elsewhere(transport, from)
     }
 
     fn belongs_elsewhere(&self, transport: Transport, port: u16) -> bool {

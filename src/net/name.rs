@@ -45,7 +45,7 @@ words! {
 }
 
 /// A name of an address.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KnownName {
     /// The address.
     pub address: IpAddr,

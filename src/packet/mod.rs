@@ -71,7 +71,7 @@ pub struct Packet<'a> {
 }
 
 /// Which way a packet went, seen from the machine that captured it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Heading {
     /// Nothing tells it.
     #[default]

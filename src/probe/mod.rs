@@ -109,7 +109,7 @@ pub(crate) enum Recognition {
 }
 
 /// Who sent a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Speaker {
     /// The side that opened the flow.
     Initiator,

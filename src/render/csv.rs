@@ -133,9 +133,9 @@ pub(super) fn table(report: &Report, view: View, out: &mut dyn Write) -> io::Res
     match view {
         View::Flows | View::Ladders => {
             row.writer.write_record(FLOW_COLUMNS)?;
-            for flow in &report.flows {
+            for flow in report.flows.iter() {
                 let path = report.captures.get(flow.capture).map(|capture| capture.path.as_str());
-                flow_row(&mut row, flow, path)?;
+                flow_row(&mut row, &flow, path)?;
             }
         }
         View::Analysis => {

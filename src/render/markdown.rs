@@ -238,7 +238,7 @@ fn not_exercised(report: &Report, triage: &Triage<'_>, out: &mut dyn Write) -> i
 }
 
 fn uncovered(report: &Report, triage: &Triage<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let groups = triage::uncovered(report);
+    let groups = triage::uncovered(report, usize::MAX).0;
     if groups.is_empty() {
         return Ok(());
     }
@@ -249,7 +249,7 @@ fn uncovered(report: &Report, triage: &Triage<'_>, out: &mut dyn Write) -> io::R
     }
     header(out, &["initiator", "responder", "service", "port", "verdict", "flows", "seen"])?;
     for group in groups.iter().take(MOST_ROWS) {
-        let flow = group.first;
+        let flow = &*group.first;
         row(
             out,
             &[
@@ -454,7 +454,7 @@ fn flows(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         return captures(report, &Triage::of(report), out);
     }
     header(out, &["id", "time", "initiator", "responder", "service", "verdict", "seen"])?;
-    for flow in report.flows.iter().take(MOST_ROWS) {
+    for flow in report.flows.telling().iter().take(MOST_ROWS) {
         row(
             out,
             &[

@@ -96,6 +96,20 @@ pub fn render(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
+    // What shows every flow beside the others needs all of them at once.
+    let shows_all = match format {
+        Format::Markdown | Format::Html => true,
+        Format::Table => style.verbose || view != View::Analysis,
+        Format::Json | Format::Ndjson | Format::Csv => false,
+    };
+    let mut whole;
+    let report = if shows_all && report.flows.has_plain() {
+        whole = report.clone();
+        whole.flows.promote_all();
+        &whole
+    } else {
+        report
+    };
     match format {
         Format::Table => terminal::page(report, view, style, &mut out)?,
         Format::Json => json::document(report, view, &mut out)?,
@@ -179,7 +193,10 @@ mod tests {
     #[test]
     fn the_packets_of_a_flow_as_a_ladder() {
         let mut report = samples::seed();
-        report.flows.retain(|flow| flow.class != crate::verdict::record::Class::Success);
+        report
+            .flows
+            .telling_mut()
+            .retain(|flow| flow.class != crate::verdict::record::Class::Success);
         let page = table(&report, View::Ladders, NARROW);
         let has = |text: &str| page.lines().any(|line| line.trim_end() == text);
         let again = "   2320         +8.000 s  │─── SYN again ───────▶│  seq 2557920356";

@@ -14,14 +14,10 @@ use crate::verdict::record::{
 /// Frames of one kind that are named; of more, the first ones and the last.
 const MOST_FRAMES: usize = 4;
 
-/// The flow of an id, if the report holds it (it does not with `--no-flows`).
+/// The telling flow of an id, if the report holds it (it does not with `--no-flows`). Of plain flows
+/// the first and the last of a kind tell.
 pub(super) fn flow_of(report: &Report, id: u64) -> Option<&JudgedFlow> {
-    // Ids count from 1 in the order of the flows; a report of chosen flows has gaps.
-    let guess = usize::try_from(id).ok()?.checked_sub(1)?;
-    report.flows.get(guess).filter(|flow| flow.id == id).or_else(|| {
-        let at = report.flows.binary_search_by_key(&id, |flow| flow.id).ok()?;
-        report.flows.get(at)
-    })
+    report.flows.telling_of(id)
 }
 
 /// Whether the application above a flow failed.

@@ -3,6 +3,7 @@
 //! Nothing is judged here: outcomes and firewall requests are taken as the report holds them and
 //! put in the order in which an administrator asks for them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -12,6 +13,7 @@ use crate::net::{Address, Transport};
 use crate::packet::Skipped;
 use crate::render::phrase;
 use crate::report::{Report, TakenOn};
+use crate::verdict::flows::Seen;
 use crate::verdict::record::{Class, JudgedFlow, Verdict};
 
 /// A part of the report.
@@ -78,7 +80,7 @@ impl Pair<'_> {
 #[derive(Debug)]
 pub(super) struct Uncovered<'a> {
     /// The first of them.
-    pub(super) first: &'a JudgedFlow,
+    pub(super) first: Cow<'a, JudgedFlow>,
     /// How many there are.
     pub(super) count: u64,
 }
@@ -328,11 +330,12 @@ fn no_flow(report: &Report, frames: u64) -> String {
     }
 }
 
-/// Failed flows that no requirement covers, by initiator, responder and port.
-pub(super) fn uncovered(report: &Report) -> Vec<Uncovered<'_>> {
+/// Failed flows that no requirement covers, by initiator, responder and port: at most so many
+/// groups of them, and how many groups there are.
+pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, usize) {
     type Key = (Address, Address, Transport, u16, Verdict);
     let mut groups: BTreeMap<Key, Uncovered<'_>> = BTreeMap::new();
-    for flow in &report.flows {
+    for flow in report.flows.telling() {
         let failed = flow.class == Class::Timeout || flow.class == Class::Reject;
         if !failed || flow.requirement.is_some() {
             continue;
@@ -344,9 +347,37 @@ pub(super) fn uncovered(report: &Report) -> Vec<Uncovered<'_>> {
             flow.responder.port,
             flow.verdict,
         );
-        groups.entry(key).or_insert(Uncovered { first: flow, count: 0 }).count += 1;
+        let first = || Uncovered { first: Cow::Borrowed(flow), count: 0 };
+        groups.entry(key).or_insert_with(first).count += 1;
     }
-    groups.into_values().collect()
+    // Single calls that nobody answered are counted, and only those that are shown are looked for.
+    let mut ports: BTreeMap<(Address, Address), BTreeSet<u16>> = BTreeMap::new();
+    for lane in Seen::from(&report.flows).unanswered() {
+        ports.entry((lane.from(), lane.to())).or_default().extend(&lane.ports);
+    }
+    let calls = ports.iter().flat_map(|((from, to), ports)| {
+        ports.iter().map(|port| (*from, *to, Transport::Tcp, *port, Verdict::NoReply))
+    });
+    let mut all = groups.len();
+    let mut shown: Vec<Key> = Vec::new();
+    for key in calls {
+        all += usize::from(!groups.contains_key(&key));
+        if shown.len() < most {
+            shown.push(key);
+        }
+    }
+    for key in shown {
+        let (from, to, _, port, _) = key;
+        let Some((flow, count)) = report.flows.unanswered(from, to, port) else { continue };
+        let group = groups
+            .entry(key)
+            .or_insert_with(|| Uncovered { first: Cow::Owned(flow.clone()), count: 0 });
+        group.count += count;
+        if flow.id < group.first.id {
+            group.first = Cow::Owned(flow);
+        }
+    }
+    (groups.into_values().take(most).collect(), all)
 }
 
 /// The rules to ask for, a row for each of their transports.

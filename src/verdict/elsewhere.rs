@@ -15,7 +15,7 @@ use crate::verdict::record::{
 };
 
 /// Ports whose services may answer from another one: TFTP, and boot servers.
-const ANSWERS_FROM_ELSEWHERE: [u16; 2] = [69, 4011];
+pub(super) const ANSWERS_FROM_ELSEWHERE: [u16; 2] = [69, 4011];
 
 const TFTP: u16 = 69;
 const DHCP_SERVER: u16 = 67;

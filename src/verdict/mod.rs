@@ -2,14 +2,17 @@
 
 mod elsewhere;
 mod explanation;
+pub mod flows;
 mod icmp;
 mod origin;
+mod plain;
 pub mod record;
 mod rpc;
 mod schedule;
 mod service;
 
 pub use origin::weigh_origins;
+pub use plain::Sorted;
 pub use rpc::link;
 
 use std::fmt;
@@ -279,15 +282,6 @@ fn in_order(flow: &Flow) -> impl Iterator<Item = &Evidence> {
 /// The note of evidence that is there for it.
 fn drop_note(evidence: &Evidence) -> Option<FrameNote> {
     evidence.note.filter(|_| evidence.kind == EvidenceKind::Drop)
-}
-
-/// Joins the flows of one capture, judged, where an answer comes from elsewhere than the request
-/// went to: TFTP, network boot, DHCP. `judged` stand in the order of `flows`.
-pub fn join_answers(judged: &mut [JudgedFlow], flows: &[Flow], circumstances: &Circumstances) {
-    let service = |index: usize| {
-        flows.get(index).map(|flow| service::service_of(flow, Verdict::Answered, circumstances))
-    };
-    elsewhere::join_answers(judged, circumstances.udp_reply_wait, &service);
 }
 
 /// Filters for the conversation. A reused pair of ports shows all its flows; the frame numbers

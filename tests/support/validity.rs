@@ -1,5 +1,6 @@
 //! What must be true of every flow and every report, whatever the capture held.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::Cursor;
@@ -256,12 +257,12 @@ pub fn check_log(bytes: &[u8], beside: Read, matrix: &Matrix) {
 
 /// What must be true of every report, made with `matrix`.
 pub fn check_report(report: &Report, matrix: &Matrix) {
-    for (id, flow) in (1..).zip(&report.flows) {
+    for (id, flow) in (1..).zip(report.flows.iter()) {
         assert_eq!(flow.id, id, "ids are dense");
         assert!(flow.capture < report.captures.len());
     }
-    let places = report.flows.iter().map(|flow| (flow.capture, flow.first_frame));
-    assert!(places.clone().zip(places.skip(1)).all(|(a, b)| a < b), "flows in order");
+    let places = || report.flows.iter().map(|flow| (flow.capture, flow.first_frame));
+    assert!(places().zip(places().skip(1)).all(|(a, b)| a < b), "flows in order");
     check_counts(report);
     check_cells(report, matrix);
     let known = |ids: &[u64]| {
@@ -292,7 +293,7 @@ pub fn check_report(report: &Report, matrix: &Matrix) {
 /// No flow and no frame is lost on the way.
 fn check_counts(report: &Report) {
     let mut classes: BTreeMap<Class, u64> = BTreeMap::new();
-    for flow in &report.flows {
+    for flow in report.flows.iter() {
         *classes.entry(flow.class).or_default() += 1;
     }
     let of = |class| classes.get(&class).copied().unwrap_or_default();
@@ -336,7 +337,7 @@ fn check_cells(report: &Report, matrix: &Matrix) {
         assert!(matrix.requirements.iter().any(|row| row.id == cell.requirement), "{cell:#?}");
         let mut counts: BTreeMap<Class, u64> = BTreeMap::new();
         for id in &cell.flows {
-            let flow = &report.flows[usize::try_from(*id).unwrap() - 1];
+            let flow = report.flows.get(*id).unwrap();
             assert_eq!(flow.id, *id);
             assert_eq!((flow.initiator.address, flow.responder.address), {
                 (cell.from.address, cell.to.address)
@@ -371,7 +372,7 @@ fn check_formats(report: &Report) {
                 }
                 (Format::Json, View::Flows | View::Ladders) => {
                     let back: Vec<JudgedFlow> = serde_json::from_str(&text).expect("reads back");
-                    assert_eq!(back, report.flows);
+                    assert!(report.flows.iter().map(Cow::into_owned).eq(back));
                 }
                 (Format::Ndjson, _) => {
                     for line in text.lines() {

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use crate::matrix::infer::{Found, Inferred, addresses};
 use crate::matrix::roles::is_host;
 use crate::net::{Address, Transport};
-use crate::verdict::record::{Confidence, Duty, JudgedFlow};
+use crate::verdict::flows::Seen;
+use crate::verdict::record::{Confidence, Duty};
 
 /// TCP ports by which clients are notified, SQL Server is asked, and site systems are installed.
 const NOTIFICATION: u16 = 10123;
@@ -35,15 +36,21 @@ struct Calls {
 }
 
 /// Roles of callers of hosts whose roles are known.
-pub(super) fn infer(flows: &[JudgedFlow], found: &Found) -> Vec<(Address, Inferred)> {
+pub(super) fn infer<'a>(flows: impl Into<Seen<'a>>, found: &Found) -> Vec<(Address, Inferred)> {
     let is = |host: Address, duty: Duty| {
         let role = found.get(&host).and_then(|roles| roles.get(duty.as_str()));
         role.is_some_and(|role| role.confidence <= Confidence::Likely)
     };
     let mut callers: BTreeMap<Address, Calls> = BTreeMap::new();
-    for flow in flows.iter().filter(|flow| flow.transport == Transport::Tcp) {
-        let (caller, host) = (flow.initiator.address, flow.responder.address);
-        let port = flow.responder.port;
+    let flows = flows.into();
+    let telling = flows.telling.iter().filter(|flow| flow.transport == Transport::Tcp);
+    let calls =
+        telling.map(|flow| (flow.initiator.address, flow.responder.address, flow.responder.port));
+    let unanswered = flows.unanswered().flat_map(|lane| {
+        let ports = [NOTIFICATION, SQL].into_iter().chain(INSTALLS);
+        ports.filter(|port| lane.has_port(*port)).map(|port| (lane.from(), lane.to(), port))
+    });
+    for (caller, host, port) in calls.chain(unanswered) {
         if caller == host || !is_host(caller) || !found.contains_key(&host) {
             continue;
         }
@@ -97,6 +104,7 @@ mod tests {
     use crate::matrix::infer::tests::{does, told};
     use crate::matrix::roles::Told;
     use crate::matrix::sample::flow;
+    use crate::verdict::record::JudgedFlow;
     use crate::verdict::record::Verdict;
 
     const CALLER: &str = "10.0.0.5";

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::matrix::explain::list_of;
 use crate::matrix::roles::is_host;
 use crate::net::{Address, Transport};
-use crate::verdict::record::{Class, JudgedFlow};
+use crate::verdict::flows::Seen;
+use crate::verdict::record::Class;
 
 /// Other ports that one host may try on another. Time, names, remote management, the web and
 /// remote desktop make about ten.
@@ -79,9 +80,19 @@ pub(super) struct Contacts {
 
 impl Contacts {
     /// Gathers the calls to these ports.
-    pub(super) fn new(flows: &[JudgedFlow], ports: &'static [Port]) -> Contacts {
+    pub(super) fn new(flows: Seen<'_>, ports: &'static [Port]) -> Contacts {
         let mut of: BTreeMap<Address, BTreeMap<Address, Calls>> = BTreeMap::new();
-        for flow in flows {
+        for lane in flows.unanswered() {
+            let (caller, host) = (lane.from(), lane.to());
+            let called =
+                |port: &Port| lane.has_port(port.number) && port.is(Transport::Tcp, port.number);
+            for (index, _) in ports.iter().enumerate().filter(|(_, port)| called(port)) {
+                if is_host(caller) && is_host(host) {
+                    of.entry(host).or_default().entry(caller).or_default().addressed.add(index);
+                }
+            }
+        }
+        for flow in flows.telling {
             let (caller, host) = (flow.initiator.address, flow.responder.address);
             let number = flow.responder.port;
             let port = ports.iter().position(|port| port.is(flow.transport, number));
@@ -109,7 +120,7 @@ impl Contacts {
     /// Which of these attempts, hosts by caller, are none of a scan or sweep: callers by host.
     pub(super) fn without_scans(
         &self,
-        flows: &[JudgedFlow],
+        flows: Seen<'_>,
         mut attempts: BTreeMap<Address, BTreeSet<Address>>,
     ) -> BTreeMap<Address, Vec<Address>> {
         attempts.retain(|_, hosts| hosts.len() <= SWEPT_HOSTS);
@@ -126,20 +137,26 @@ impl Contacts {
     /// Which of these attempts belong to a port scan: caller and host.
     fn scans(
         &self,
-        flows: &[JudgedFlow],
+        flows: Seen<'_>,
         attempts: &BTreeMap<Address, BTreeSet<Address>>,
     ) -> BTreeSet<(Address, Address)> {
         let mut others: BTreeMap<(Address, Address), BTreeSet<(Transport, u16)>> = BTreeMap::new();
         if attempts.is_empty() {
             return BTreeSet::new();
         }
-        for flow in flows {
+        let telling = flows.telling.iter().map(|flow| {
             let (caller, host) = (flow.initiator.address, flow.responder.address);
-            let number = flow.responder.port;
-            let other = number < FIRST_DYNAMIC
-                && !self.ports.iter().any(|port| port.is(flow.transport, number));
+            (caller, host, flow.transport, flow.responder.port)
+        });
+        let unanswered = flows.unanswered().flat_map(|lane| {
+            let ports = lane.ports.iter().copied();
+            ports.map(|port| (lane.from(), lane.to(), Transport::Tcp, port))
+        });
+        for (caller, host, transport, number) in telling.chain(unanswered) {
+            let other =
+                number < FIRST_DYNAMIC && !self.ports.iter().any(|port| port.is(transport, number));
             if other && attempts.get(&caller).is_some_and(|hosts| hosts.contains(&host)) {
-                others.entry((caller, host)).or_default().insert((flow.transport, number));
+                others.entry((caller, host)).or_default().insert((transport, number));
             }
         }
         others.retain(|_, ports| ports.len() > SCANNED_PORTS);

@@ -26,7 +26,8 @@ use crate::matrix::infer::contacts::{Contacts, Port, PortSet};
 use crate::matrix::infer::duties::{Proof, Proofs};
 use crate::matrix::infer::{DOMAIN_MEMBER, Inferred, Names, addresses};
 use crate::net::Address;
-use crate::verdict::record::{Confidence, Duty, JudgedFlow};
+use crate::verdict::flows::Seen;
+use crate::verdict::record::{Confidence, Duty};
 
 /// Ports by which members call a domain controller, sorted.
 const PORTS: [Port; 9] = [
@@ -62,12 +63,13 @@ fn of_controller(ports: PortSet) -> bool {
 ///
 /// `named` are hosts that a name server names as controllers; `given` tells of a host that has a
 /// role whether it is one.
-pub(super) fn infer(
-    flows: &[JudgedFlow],
+pub(super) fn infer<'a>(
+    flows: impl Into<Seen<'a>>,
     proofs: &Proofs,
     named: &BTreeMap<Address, String>,
     given: &impl Fn(Address) -> Option<bool>,
 ) -> BTreeMap<Address, Inferred> {
+    let flows = flows.into();
     let contacts = Contacts::new(flows, &PORTS);
     let proven = proven(proofs);
     let other = |host: &Address| {
@@ -163,7 +165,7 @@ fn members(
 /// Hosts that are domain controllers by their ports, with the callers that show it.
 fn by_ports(
     contacts: &Contacts,
-    flows: &[JudgedFlow],
+    flows: Seen<'_>,
     given: &impl Fn(Address) -> Option<bool>,
 ) -> BTreeMap<Address, Vec<Address>> {
     let mut controllers: BTreeMap<Address, Vec<Address>> = BTreeMap::new();
@@ -218,6 +220,7 @@ mod tests {
     use crate::matrix::infer::duties::proofs;
     use crate::matrix::infer::tests::does;
     use crate::matrix::sample::{address, flow};
+    use crate::verdict::record::JudgedFlow;
     use crate::verdict::record::Verdict;
 
     const CAS: &str = "10.0.0.5";

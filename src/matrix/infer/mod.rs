@@ -22,7 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::matrix::explain::list_of;
 use crate::matrix::roles::Told;
 use crate::net::Address;
-use crate::verdict::record::{Confidence, Duty, JudgedFlow};
+use crate::verdict::flows::Seen;
+use crate::verdict::record::{Confidence, Duty};
 
 /// A role that traffic tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,14 +49,15 @@ pub(super) type Names<'a> = BTreeMap<Address, BTreeSet<&'a str>>;
 ///
 /// `given` tells of a host that has a given role whether that makes it a domain controller.
 /// Nothing is guessed of such a host from ports; what the protocols prove of it is told.
-pub(super) fn infer(
-    flows: &[JudgedFlow],
+pub(super) fn infer<'a>(
+    flows: impl Into<Seen<'a>>,
     names: &Names<'_>,
     told: Told<'_>,
     given: impl Fn(Address) -> Option<bool>,
 ) -> BTreeMap<Address, Vec<Inferred>> {
+    let flows = flows.into();
     let mut found = Found::new();
-    let proofs = duties::proofs(flows);
+    let proofs = duties::proofs(flows.telling);
     for (address, duties) in &proofs {
         for (duty, proof) in duties {
             // Controllers have a rule of their own.
@@ -112,7 +114,7 @@ pub(super) mod tests {
     use super::*;
     use crate::matrix::sample::{address, flow};
     use crate::net::FrameNumber;
-    use crate::verdict::record::{DutyRecord, Verdict};
+    use crate::verdict::record::{DutyRecord, JudgedFlow, Verdict};
 
     pub(in crate::matrix) fn does(mut flow: JudgedFlow, host: &str, duty: Duty) -> JudgedFlow {
         flow.duties.push(DutyRecord {

@@ -10,7 +10,8 @@ use crate::matrix::explain::list_of;
 use crate::matrix::infer::contacts::{Contacts, Port, PortSet};
 use crate::matrix::infer::{Inferred, Names, addresses};
 use crate::net::{Address, Transport};
-use crate::verdict::record::{Confidence, Duty, JudgedFlow};
+use crate::verdict::flows::Seen;
+use crate::verdict::record::{Confidence, Duty};
 
 const SQL: u8 = 1;
 const POINT: u8 = 1 << 1;
@@ -62,11 +63,12 @@ pub(super) fn tickets(names: &Names<'_>, serves: &[(String, String)]) -> BTreeMa
 }
 
 /// Roles by ports, of hosts that have none given.
-pub(super) fn infer(
-    flows: &[JudgedFlow],
+pub(super) fn infer<'a>(
+    flows: impl Into<Seen<'a>>,
     tickets: &BTreeMap<Address, String>,
     given: impl Fn(Address) -> bool,
 ) -> Vec<(Address, Inferred)> {
+    let flows = flows.into();
     let contacts = Contacts::new(flows, &PORTS);
     let mut found = Vec::new();
     for (service, duty) in ROLES {
@@ -155,6 +157,7 @@ mod tests {
     use crate::matrix::infer::tests::told;
     use crate::matrix::roles::Told;
     use crate::matrix::sample::{address, flow};
+    use crate::verdict::record::JudgedFlow;
     use crate::verdict::record::Verdict;
 
     const APP: &str = "10.0.0.5";

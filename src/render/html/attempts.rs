@@ -33,7 +33,7 @@ impl<'a> Attempts<'a> {
     pub(super) fn of(report: &'a Report) -> Attempts<'a> {
         type Key = (bool, Address, Address, Transport, u16, Verdict, bool);
         let mut groups: BTreeMap<Key, Vec<&JudgedFlow>> = BTreeMap::new();
-        for flow in report.flows.iter().filter(|flow| Sign::of_flow(flow).is_bad()) {
+        for flow in report.flows.telling().iter().filter(|flow| Sign::of_flow(flow).is_bad()) {
             let key = (
                 flow.requirement.is_none(),
                 flow.initiator.address,

@@ -52,7 +52,7 @@ pub(super) fn data(report: &Report, triage: &Triage<'_>) -> String {
     json.push_str("{\"flows\":[");
     let few = report.flows.len() <= FEW;
     let mut spent = 0;
-    for (row, flow) in report.flows.iter().enumerate() {
+    for (row, flow) in report.flows.telling().iter().enumerate() {
         json.push_str(if row > 0 { ",\n[" } else { "\n[" });
         let mut name =
             |end: Address| *names.entry(end).or_insert_with(|| words.place(&triage.name(end)));

@@ -34,7 +34,7 @@ pub(super) fn flows(report: &Report, triage: &Triage<'_>, page: &mut Markup) -> 
     let many = report.flows.len() > FEW;
     page.raw("<form id=\"flow-form\" class=\"controls\" role=\"search\"><label>Search <input type=\"search\" id=\"flow-text\" autocomplete=\"off\" spellcheck=\"false\" placeholder=\"host, port, service, verdict\"></label> <label>Outcome <select id=\"flow-sign\"><option value=\"\">all</option><option value=\"bad\">failed</option>");
     for sign in Sign::ALL {
-        if report.flows.iter().any(|flow| Sign::of_flow(flow) == sign) {
+        if report.flows.telling().iter().any(|flow| Sign::of_flow(flow) == sign) {
             page.raw("<option value=\"").raw(sign.class()).raw("\">").raw(word(sign));
             page.raw("</option>");
         }
@@ -84,7 +84,7 @@ fn verdict(flow: &JudgedFlow, page: &mut Markup) {
 
 fn each(report: &Report, triage: &Triage<'_>, page: &mut Markup) {
     head(page, &["id", "time", "initiator", "responder", "port", "service", "verdict", "seen"]);
-    for flow in &report.flows {
+    for flow in report.flows.telling() {
         page.raw("<tr><td class=\"many\">").number(flow.id).raw("</td><td class=\"code\">");
         page.text(&flow.first_seen.map(time_of_day).unwrap_or_default()).raw("</td><td>");
         page.name(&triage.name(flow.initiator.address)).raw("</td><td>");
@@ -101,7 +101,7 @@ fn each(report: &Report, triage: &Triage<'_>, page: &mut Markup) {
 fn sums(report: &Report, triage: &Triage<'_>, page: &mut Markup) {
     type Key = (Sign, Address, Address, Transport, u16, Verdict);
     let mut groups: BTreeMap<Key, (&JudgedFlow, u64)> = BTreeMap::new();
-    for flow in &report.flows {
+    for flow in report.flows.telling() {
         let key = (
             Sign::of_flow(flow),
             flow.initiator.address,

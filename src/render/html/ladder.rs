@@ -148,7 +148,7 @@ mod tests {
     fn a_ladder_tells_repeats_spacing_and_the_numbers_of_a_reset() {
         let report = samples::seed();
         let drawn = |verdict| {
-            let flow = report.flows.iter().find(|flow| flow.verdict == verdict).unwrap();
+            let flow = report.flows.telling().iter().find(|flow| flow.verdict == verdict).unwrap();
             let mut page = Markup::new();
             ladder(&report, flow, &mut page);
             page.as_str().to_owned()

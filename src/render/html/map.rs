@@ -30,7 +30,8 @@ type Port<'a> = (u32, &'a str);
 
 /// Draws the map; nothing where nobody called anybody.
 pub(super) fn map(report: &Report, triage: &Triage<'_>, page: &mut Markup) {
-    let ports: Vec<String> = triage::uncovered(report)
+    let ports: Vec<String> = triage::uncovered(report, usize::MAX)
+        .0
         .iter()
         .map(|group| group.first.responder.port.to_string())
         .collect();
@@ -82,8 +83,8 @@ fn of_cells(report: &Report) -> Roads<'_> {
 /// Where no requirement was judged: what failed. `ports` are those of the failures, as text.
 fn of_failures<'a>(report: &Report, ports: &'a [String]) -> Roads<'a> {
     let mut roads = Roads::new();
-    for (group, port) in triage::uncovered(report).iter().zip(ports) {
-        let flow = group.first;
+    for (group, port) in triage::uncovered(report, usize::MAX).0.iter().zip(ports) {
+        let flow = &*group.first;
         let key = (flow.initiator.address, flow.responder.address, Sign::of_flow(flow));
         let port: Port<'a> = (u32::from(flow.responder.port), port);
         roads.entry(key).or_default().insert((flow.transport, port));

@@ -50,7 +50,7 @@ struct Stretch {
 /// Draws the time line; nothing where nothing failed or no time is known.
 pub(super) fn timeline(report: &Report, triage: &Triage<'_>, page: &mut Markup) {
     let timed: Vec<(&JudgedFlow, Time)> =
-        report.flows.iter().filter_map(|flow| Some((flow, flow.first_seen?))).collect();
+        report.flows.telling().iter().filter_map(|flow| Some((flow, flow.first_seen?))).collect();
     let Some((_, first)) = timed.iter().find(|(flow, _)| Sign::of_flow(flow).is_bad()) else {
         return;
     };

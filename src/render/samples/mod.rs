@@ -16,6 +16,7 @@ use crate::report::{
     CaptureRecord, CommentRecord, Generator, Options, ProblemRecord, Report, SCHEMA, SkippedRecord,
     Totals, Waits,
 };
+use crate::verdict::flows::Flows;
 use crate::verdict::record::{
     Class, Closing, Confidence, DisplayFilter, EvidenceKind, EvidenceRecord, JudgedFlow, Origin,
     PerSide, Sender, ServiceOutcome, ServiceRecord, Verdict,
@@ -66,7 +67,7 @@ pub(super) fn empty() -> Report {
         firewall_requests: Vec::new(),
         rule_set: RuleSet::default(),
         to_try: Vec::new(),
-        flows: Vec::new(),
+        flows: Flows::default(),
     }
 }
 
@@ -193,7 +194,7 @@ fn add_flow(
             _ => 'a',
         })
         .collect();
-    report.flows.push(JudgedFlow {
+    report.flows.telling_mut().push(JudgedFlow {
         id,
         capture: 0,
         transport: Transport::Tcp,
@@ -260,7 +261,7 @@ fn add_cell(
 ) {
     let mut counts = CellCounts::default();
     let mut explanation = String::new();
-    for flow in report.flows.iter_mut().filter(|flow| flows.contains(&flow.id)) {
+    for flow in report.flows.telling_mut().iter_mut().filter(|flow| flows.contains(&flow.id)) {
         flow.requirement = Some(row.id.to_owned());
         if explanation.is_empty() {
             explanation.clone_from(&flow.explanation);

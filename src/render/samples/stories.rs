@@ -27,8 +27,8 @@ pub(in crate::render) fn seed() -> Report {
     let gc = flow(52707, 3268, "Global Catalog LDAP", Verdict::NoReply, syns(&[1238, 1244, 1260]));
     let dns = flow(52714, 53, "DNS", Verdict::NoReply, syns(&[2312, 2320, 2341]));
     let kerberos = flow(52716, 88, "Kerberos", Verdict::NoReply, syns(&[2874, 2880, 2902]));
-    report.flows[2].origin = Some(Origin::Middlebox);
-    report.flows[2].origin_reasons = vec![
+    report.flows.telling_mut()[2].origin = Some(Origin::Middlebox);
+    report.flows.telling_mut()[2].origin_reasons = vec![
         "its sequence number is 251831252, where a closed port sends 0".to_owned(),
         "its window is that of the SYN, 8192".to_owned(),
     ];
@@ -183,15 +183,15 @@ pub(in crate::render) fn busy() -> Report {
         ..packet(601, Sender::Network, EvidenceKind::Icmp)
     });
     let http = flow(four, 8530, "WSUS", Verdict::Prohibited, icmp);
-    report.flows[3].origin = Some(Origin::Host);
-    report.flows[4].service = ServiceRecord {
+    report.flows.telling_mut()[3].origin = Some(Origin::Host);
+    report.flows.telling_mut()[4].service = ServiceRecord {
         name: Some("RPC endpoint mapper".to_owned()),
         outcome: ServiceOutcome::Failed,
         code: Some("0x16c9a0d6".to_owned()),
         detail: Some("endpoint not registered".to_owned()),
         frame: Some(FrameNumber(306)),
     };
-    for flow in report.flows.iter_mut().skip(3) {
+    for flow in report.flows.telling_mut().iter_mut().skip(3) {
         flow.capture = 1;
     }
     let cells: [(_, RowOf<'_>, _, &[u64]); 9] = [

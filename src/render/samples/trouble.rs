@@ -29,7 +29,7 @@ pub(in crate::render) fn hostile() -> Report {
         cell.service = format!("+{}\x08", cell.service);
         cell.explanation = format!("@{clear_screen}");
     }
-    for flow in &mut report.flows {
+    for flow in report.flows.telling_mut() {
         flow.explanation = format!("-{clear_screen}");
         flow.service.name = Some("=S\u{202e}MB\n|x|".to_owned());
         flow.service.detail = Some("\tdetail".to_owned());
@@ -68,7 +68,7 @@ pub(in crate::render) fn large(cells: u32, flows: u32) -> Report {
         };
         let (from, to) = (("10.0.0.0", 50_000), ("10.200.0.1", 389));
         add_flow(&mut report, from, to, "LDAP", verdict, evidence);
-        if let Some(flow) = report.flows.last_mut() {
+        if let Some(flow) = report.flows.telling_mut().last_mut() {
             flow.initiator.address = address(number % 1000);
         }
     }

@@ -236,8 +236,9 @@ fn worked(report: &Report, triage: &Triage<'_>, page: &mut Page<'_>) -> io::Resu
 
 /// Failed flows that no requirement covers: with no roles known, all that failed.
 fn uncovered(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
-    let groups = triage::uncovered(report);
-    if groups.is_empty() {
+    let most = if page.verbose() { usize::MAX } else { 12 };
+    let (shown, all) = triage::uncovered(report, most);
+    if shown.is_empty() {
         return Ok(());
     }
     if report.matrix.cells.is_empty() {
@@ -245,8 +246,6 @@ fn uncovered(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     } else {
         page.heading("OTHER FAILED FLOWS", "no requirement of the matrix covers them")?;
     }
-    let most = if page.verbose() { usize::MAX } else { 12 };
-    let shown = groups.get(..most.min(groups.len())).unwrap_or_default();
     let ends =
         |group: &Uncovered<'_>| (group.first.initiator.address, group.first.responder.address);
     let mut table: Vec<Vec<String>> =
@@ -267,15 +266,15 @@ fn uncovered(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
         let columns = [Column::Fixed, Column::Fixed, Column::Fixed, Column::Rest];
         page.table(2, &columns, None, rows.by_ref().take(of_pair.len()).collect())?;
     }
-    if groups.len() > shown.len() {
-        let more = phrase::count(groups.len() - shown.len());
+    if all > shown.len() {
+        let more = phrase::count(all - shown.len());
         page.more(2, more, "(use flows --format csv for all)")?;
     }
     Ok(())
 }
 
 fn uncovered_row(report: &Report, group: &Uncovered<'_>, page: &Page<'_>) -> Vec<String> {
-    let flow = group.first;
+    let flow = &*group.first;
     let seen = seen::of_flow(report, flow);
     let more = phrase::counted(group.count.saturating_sub(1), "flow");
     let seen = if group.count > 1 { format!("{seen} (+{more})") } else { seen };

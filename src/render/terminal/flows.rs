@@ -101,7 +101,7 @@ pub(super) fn write(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     };
     let columns: Vec<Column> = fields.iter().map(|(field, _)| field.column()).collect();
     let header: Vec<&str> = fields.iter().map(|(field, _)| field.name()).collect();
-    for (place, chunk) in report.flows.chunks(CHUNK).enumerate() {
+    for (place, chunk) in report.flows.telling().chunks(CHUNK).enumerate() {
         let rows = chunk
             .iter()
             .map(|flow| {
@@ -138,7 +138,7 @@ pub(super) fn captures(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     background::captures_in_short(report, page)?;
     let local = report.captures.iter().any(|capture| capture.zone != "utc");
     let zone = if local { "UTC, or local where a capture does not tell its zone" } else { "UTC" };
-    let first = report.flows.iter().find_map(|flow| flow.first_seen);
+    let first = report.flows.telling().iter().find_map(|flow| flow.first_seen);
     if let (Some(first), false) = (first, dated(report)) {
         page.paragraph(0, 2, None, &format!("times are of {}, {zone}", date(first)))?;
     } else if first.is_some() {
@@ -149,7 +149,7 @@ pub(super) fn captures(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
 
 /// Whether the flows began on more than one day, so that times need their date.
 fn dated(report: &Report) -> bool {
-    let mut days = report.flows.iter().filter_map(|flow| flow.first_seen).map(day);
+    let mut days = report.flows.telling().iter().filter_map(|flow| flow.first_seen).map(day);
     let first = days.next();
     days.any(|day| Some(day) != first)
 }
@@ -168,7 +168,7 @@ fn widths(report: &Report, page: &Page<'_>, dated: bool) -> Vec<(Field, Option<u
         .iter()
         .map(|(field, given_up)| (*field, *given_up, text::columns(field.name())))
         .collect();
-    for flow in &report.flows {
+    for flow in report.flows.telling() {
         for (field, _, width) in &mut widths {
             *width = (*width).max(text::columns(&value(*field, report, flow, page, dated)));
         }
@@ -252,7 +252,7 @@ fn clock(time: Time, dated: bool) -> String {
 /// A block of lines a flow, for narrow pages and long addresses, or with all that is known.
 fn blocks(report: &Report, page: &mut Page<'_>, in_full: bool) -> io::Result<()> {
     let dated = dated(report);
-    for flow in &report.flows {
+    for flow in report.flows.telling() {
         let get = |field| value(field, report, flow, page, dated);
         let line = format!(
             "{}  {}  {}  {}  frames {}",

@@ -49,7 +49,7 @@ pub(super) fn write(report: &Report, page: &mut Page<'_>) -> io::Result<()> {
     }
     flows::captures(report, page)?;
     let triage = Triage::of(report);
-    for (place, flow) in report.flows.iter().enumerate() {
+    for (place, flow) in report.flows.telling().iter().enumerate() {
         if place > 0 {
             page.blank()?;
         }

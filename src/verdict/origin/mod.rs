@@ -15,9 +15,10 @@ mod usual;
 
 use crate::flow::{EvidenceKind, Sender};
 use crate::net::{FrameNumber, SeqNumber};
+use crate::verdict::flows::Flows;
 use crate::verdict::origin::alike::Alike;
 use crate::verdict::origin::usual::Usual;
-use crate::verdict::record::{EvidenceRecord, JudgedFlow, Origin, Verdict};
+use crate::verdict::record::{EvidenceRecord, Origin, Verdict};
 
 /// Routers that a path may have more or less from one packet to the next.
 const SAME_WAY: u8 = 1;
@@ -201,11 +202,14 @@ fn made_up(answer: Answer<'_>, foreign_ttl: Option<ForeignTtl>, against: &[Strin
 
 /// Weighs every refusal once more, beside all that its capture shows of the host that refused, and
 /// of the resets of others.
-pub fn weigh_origins(flows: &mut [JudgedFlow]) {
+///
+/// Plain flows tell nothing but what their hosts usually send.
+pub fn weigh_origins(flows: &mut Flows) {
     let usual = Usual::of(flows);
     if usual.is_empty() {
         return;
     }
+    let flows = flows.telling_mut();
     let alike = Alike::of(flows, &usual);
     for flow in flows.iter_mut().filter(|flow| flow.verdict == Verdict::Refused) {
         let Some(answer) = Answer::of(&flow.evidence) else { continue };
@@ -260,6 +264,7 @@ mod tests {
     use crate::flow::script::play;
     use crate::net::{Clock, SeqNumber, Time, Timestamp};
     use crate::verdict::judge;
+    use crate::verdict::record::JudgedFlow;
     use crate::verdict::tests::long_after;
 
     /// Flows of one capture, each with the letters of a script, to these hosts in the order of time.
@@ -280,10 +285,18 @@ mod tests {
         flow.evidence.iter_mut().filter(|packet| packet.from == from).for_each(change);
     }
 
+    fn weigh(flows: &mut [JudgedFlow]) {
+        let ids: Vec<u64> = flows.iter().map(|flow| flow.id).collect();
+        let mut all = Flows::from(flows.to_vec());
+        weigh_origins(&mut all);
+        flows.clone_from_slice(all.telling());
+        flows.iter_mut().zip(ids).for_each(|(flow, id)| flow.id = id);
+    }
+
     fn origins(flows: &mut [JudgedFlow]) -> Vec<Option<Origin>> {
-        weigh_origins(flows);
+        weigh(flows);
         let once = flows.to_vec();
-        weigh_origins(flows);
+        weigh(flows);
         assert_eq!(flows, once, "doing it again changes nothing");
         flows.iter().map(|flow| flow.origin).collect()
     }
@@ -309,7 +322,7 @@ mod tests {
     fn the_explanation_names_the_packet_that_contradicts() {
         let mut flows = flows(&[(DC, "ShA"), (DC, "Sr")]);
         change(&mut flows[1], Sender::Responder, |packet| packet.ttl = Some(62));
-        weigh_origins(&mut flows);
+        weigh(&mut flows);
         assert_eq!(
             flows[1].explanation,
             "SYN in frame 1, reset in frame 2. The reset comes with a time to live of 62, the \

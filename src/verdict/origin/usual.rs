@@ -1,9 +1,10 @@
 //! What packets of a host usually look like, as one capture shows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::flow::{EvidenceKind, Sender};
-use crate::net::{Address, FrameNumber, Transport};
+use crate::flow::{Evidence, EvidenceKind, Sender};
+use crate::net::{Address, Endpoint, FrameNumber, Timestamp, Transport};
+use crate::verdict::flows::Flows;
 use crate::verdict::origin::{Answer, Beside, ForeignTtl, SAME_WAY};
 use crate::verdict::record::{EvidenceRecord, JudgedFlow, Verdict};
 
@@ -30,6 +31,38 @@ struct Host {
     /// The best packet with each time to live, whoever got it.
     times_to_live: BTreeMap<u8, Sent>,
     by_receiver: BTreeMap<Address, Heard>,
+}
+
+/// Between whom a flow is.
+#[derive(Clone, Copy)]
+struct Ends {
+    capture: usize,
+    transport: Transport,
+    initiator: Endpoint,
+    responder: Endpoint,
+}
+
+/// A packet of the evidence, as far as it tells what is usual.
+#[derive(Clone, Copy)]
+struct Packet {
+    from: Sender,
+    kind: EvidenceKind,
+    frame: FrameNumber,
+    time: Option<Timestamp>,
+    ttl: Option<u8>,
+    ip_id: Option<u16>,
+}
+
+impl Packet {
+    fn of_record(record: &EvidenceRecord) -> Packet {
+        let EvidenceRecord { frame, time, from, kind, ttl, ip_id, .. } = *record;
+        Packet { from, kind, frame, time: time.map(|time| time.at), ttl, ip_id }
+    }
+
+    fn of_evidence(evidence: &Evidence) -> Packet {
+        let Evidence { frame, time, sender: from, kind, ttl, ip_id, .. } = *evidence;
+        Packet { from, kind, frame, time, ttl: (ttl != 0).then_some(ttl), ip_id }
+    }
 }
 
 /// What one receiver got from a host.
@@ -62,21 +95,36 @@ enum Rank {
 }
 
 impl Usual {
-    pub(super) fn of(flows: &[JudgedFlow]) -> Usual {
-        let refused = flows.iter().filter(|flow| flow.verdict == Verdict::Refused);
+    pub(super) fn of(flows: &Flows) -> Usual {
+        let refused = flows.telling().iter().filter(|flow| flow.verdict == Verdict::Refused);
         let refusers =
             refused.map(|flow| ((flow.capture, flow.responder.address), Host::default()));
         let mut usual = Usual(refusers.collect());
         if usual.is_empty() {
             return usual;
         }
-        for flow in flows {
-            let own_ttl = flow.transport == Transport::Udp
-                && [flow.initiator.port, flow.responder.port].iter().any(|it| OWN_TTL.contains(it));
-            if !own_ttl {
-                usual.add(flow, Sender::Initiator);
-                usual.add(flow, Sender::Responder);
-            }
+        for flow in flows.telling() {
+            let ends = Ends {
+                capture: flow.capture,
+                transport: flow.transport,
+                initiator: flow.initiator,
+                responder: flow.responder,
+            };
+            usual.see(ends, flow.evidence.iter().map(Packet::of_record));
+        }
+        let refusers: BTreeSet<(usize, Address)> = usual.0.keys().copied().collect();
+        let plain = flows.facts_of_lanes(move |capture, lane| {
+            let is_refuser = |host| refusers.contains(&(capture, host));
+            is_refuser(lane.from()) || !lane.is_unanswered() && is_refuser(lane.to())
+        });
+        for (capture, flow) in plain {
+            let ends = Ends {
+                capture,
+                transport: flow.transport(),
+                initiator: flow.initiator_endpoint(),
+                responder: flow.responder_endpoint(),
+            };
+            usual.see(ends, flow.evidence.iter().map(Packet::of_evidence));
         }
         for heard in usual.0.values_mut().flat_map(|host| host.by_receiver.values_mut()) {
             heard.see_whether_it_counts();
@@ -89,22 +137,27 @@ impl Usual {
         self.0.is_empty()
     }
 
+    /// Adds what the sides of a flow sent.
+    fn see(&mut self, ends: Ends, packets: impl Iterator<Item = Packet> + Clone) {
+        let own_ttl = ends.transport == Transport::Udp
+            && [ends.initiator.port, ends.responder.port].iter().any(|it| OWN_TTL.contains(it));
+        if !own_ttl {
+            self.add(ends, Sender::Initiator, packets.clone());
+            self.add(ends, Sender::Responder, packets);
+        }
+    }
+
     /// Adds what one side of a flow sent, if it is a host that refused.
-    fn add(&mut self, flow: &JudgedFlow, side: Sender) {
-        let (host, to, rank) = match (side, flow.transport) {
-            (Sender::Initiator | Sender::Network, _) => {
-                (flow.initiator.address, flow.responder.address, Rank::Call)
-            }
-            (Sender::Responder, Transport::Tcp) => {
-                (flow.responder.address, flow.initiator.address, Rank::TcpAnswer)
-            }
-            (Sender::Responder, Transport::Udp) => {
-                (flow.responder.address, flow.initiator.address, Rank::UdpAnswer)
-            }
+    fn add(&mut self, ends: Ends, side: Sender, packets: impl Iterator<Item = Packet> + Clone) {
+        let (initiator, responder) = (ends.initiator.address, ends.responder.address);
+        let (host, to, rank) = match (side, ends.transport) {
+            (Sender::Initiator | Sender::Network, _) => (initiator, responder, Rank::Call),
+            (Sender::Responder, Transport::Tcp) => (responder, initiator, Rank::TcpAnswer),
+            (Sender::Responder, Transport::Udp) => (responder, initiator, Rank::UdpAnswer),
         };
-        let Some(host) = self.0.get_mut(&(flow.capture, host)) else { return };
+        let Some(host) = self.0.get_mut(&(ends.capture, host)) else { return };
         let heard = host.by_receiver.entry(to).or_default();
-        for packet in flow.evidence.iter().filter(|it| it.from == side && is_its_own(it.kind)) {
+        for packet in packets.clone().filter(|it| it.from == side && is_its_own(it.kind)) {
             let sent = Sent { rank, frame: packet.frame, what: name_of(packet.kind) };
             if let Some(ttl) = packet.ttl {
                 for known in [&mut heard.times_to_live, &mut host.times_to_live] {
@@ -115,7 +168,7 @@ impl Usual {
             heard.ids.extend(packet.ip_id.map(|id| (packet.frame, id)));
         }
         if side == Sender::Responder
-            && let Some(delay) = delay(&flow.evidence)
+            && let Some(delay) = delay(packets)
         {
             let none = heard.answers == 0;
             heard.least_delay = if none { delay } else { delay.min(heard.least_delay) };
@@ -237,13 +290,13 @@ pub(super) fn name_of(kind: EvidenceKind) -> &'static str {
 }
 
 /// Nanoseconds from the last call before the first answer to that answer.
-fn delay(evidence: &[EvidenceRecord]) -> Option<i64> {
-    let answer = evidence.iter().find(|it| it.from == Sender::Responder && is_its_own(it.kind))?;
-    let is_call = |it: &&EvidenceRecord| {
+fn delay(packets: impl Iterator<Item = Packet> + Clone) -> Option<i64> {
+    let answer = packets.clone().find(|it| it.from == Sender::Responder && is_its_own(it.kind))?;
+    let is_call = |it: &Packet| {
         it.from == Sender::Initiator && matches!(it.kind, EvidenceKind::Syn | EvidenceKind::Data)
     };
-    let call = evidence.iter().filter(|it| it.frame < answer.frame).rfind(is_call)?;
-    Some(answer.time?.at.since(call.time?.at))
+    let call = packets.filter(|it| it.frame < answer.frame).filter(is_call).last()?;
+    Some(answer.time?.since(call.time?))
 }
 
 /// "0.3 ms".

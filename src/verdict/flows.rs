@@ -1,0 +1,654 @@
+//! All flows of a report: those that tell something whole, the plain ones by the lane.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::flow::{Finished, Flow};
+use crate::net::{Address, Transport};
+use crate::probe::Code;
+use crate::verdict::record::{JudgedFlow, ServiceOutcome, Verdict};
+use crate::verdict::{Circumstances, judge};
+
+/// The lane of a flow that tells something of its own.
+pub(super) const TELLING: u32 = u32::MAX;
+
+/// What plain flows have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Manner {
+    pub(super) from: Address,
+    pub(super) to: Address,
+    /// Who was called; 0 for calls of any port that nobody answered.
+    pub(super) port: u16,
+    pub(super) transport: Transport,
+    pub(super) verdict: Verdict,
+    pub(super) outcome: ServiceOutcome,
+    pub(super) code: Option<Code>,
+    /// What was asked, where that matters.
+    pub(super) question: u64,
+}
+
+impl Manner {
+    /// Whether nobody answered a single call.
+    pub(super) fn is_unanswered(self) -> bool {
+        self.verdict == Verdict::NoReply
+    }
+}
+
+/// Plain flows of one capture: one way, one port, one result.
+///
+/// The first and the last of those that worked are among the telling flows and not counted here.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    pub(super) manner: Manner,
+    /// How many flows are known by this lane alone.
+    pub hidden: u64,
+    /// Of calls that nobody answered: the ports, sorted.
+    pub ports: Vec<u16>,
+    /// Place of the row that they exercise in the matrix.
+    row: Option<usize>,
+}
+
+impl Lane {
+    /// The callers' ports differ; this one stands for them. None of them is a service's where the
+    /// port that they call is none's.
+    pub const CALLING_PORT: u16 = 65_000;
+
+    pub(super) fn of(manner: Manner) -> Lane {
+        Lane { manner, hidden: 0, ports: Vec::new(), row: None }
+    }
+
+    /// Who called.
+    pub fn from(&self) -> Address {
+        self.manner.from
+    }
+
+    /// Who was called.
+    pub fn to(&self) -> Address {
+        self.manner.to
+    }
+
+    /// Transport.
+    pub fn transport(&self) -> Transport {
+        self.manner.transport
+    }
+
+    /// The port that was called; of calls that nobody answered see `ports`.
+    pub fn port(&self) -> u16 {
+        self.manner.port
+    }
+
+    /// Whether these are single calls that nobody answered; else all of them worked.
+    pub fn is_unanswered(&self) -> bool {
+        self.manner.is_unanswered()
+    }
+
+    /// Whether this port was called.
+    pub fn has_port(&self, port: u16) -> bool {
+        if self.is_unanswered() {
+            self.ports.binary_search(&port).is_ok()
+        } else {
+            self.manner.port == port
+        }
+    }
+}
+
+/// The plain flows of a capture.
+#[derive(Clone, Debug)]
+pub(super) struct Hidden {
+    pub(super) finished: Arc<Finished>,
+    pub(super) circumstances: Circumstances,
+    pub(super) lanes: Vec<Lane>,
+    /// The lane of each flow, or [`TELLING`].
+    pub(super) lane_of: Vec<u32>,
+}
+
+impl From<Vec<JudgedFlow>> for CaptureFlows {
+    /// Flows that all tell something, in order.
+    fn from(mut telling: Vec<JudgedFlow>) -> CaptureFlows {
+        for (id, flow) in (1..).zip(&mut telling) {
+            flow.id = id;
+        }
+        CaptureFlows { count: telling.len() as u64, telling, hidden: None }
+    }
+}
+
+/// The flows of one capture, judged.
+#[derive(Clone, Debug, Default)]
+pub struct CaptureFlows {
+    /// Flows that tell, in order; their ids count from 1 within the capture.
+    pub(super) telling: Vec<JudgedFlow>,
+    /// How many flows there are.
+    pub(super) count: u64,
+    pub(super) hidden: Option<Hidden>,
+}
+
+impl CaptureFlows {
+    /// How many flows there are.
+    pub fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// The service of a row of the matrix, for flows that are made when they are wanted.
+#[derive(Clone, Debug, Default)]
+struct RowName {
+    id: String,
+    service: String,
+}
+
+/// The plain flows of a capture, in a report.
+#[derive(Clone, Debug)]
+struct OfCapture {
+    capture: usize,
+    /// Id of its first flow.
+    first_id: u64,
+    hidden: Hidden,
+}
+
+/// All flows of a report, by id.
+///
+/// Flows that tell something of their own are there whole. Plain ones, of which a capture may
+/// hold millions, are counted by [`Lane`] and made when they are asked for; what is made is the same
+/// as if it had always been there.
+#[derive(Clone, Debug, Default)]
+pub struct Flows {
+    telling: Vec<JudgedFlow>,
+    hidden: Vec<OfCapture>,
+    rows: BTreeMap<usize, RowName>,
+}
+
+impl From<Vec<JudgedFlow>> for Flows {
+    /// Flows that stand by capture and first frame; they get their ids.
+    fn from(mut telling: Vec<JudgedFlow>) -> Flows {
+        for (id, flow) in (1..).zip(&mut telling) {
+            flow.id = id;
+        }
+        Flows { telling, ..Flows::default() }
+    }
+}
+
+impl Flows {
+    /// The flows of captures, each with the index of its capture, in their order.
+    pub fn of(captures: impl IntoIterator<Item = (usize, CaptureFlows)>) -> Flows {
+        let mut flows = Flows::default();
+        let mut before = 0;
+        for (capture, of_capture) in captures {
+            let CaptureFlows { telling, count, hidden } = of_capture;
+            let numbered = telling.into_iter().map(|flow| {
+                let id = flow.id + before;
+                JudgedFlow { id, capture, ..flow }
+            });
+            flows.telling.extend(numbered);
+            let first_id = before + 1;
+            flows.hidden.extend(hidden.map(|hidden| OfCapture { capture, first_id, hidden }));
+            before += count;
+        }
+        flows
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        let hidden: u64 = self.lanes().map(|(_, lane)| lane.hidden).sum();
+        self.telling.len().saturating_add(usize::try_from(hidden).unwrap_or(usize::MAX))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.telling.is_empty()
+    }
+
+    /// Flows that tell something of their own, by id.
+    pub fn telling(&self) -> &[JudgedFlow] {
+        &self.telling
+    }
+
+    /// The same, to be changed; nothing may be added between them.
+    pub fn telling_mut(&mut self) -> &mut Vec<JudgedFlow> {
+        &mut self.telling
+    }
+
+    /// The lanes of the plain flows, with the index of their capture.
+    pub fn lanes(&self) -> impl Iterator<Item = (usize, &Lane)> + Clone {
+        self.hidden.iter().flat_map(|it| it.hidden.lanes.iter().map(|lane| (it.capture, lane)))
+    }
+
+    /// The first id and the last.
+    pub fn span(&self) -> Option<(u64, u64)> {
+        let first = self.telling.first()?.id;
+        let telling = self.telling.last()?.id;
+        let end = |it: &OfCapture| it.first_id + it.hidden.finished.len() as u64 - 1;
+        Some((first, self.hidden.last().map_or(telling, end).max(telling)))
+    }
+
+    /// Leaves out all flows but these.
+    pub fn keep(&mut self, ids: &[u64]) {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let kept = ids.iter().filter_map(|id| self.get(*id)).map(Cow::into_owned).collect();
+        *self = Flows { telling: kept, ..Flows::default() };
+    }
+
+    /// Forgets all flows.
+    pub fn clear(&mut self) {
+        *self = Flows::default();
+    }
+
+    /// Makes the flows of these lanes telling ones. `wanted` gets the index of the capture.
+    pub fn promote(&mut self, wanted: impl Fn(usize, &Lane) -> bool) {
+        let before = self.telling.len();
+        for of_capture in &mut self.hidden {
+            let chosen: Vec<bool> = of_capture
+                .hidden
+                .lanes
+                .iter()
+                .map(|lane| lane.hidden > 0 && wanted(of_capture.capture, lane))
+                .collect();
+            if !chosen.contains(&true) {
+                continue;
+            }
+            let is_chosen = |lane: &u32| chosen.get(*lane as usize) == Some(&true);
+            let mut places = Vec::new();
+            for (place, lane) in of_capture.hidden.lane_of.iter().enumerate() {
+                if is_chosen(lane) {
+                    places.push(place);
+                }
+            }
+            for place in places {
+                let lane = of_capture.hidden.lane_of.get_mut(place);
+                let lane = lane.map_or(TELLING, |lane| std::mem::replace(lane, TELLING));
+                let made = of_capture.made(place);
+                self.telling.extend(made.map(|flow| named(&self.rows, of_capture, flow, lane)));
+            }
+            for (lane, chosen) in of_capture.hidden.lanes.iter_mut().zip(chosen) {
+                if chosen {
+                    lane.hidden = 0;
+                }
+            }
+        }
+        if self.telling.len() > before {
+            self.telling.sort_by_key(|flow| flow.id);
+        }
+    }
+
+    /// Makes all flows telling ones.
+    pub fn promote_all(&mut self) {
+        self.promote(|_, _| true);
+        self.hidden.clear();
+    }
+
+    /// Says which row of the matrix the flows of each lane exercise, by place of the lane among
+    /// [`Flows::lanes`], and what rows are called: their id and service.
+    pub(crate) fn exercise(
+        &mut self,
+        rows: impl IntoIterator<Item = Option<usize>>,
+        name: impl Fn(usize) -> Option<(String, String)>,
+    ) {
+        let lanes = self.hidden.iter_mut().flat_map(|it| &mut it.hidden.lanes);
+        for (lane, row) in lanes.zip(rows) {
+            lane.row = row;
+            if let Some((id, service)) = row.and_then(&name) {
+                self.rows.entry(row.unwrap_or_default()).or_insert(RowName { id, service });
+            }
+        }
+    }
+
+    /// Ids of the flows of lanes, in order. `list_of` gives the number of the list that the flows
+    /// of a lane go to, by place of the lane among [`Flows::lanes`].
+    pub(crate) fn ids_of_lanes(&self, lists: &[Vec<usize>], into: &mut [Vec<u64>]) {
+        let mut base = 0;
+        for of_capture in &self.hidden {
+            for (place, lane) in (0_u64..).zip(&of_capture.hidden.lane_of) {
+                if *lane == TELLING {
+                    continue;
+                }
+                for list in lists.get(base + *lane as usize).into_iter().flatten() {
+                    if let Some(list) = into.get_mut(*list) {
+                        list.push(of_capture.first_id + place);
+                    }
+                }
+            }
+            base += of_capture.hidden.lanes.len();
+        }
+    }
+
+    /// The telling flow with this id.
+    pub fn telling_of(&self, id: u64) -> Option<&JudgedFlow> {
+        // Ids count from 1 in the order of the flows; a report of chosen flows has gaps.
+        let guess = usize::try_from(id).ok()?.checked_sub(1)?;
+        self.telling.get(guess).filter(|flow| flow.id == id).or_else(|| {
+            let at = self.telling.binary_search_by_key(&id, |flow| flow.id).ok()?;
+            self.telling.get(at)
+        })
+    }
+
+    /// The flow with this id.
+    pub fn get(&self, id: u64) -> Option<Cow<'_, JudgedFlow>> {
+        if let Some(flow) = self.telling_of(id) {
+            return Some(Cow::Borrowed(flow));
+        }
+        let after = self.hidden.partition_point(|it| it.first_id <= id);
+        let of_capture = self.hidden.get(after.checked_sub(1)?)?;
+        let place = usize::try_from(id - of_capture.first_id).ok()?;
+        let lane = *of_capture.hidden.lane_of.get(place)?;
+        (lane != TELLING).then(|| self.whole(of_capture, place, lane)).flatten().map(Cow::Owned)
+    }
+
+    /// A plain flow, with what the report knows of it.
+    fn whole(&self, of_capture: &OfCapture, place: usize, lane: u32) -> Option<JudgedFlow> {
+        of_capture.made(place).map(|flow| named(&self.rows, of_capture, flow, lane))
+    }
+
+    /// Whether there are flows that are made when they are asked for.
+    pub fn has_plain(&self) -> bool {
+        self.lanes().any(|(_, lane)| lane.hidden > 0)
+    }
+
+    /// The first of the calls of a port that nobody answered and that are no telling flows, and how
+    /// many there are.
+    pub fn unanswered(&self, from: Address, to: Address, port: u16) -> Option<(JudgedFlow, u64)> {
+        let calls = self.of_lanes(move |_, lane| {
+            lane.is_unanswered() && (lane.from(), lane.to()) == (from, to) && lane.has_port(port)
+        });
+        let mut calls = calls.filter(|flow| flow.responder.port == port);
+        let first = calls.next()?;
+        Some((first, 1 + calls.count() as u64))
+    }
+
+    /// All flows, by id. Plain ones are made one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = Cow<'_, JudgedFlow>> {
+        let mut telling = self.telling.iter().peekable();
+        let mut captures = self.hidden.iter();
+        let mut hidden = captures.next().map(|it| (it, it.plain()));
+        let mut next_hidden: Option<(u64, JudgedFlow)> = None;
+        std::iter::from_fn(move || {
+            while next_hidden.is_none() {
+                let Some((of_capture, plain)) = &mut hidden else { break };
+                match plain.next() {
+                    Some((lane, flow)) => {
+                        next_hidden = Some((flow.id, named(&self.rows, of_capture, flow, lane)));
+                    }
+                    None => hidden = captures.next().map(|it| (it, it.plain())),
+                }
+            }
+            match (telling.peek(), &next_hidden) {
+                (Some(flow), Some((id, _))) if flow.id > *id => {
+                    next_hidden.take().map(|(_, flow)| Cow::Owned(flow))
+                }
+                (Some(_), _) => telling.next().map(Cow::Borrowed),
+                (None, _) => next_hidden.take().map(|(_, flow)| Cow::Owned(flow)),
+            }
+        })
+    }
+
+    /// The plain flows of the lanes that are wanted, made one after the other, without what the
+    /// report adds to them.
+    fn of_lanes<'a>(
+        &'a self,
+        wanted: impl Fn(usize, &Lane) -> bool + 'a,
+    ) -> impl Iterator<Item = JudgedFlow> + 'a {
+        self.places_of_lanes(wanted).filter_map(|(of_capture, place)| of_capture.made(place))
+    }
+
+    /// What was recorded of the plain flows of the lanes that are wanted, with the index of their
+    /// capture.
+    pub(super) fn facts_of_lanes<'a>(
+        &'a self,
+        wanted: impl Fn(usize, &Lane) -> bool + 'a,
+    ) -> impl Iterator<Item = (usize, Flow)> + 'a {
+        self.places_of_lanes(wanted).filter_map(|(of_capture, place)| {
+            Some((of_capture.capture, of_capture.hidden.finished.get(place)?))
+        })
+    }
+
+    fn places_of_lanes<'a>(
+        &'a self,
+        wanted: impl Fn(usize, &Lane) -> bool + 'a,
+    ) -> impl Iterator<Item = (&'a OfCapture, usize)> + 'a {
+        self.hidden.iter().flat_map(move |of_capture| {
+            let lanes = of_capture.hidden.lanes.iter();
+            let wanted: Vec<bool> =
+                lanes.map(|lane| lane.hidden > 0 && wanted(of_capture.capture, lane)).collect();
+            let none = !wanted.contains(&true);
+            let lane_of = if none { &[][..] } else { &of_capture.hidden.lane_of[..] };
+            lane_of
+                .iter()
+                .enumerate()
+                .filter(move |(_, lane)| wanted.get(**lane as usize) == Some(&true))
+                .map(move |(place, _)| (of_capture, place))
+        })
+    }
+}
+
+/// A plain flow with the row that it exercises.
+fn named(
+    rows: &BTreeMap<usize, RowName>,
+    of_capture: &OfCapture,
+    mut flow: JudgedFlow,
+    lane: u32,
+) -> JudgedFlow {
+    let row = of_capture.hidden.lanes.get(lane as usize).and_then(|lane| lane.row);
+    if let Some(row) = row.and_then(|row| rows.get(&row)) {
+        flow.requirement = Some(row.id.clone());
+        flow.service.name = Some(row.service.clone());
+    }
+    flow
+}
+
+impl OfCapture {
+    /// The flow at a place, as it was judged.
+    fn made(&self, place: usize) -> Option<JudgedFlow> {
+        let flow = self.hidden.finished.get(place)?;
+        Some(self.judged(place, &flow))
+    }
+
+    fn judged(&self, place: usize, flow: &Flow) -> JudgedFlow {
+        let judged = judge(flow, self.capture, &self.hidden.circumstances);
+        JudgedFlow { id: self.first_id + place as u64, ..judged }
+    }
+
+    /// The plain flows, each with its lane.
+    fn plain(&self) -> impl Iterator<Item = (u32, JudgedFlow)> + use<'_> {
+        let lanes = self.hidden.lane_of.iter().enumerate().zip(self.hidden.finished.iter());
+        lanes
+            .filter(|((_, lane), _)| **lane != TELLING)
+            .map(|((place, lane), flow)| (*lane, self.judged(place, &flow)))
+    }
+}
+
+impl PartialEq for Flows {
+    fn eq(&self, other: &Flows) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl Serialize for Flows {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Flows {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Flows, D::Error> {
+        // Ids stay as they are: a report of chosen flows has gaps.
+        Ok(Flows { telling: Vec::deserialize(deserializer)?, ..Flows::default() })
+    }
+}
+
+impl JsonSchema for Flows {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Flows".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<JudgedFlow>::json_schema(generator)
+    }
+}
+
+/// Flows that tell, and the lanes of the plain ones beside them.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Flows that tell something of their own.
+    pub telling: &'a [JudgedFlow],
+    hidden: &'a [OfCapture],
+}
+
+impl<'a> Seen<'a> {
+    /// The lanes of the plain flows.
+    pub fn lanes(self) -> impl Iterator<Item = &'a Lane> + Clone {
+        self.hidden.iter().flat_map(|it| &it.hidden.lanes).filter(|lane| lane.hidden > 0)
+    }
+
+    /// Calls that nobody answered and that are known by their lane alone.
+    pub fn unanswered(self) -> impl Iterator<Item = &'a Lane> + Clone {
+        self.lanes().filter(|lane| lane.is_unanswered())
+    }
+}
+
+impl<'a> From<&'a [JudgedFlow]> for Seen<'a> {
+    fn from(telling: &'a [JudgedFlow]) -> Seen<'a> {
+        Seen { telling, hidden: &[] }
+    }
+}
+
+impl<'a> From<&'a Vec<JudgedFlow>> for Seen<'a> {
+    fn from(telling: &'a Vec<JudgedFlow>) -> Seen<'a> {
+        telling.as_slice().into()
+    }
+}
+
+impl<'a, const N: usize> From<&'a [JudgedFlow; N]> for Seen<'a> {
+    fn from(telling: &'a [JudgedFlow; N]) -> Seen<'a> {
+        telling.as_slice().into()
+    }
+}
+
+impl<'a> From<&'a Flows> for Seen<'a> {
+    fn from(flows: &'a Flows) -> Seen<'a> {
+        Seen { telling: &flows.telling, hidden: &flows.hidden }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::script::{flows, packets};
+    use crate::flow::{FlowTable, KnownPorts};
+    use crate::net::{Clock, FlowKey};
+    use crate::packet::Packet;
+    use crate::verdict::Sorted;
+
+    /// Attempts that follow each other, from other ports each.
+    fn attempts(scripts: &[&str]) -> Vec<Packet<'static>> {
+        let mut all: Vec<Packet<'static>> = Vec::new();
+        for (number, script) in (0_u16..).zip(scripts) {
+            let before = all.len();
+            for mut packet in packets(script) {
+                let [from, to] = [packet.sender, packet.sender.opposite()];
+                let ends = [from, to].map(|end| {
+                    let mut end = packet.key.endpoint(end);
+                    end.port += if end.port > 50_000 { number } else { 0 };
+                    end
+                });
+                (packet.key, packet.sender) = FlowKey::of(packet.key.transport(), ends[0], ends[1]);
+                packet.frame.0 += before as u64;
+                let second = usize::try_from(packet.frame.0).unwrap() - 1;
+                packet.time = Some(crate::flow::script::second(second));
+                all.push(packet);
+            }
+        }
+        all
+    }
+
+    fn judged(scripts: &[&str]) -> Flows {
+        let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
+        attempts(scripts).iter().for_each(|packet| table.observe(packet));
+        let (finished, _) = table.finish();
+        let circumstances = Circumstances {
+            capture_end: Some(crate::flow::script::second(1_000)),
+            clock: Clock::MICROSECONDS,
+            syn_wait: 3_000_000_000,
+            udp_reply_wait: 2_000_000_000,
+            known_ports: KnownPorts::default(),
+            notes: Vec::new(),
+        };
+        let sorted = Sorted::of(&finished, &circumstances, &[]);
+        let places = sorted.telling(finished.len());
+        let telling = places.iter().filter_map(|place| finished.get(*place));
+        let telling = telling.map(|flow| judge(&flow, 0, &circumstances)).collect();
+        Flows::of([(0, sorted.flows(finished, circumstances, &places, telling))])
+    }
+
+    fn verdicts(flows: &Flows) -> Vec<(u64, &'static str)> {
+        flows.iter().map(|flow| (flow.id, flow.verdict.as_str())).collect()
+    }
+
+    const STORY: [&str; 7] = ["ShA", "ShA", "Sr", "ShA", "S", "S", "ShA"];
+
+    #[test]
+    fn of_flows_that_worked_alike_the_first_and_the_last_tell() {
+        let all = judged(&STORY);
+        let telling: Vec<u64> = all.telling().iter().map(|flow| flow.id).collect();
+        assert_eq!(telling, [1, 3, 7]);
+        let lanes: Vec<(bool, u64)> =
+            all.lanes().map(|(_, lane)| (lane.is_unanswered(), lane.hidden)).collect();
+        assert_eq!(lanes, [(false, 2), (true, 2)]);
+        assert_eq!(all.len(), 7);
+    }
+
+    #[test]
+    fn every_flow_is_there_when_it_is_asked_for() {
+        let mut all = judged(&STORY);
+        let expected = [
+            (1, "established"),
+            (2, "established"),
+            (3, "refused"),
+            (4, "established"),
+            (5, "no_reply"),
+            (6, "no_reply"),
+            (7, "established"),
+        ];
+        assert_eq!(verdicts(&all), expected);
+        assert_eq!(all.get(4).unwrap().initiator.port, 52705);
+        assert_eq!(all.get(8), None);
+        let before: Vec<JudgedFlow> = all.iter().map(Cow::into_owned).collect();
+        all.promote(|_, lane| lane.is_unanswered());
+        let telling: Vec<u64> = all.telling().iter().map(|flow| flow.id).collect();
+        assert_eq!(telling, [1, 3, 5, 6, 7]);
+        all.promote_all();
+        assert_eq!(all.telling(), before);
+        assert!(!all.has_plain());
+    }
+
+    #[test]
+    fn what_is_alike_in_no_order_of_time_is_kept_whole() {
+        let mut packets = attempts(&["S", "S", "S"]);
+        packets[0].time = packets[2].time;
+        assert_eq!(flows(&packets).len(), 3);
+        let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
+        packets.iter().for_each(|packet| table.observe(packet));
+        let (finished, _) = table.finish();
+        let circumstances = Circumstances {
+            capture_end: Some(crate::flow::script::second(1_000)),
+            clock: Clock::MICROSECONDS,
+            syn_wait: 3_000_000_000,
+            udp_reply_wait: 2_000_000_000,
+            known_ports: KnownPorts::default(),
+            notes: Vec::new(),
+        };
+        assert_eq!(Sorted::of(&finished, &circumstances, &[]).telling(3), [0, 1, 2]);
+    }
+}
