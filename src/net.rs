@@ -142,6 +142,61 @@ impl FlowKey {
         (FlowKey { low, high, ports, kind }, sender)
     }
 
+    /// As [`FlowKey::of`], of two IPv4 addresses with their ports.
+    #[inline]
+    pub(crate) fn of_ipv4(
+        transport: Transport,
+        source: (u32, u16),
+        destination: (u32, u16),
+    ) -> (FlowKey, End) {
+        let [from, to] = [source, destination].map(|(address, port)| ([0, address.into()], port));
+        FlowKey::of_one_kind(transport, Kind::V4, from, to)
+    }
+
+    /// As [`FlowKey::of`], of two IPv6 addresses with their ports.
+    #[inline]
+    pub(crate) fn of_ipv6(
+        transport: Transport,
+        source: (u128, u16),
+        destination: (u128, u16),
+    ) -> (FlowKey, End) {
+        let [from, to] =
+            [source, destination].map(|(address, port)| (address::halves(address), port));
+        FlowKey::of_one_kind(transport, Kind::V6, from, to)
+    }
+
+    #[inline]
+    fn of_one_kind(
+        transport: Transport,
+        kind: Kind,
+        from: ([u64; 2], u16),
+        to: ([u64; 2], u16),
+    ) -> (FlowKey, End) {
+        let transport = if transport == Transport::Udp { KIND_UDP } else { 0 };
+        let ((low, low_port), (high, high_port), sender) =
+            if from <= to { (from, to, End::Low) } else { (to, from, End::High) };
+        let kind = transport | (kind as u32) << LOW_ADDRESS | (kind as u32) << HIGH_ADDRESS;
+        (FlowKey { low, high, ports: [low_port, high_port], kind }, sender)
+    }
+
+    /// A number that keys hardly share: all its bits depend on all of the key.
+    #[inline]
+    pub(crate) fn mixed(&self) -> u64 {
+        // The upper and the lower half of a product, so that no bit gets lost (as wyhash does).
+        let fold = |a: u64, b: u64| {
+            let [high, low] = address::halves(u128::from(a) * u128::from(b));
+            high ^ low
+        };
+        let [a, b] = self.low;
+        let [c, d] = self.high;
+        let [low_port, high_port] = self.ports;
+        let rest = u64::from(low_port) << 48 | u64::from(high_port) << 32 | u64::from(self.kind);
+        // Digits of the golden ratio and of the square roots of 2, 3 and 5.
+        let low = fold(a ^ 0x9e37_79b9_7f4a_7c15, b ^ 0x6a09_e667_f3bc_c908);
+        let high = fold(c ^ 0xbb67_ae85_84ca_a73b, d ^ 0x3c6e_f372_fe94_f82b);
+        fold(low.rotate_left(32) ^ high ^ 0xa54f_f53a_5f1d_36f1, rest ^ low ^ 0x510e_527f_ade6_82d1)
+    }
+
     /// The same key, for one conversation of several between these endpoints.
     ///
     /// For rows of a text that tell no ports, but number the conversations between two ports. Only
@@ -353,6 +408,55 @@ mod tests {
             assert_eq!(there.endpoint(answerer), b);
             assert_ne!(there, FlowKey::of(Transport::Udp, a, b).0);
         }
+    }
+
+    #[test]
+    fn keys_of_plain_addresses_are_the_same_the_short_way() {
+        let four = [
+            ("10.0.0.5:1", "10.0.0.9:2"),
+            ("10.0.0.9:2", "10.0.0.5:1"),
+            ("1.1.1.1:9", "1.1.1.1:8"),
+        ];
+        for transport in [Transport::Tcp, Transport::Udp] {
+            for (a, b) in four {
+                let [(a, whole_a), (b, whole_b)] = [a, b].map(|text| {
+                    let address: std::net::SocketAddrV4 = text.parse().unwrap();
+                    ((address.ip().to_bits(), address.port()), endpoint(text))
+                });
+                assert_eq!(
+                    FlowKey::of_ipv4(transport, a, b),
+                    FlowKey::of(transport, whole_a, whole_b)
+                );
+            }
+            for (a, b) in [("[::5]:1", "[2001::9]:2"), ("[2001::9]:2", "[::5]:1")] {
+                let [(a, whole_a), (b, whole_b)] = [a, b].map(|text| {
+                    let address: std::net::SocketAddrV6 = text.parse().unwrap();
+                    ((address.ip().to_bits(), address.port()), endpoint(text))
+                });
+                assert_eq!(
+                    FlowKey::of_ipv6(transport, a, b),
+                    FlowKey::of(transport, whole_a, whole_b)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_differ_a_little_are_mixed_apart() {
+        let mut seen = std::collections::BTreeSet::new();
+        for host in 0..64 {
+            for port in 0..64 {
+                let (key, _) = FlowKey::of_ipv4(
+                    Transport::Tcp,
+                    (0x0a00_0000 + host, 1000 + port),
+                    (0x0a01_0000, 445),
+                );
+                // The lower and the upper half each tell them apart.
+                seen.insert((0, key.mixed() & 0xffff_ffff));
+                seen.insert((1, key.mixed() >> 32));
+            }
+        }
+        assert_eq!(seen.len(), 2 * 64 * 64);
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Address {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the two halves of 128 bits")]
-fn halves(bits: u128) -> [u64; 2] {
+pub(super) fn halves(bits: u128) -> [u64; 2] {
     [(bits >> 64) as u64, bits as u64]
 }
 

@@ -12,6 +12,7 @@
 //! (offload). Lengths are lengths on the wire, whatever the snap length left of them.
 
 mod encapsulation;
+mod fast;
 mod fragments;
 mod link;
 mod neighbours;
@@ -128,7 +129,17 @@ const DEPTH: usize = 16;
 ///
 /// Pieces of IP packets are [`Skipped::Fragment`]: each means something only beside the others, so
 /// a [`FragmentTable`] decodes them, in the order of the capture.
+#[inline]
 pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
+    match fast::plain(frame) {
+        Some(packet) => Ok(packet),
+        None => decode_any(frame),
+    }
+}
+
+/// Decodes a frame of any kind.
+#[inline(never)]
+fn decode_any(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
     if frame.link_type == LinkType::ROW {
         return row::decode(frame);
     }

@@ -10,6 +10,8 @@ mod gre;
 mod mpls;
 mod udp;
 
+pub(super) use udp::may_be_in_udp;
+
 use etherparse::{EtherType, IpNumber, LaxMacsecSlice, SingleVlanSlice, ip_number};
 
 use crate::packet::encapsulation::{Encapsulation, LayerKind};

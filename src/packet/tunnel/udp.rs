@@ -11,6 +11,12 @@ use crate::packet::tunnel::{gre, is_ip, mpls};
 
 const TEREDO: u16 = 3544;
 
+/// Whether a datagram between these ports may be a tunnel: [`open`] opens no others.
+pub(in crate::packet) fn may_be_in_udp(source: u16, destination: u16) -> bool {
+    let tunnels = matches!(destination, 4789 | 8472 | 4790 | 6081 | 2152 | 4754 | 6635 | TEREDO);
+    tunnels || source == TEREDO
+}
+
 /// Opens a datagram; `None` is an ordinary one.
 pub(super) fn open<'a>(
     ip: &Ip<'a>,
