@@ -51,6 +51,7 @@ pub mod filter;
 pub mod flow;
 pub mod log;
 pub mod matrix;
+pub mod merge;
 pub mod net;
 pub mod packet;
 pub mod probe;

@@ -251,7 +251,8 @@ fn a_wrong_call_is_trouble_and_prints_no_report() {
         (&["matrix", "check", "absent.toml"], "absent.toml: the matrix file cannot be read"),
         (&["completions", "cmd"], "possible values"),
         (&["compare", "a.cap", "b.cap"], "compare: not in this version"),
-        (&["merge", "--anything", "a.json"], "merge: not in this version"),
+        (&["merge"], "<REPORT.json>"),
+        (&["merge", "absent.json"], "absent.json: "),
     ] {
         let run = call(words);
         troubled(&run, &[part]);

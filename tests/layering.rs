@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bottom first. A module may use every module before it and none after it.
-const STACK: [&str; 18] = [
+const STACK: [&str; 19] = [
     "words",
     "net",
     "capture",
@@ -25,6 +25,7 @@ const STACK: [&str; 18] = [
     "render",
     "analyze",
     "compare",
+    "merge",
     "cli",
 ];
 

@@ -1,5 +1,5 @@
 //! The verdicts on large made-up traffic are those that its generator planned, on a small
-//! helping of each kind.
+//! helping of each kind in each format.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,27 +23,66 @@ mod traffic;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Cursor;
 
+use serde_json::json;
 use support::program::run;
-use traffic::{Kind, generate};
+use traffic::{Format, Kind, Truth, generate};
+
+const KINDS: [&str; 4] = ["M", "F", "N", "X"];
+
+fn made(letter: &str, format: Format) -> (Vec<u8>, Truth) {
+    let mut capture = Cursor::new(Vec::new());
+    let kind = Kind::of(letter).unwrap();
+    let truth = generate(kind, 1_500_000, 7, format, &mut capture).unwrap();
+    (capture.into_inner(), truth)
+}
 
 #[test]
-fn flows_have_the_verdicts_that_were_planned() {
+fn totals_and_verdicts_are_those_that_were_planned() {
     let folder = tempfile::tempdir().unwrap();
-    for letter in ["M", "F", "N", "X"] {
-        let mut capture = Vec::new();
-        let kind = Kind::of(letter).unwrap();
-        let planned = generate(kind, 1_500_000, 7, &mut capture).unwrap().flows;
-        let path = folder.path().join(format!("{letter}.pcap"));
-        fs::write(&path, capture).unwrap();
-        let run = run(["flows", "--format", "ndjson", "--no-progress", path.to_str().unwrap()]);
-        assert_eq!(run.exit, 0, "{letter}: {}", run.stderr);
-        let mut found = BTreeMap::new();
-        for flow in run.ndjson() {
-            *found.entry(flow["verdict"].as_str().unwrap().to_owned()).or_insert(0_u64) += 1;
+    for letter in KINDS {
+        let mut printed = Vec::new();
+        for format in Format::ALL {
+            let (capture, truth) = made(letter, format);
+            let name = format!("{letter}.{}", format.extension());
+            let path = folder.path().join(&name);
+            fs::write(&path, capture).unwrap();
+            let path = path.to_str().unwrap();
+            let report = run(["analyze", "--format", "json", "--no-progress", path]);
+            assert_eq!(report.exit, 0, "{name}: {}", report.stderr);
+            let report = report.json();
+            let mut planned = json!(truth.classes);
+            planned["flows"] = truth.verdicts.values().sum::<u64>().into();
+            assert_eq!(report["totals"], planned, "{name}");
+            assert_eq!(report["captures"][0]["frames"], truth.frames, "{name}");
+            assert_eq!(report["captures"][0]["bytes"], truth.bytes, "{name}");
+            let mut found = BTreeMap::new();
+            for flow in report["flows"].as_array().unwrap() {
+                *found.entry(flow["verdict"].as_str().unwrap()).or_insert(0_u64) += 1;
+            }
+            assert_eq!(found, truth.verdicts, "{name}");
+            printed.push(run(["flows", "--format", "ndjson", "--no-progress", path]).stdout);
         }
-        let planned: BTreeMap<String, u64> =
-            planned.into_iter().map(|(verdict, count)| (verdict.to_owned(), count)).collect();
-        assert_eq!(found, planned, "{letter}");
+        // Times are microseconds, or 100 ns with the same digits before them.
+        assert_eq!(printed[0], printed[1], "{letter}: pcap and pcapng");
+        assert_eq!(
+            printed[0].lines().count(),
+            printed[2].lines().count(),
+            "{letter}: pcap and Network Monitor"
+        );
+    }
+}
+
+#[test]
+fn drops_refusals_retransmissions_and_ipv6_are_in_every_kind() {
+    for letter in KINDS {
+        let (_, truth) = made(letter, Format::Pcap);
+        for class in ["success", "timeout", "reject"] {
+            assert!(truth.classes[class] > 0, "{letter}: no {class}");
+        }
+        assert!(truth.retransmissions > 0, "{letter}: no retransmission");
+        let flows: u64 = truth.verdicts.values().sum();
+        assert!(truth.ipv6 > 0 && truth.ipv6 < flows, "{letter}: {} of {flows}", truth.ipv6);
     }
 }

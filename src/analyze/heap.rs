@@ -182,7 +182,7 @@ pub(super) fn copies(looks: &[Look<'_>], bounds: Bounds) -> BTreeMap<usize, usiz
 }
 
 /// Leaves of a record what tells about the file. What is in it is told by the first.
-pub(super) fn become_copy(record: &mut CaptureRecord, first: usize, path: &str) {
+pub(crate) fn become_copy(record: &mut CaptureRecord, first: usize, path: &str) {
     record.same_as = Some(first);
     record.skipped.clear();
     record.names.clear();
@@ -201,21 +201,30 @@ pub(super) fn become_copy(record: &mut CaptureRecord, first: usize, path: &str) 
 
 /// What was found in a folder or archive that was named.
 #[derive(Default)]
-pub(super) struct InPlace {
-    pub(super) what: &'static str,
-    pub(super) captures: usize,
+pub(crate) struct InPlace {
+    /// "folder" or "archive".
+    pub(crate) what: &'static str,
+    /// How many captures there are.
+    pub(crate) captures: usize,
     /// Files that are no captures.
-    pub(super) left_out: Vec<String>,
+    pub(crate) left_out: Vec<String>,
 }
 
 /// Records that tell what was left out, so that no report looks more complete than it is.
-pub(super) fn left_out(places: BTreeMap<&str, InPlace>) -> impl Iterator<Item = CaptureRecord> {
-    places.into_iter().filter_map(|(path, place)| place.into_record(path))
+pub(crate) fn left_out<P: AsRef<str>>(
+    places: BTreeMap<P, InPlace>,
+) -> impl Iterator<Item = CaptureRecord> {
+    places.into_iter().filter_map(|(path, place)| place.into_record(path.as_ref()))
 }
 
 impl InPlace {
     /// Files that are named in the message; the others are counted.
     const NAMED: usize = 3;
+
+    /// Begins the message about a place that holds no capture.
+    pub(crate) fn without_capture(what: &str) -> String {
+        format!("there is no capture in this {what}")
+    }
 
     fn into_record(self, path: &str) -> Option<CaptureRecord> {
         let names = self.left_out.get(..Self::NAMED).unwrap_or(&self.left_out).join(", ");
@@ -225,10 +234,9 @@ impl InPlace {
         };
         let (severity, message) = match (self.captures, self.left_out.len()) {
             (_, 0) => return None,
-            (0, _) => (
-                Severity::Error,
-                format!("there is no capture in this {}: {names}{more}", self.what),
-            ),
+            (0, _) => {
+                (Severity::Error, format!("{}: {names}{more}", InPlace::without_capture(self.what)))
+            }
             (_, 1) => (Severity::Info, format!("left out, because it is no capture: {names}")),
             (_, count) => {
                 let message = format!("{count} files left out, because they are no captures");

@@ -19,6 +19,7 @@ use std::thread;
 
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
+pub(crate) use heap::{InPlace, become_copy, left_out};
 pub use packets::{Selection, WrittenPackets, write_packets};
 
 use crate::analyze::heap::{Analysed, Heap};
@@ -82,10 +83,7 @@ fn read_logs(config: &Config, flows: &Flows) -> Vec<LogRecord> {
     if config.logs.is_empty() {
         return Vec::new();
     }
-    let mut pairs = HostPairs::default();
-    for flow in flows.telling() {
-        pairs.add(flow.initiator.address, flow.responder.address);
-    }
+    let pairs = HostPairs::of(flows.telling());
     let bounds = config.options.max_inflated.map_or_else(Bounds::default, Bounds::of_bytes);
     log::read_all(&config.logs, config.recursive, bounds, &pairs)
 }

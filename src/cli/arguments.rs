@@ -49,9 +49,9 @@ pub(super) enum Command {
     /// Reserved: two captures of the same traffic, or of two times
     #[command(hide = true)]
     Compare(Rest),
-    /// Reserved: adds up reports that were made apart
-    #[command(hide = true)]
-    Merge(Rest),
+    /// Adds up JSON reports of analyze that were made apart: the same as one run over all their
+    /// inputs
+    Merge(MergeArguments),
     /// Prints a completion script for a shell
     Completions {
         /// Shell to complete for
@@ -139,14 +139,28 @@ pub(super) struct RequestsArguments {
     pub(super) format: SyntaxArgument,
 }
 
-/// What the commands that read captures have in common.
+#[derive(Debug, Args)]
+pub(super) struct MergeArguments {
+    /// Reports of analyze --format json, in the order of their inputs
+    #[arg(required = true, value_name = "REPORT.json", value_hint = ValueHint::FilePath)]
+    pub(super) reports: Vec<OsString>,
+    #[command(flatten)]
+    pub(super) shown: ShownArguments,
+    /// Format of the report
+    #[arg(short, long, default_value = "table", help_heading = "Output")]
+    pub(super) format: FormatArgument,
+    /// Write a PowerShell script that tries what no capture tried: whole, or not at all
+    #[arg(long, value_name = "FILE.ps1", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    pub(super) probe_script: Option<String>,
+    /// Leave the list of flows out of JSON
+    #[arg(long)]
+    pub(super) no_flows: bool,
+}
+
+/// Where a report goes, and how it looks there.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-pub(super) struct InputArguments {
-    /// Captures, folders, patterns such as *.cap, or - for standard input
-    #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
-    pub(super) inputs: Vec<OsString>,
-
+pub(super) struct ShownArguments {
     /// Write the report to a file: whole, or not at all
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(super) output: Option<String>,
@@ -168,6 +182,17 @@ pub(super) struct InputArguments {
     /// Exit with 1 when one of these outcomes occurs
     #[arg(long, value_name = "OUTCOME", value_delimiter = ',', help_heading = "Output")]
     pub(super) fail_on: Vec<OutcomeArgument>,
+}
+
+/// What the commands that read captures have in common.
+#[derive(Debug, Args)]
+pub(super) struct InputArguments {
+    /// Captures, folders, patterns such as *.cap, or - for standard input
+    #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
+    pub(super) inputs: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(super) shown: ShownArguments,
 
     /// Built-in matrix to assess
     #[arg(long, value_name = "NAME", default_value = DEFAULT_PROFILE, help_heading = "Requirements")]

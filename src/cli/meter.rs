@@ -12,7 +12,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::capture::{Progress, Reached};
-use crate::cli::arguments::InputArguments;
+use crate::cli::arguments::ShownArguments;
 use crate::cli::output;
 
 /// Work that is done sooner needs no meter.
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Does the work, and shows how far it has come where somebody may be waiting for it.
 pub(super) fn shown<T>(
-    arguments: &InputArguments,
+    arguments: &ShownArguments,
     progress: &Progress,
     doing: &'static str,
     work: impl FnOnce() -> T,
@@ -39,7 +39,7 @@ pub(super) fn shown<T>(
     })
 }
 
-fn is_wanted(arguments: &InputArguments) -> bool {
+fn is_wanted(arguments: &ShownArguments) -> bool {
     let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     !arguments.quiet && !arguments.no_progress && !dumb && io::stderr().is_terminal()
 }

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod matrix;
+mod merge;
 mod meter;
 mod output;
 mod text_file;
@@ -20,7 +21,7 @@ use clap::{CommandFactory, Parser};
 use crate::analyze::{Config, Selection, analyze};
 use crate::anonymize::anonymize;
 use crate::capture::{Progress, Severity};
-use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments};
+use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments, ShownArguments};
 use crate::matrix::{
     effective, parse_hosts_file, parse_port_argument, parse_role_argument, parse_roles_file,
 };
@@ -80,7 +81,8 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         Some(Command::Flows(flows)) => {
             let packets = flows.write.as_deref();
             let config = config_of(&flows.input, &[("--write", packets)], &[], false)?;
-            let mut report = read(&flows.input, &config);
+            let shown = &flows.input.shown;
+            let mut report = read(shown, &config);
             let mut view = View::Flows;
             if !flows.show.is_empty() {
                 report.check_ids(&flows.show).map_err(|message| anyhow!("--show: {message}"))?;
@@ -90,23 +92,21 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
             let is_whole = match packets {
                 Some(path) => {
                     let selection = Selection::whole(&report);
-                    output::write_packets(path, &config, &report, &selection, &flows.input)?
+                    output::write_packets(path, &config, &report, &selection, shown)?
                 }
                 None => true,
             };
-            let report = shareable(&flows.input, report)?;
-            let status = finish(&flows.input, &report, |style, out| {
+            let report = shareable(shown, report)?;
+            let status = finish(shown, &report, |style, out| {
                 render(&report, view, flows.format.0, style, out)
             })?;
             Ok(if is_whole { status } else { Status::Trouble })
         }
         Some(Command::Requests(arguments)) => {
             let config = config_of(&arguments.input, &[], &arguments.log, false)?;
-            let report = read(&arguments.input, &config);
-            let report = shareable(&arguments.input, report)?;
-            finish(&arguments.input, &report, |style, out| {
-                requests(&report, arguments.format.0, style, out)
-            })
+            let shown = &arguments.input.shown;
+            let report = shareable(shown, read(shown, &config))?;
+            finish(shown, &report, |style, out| requests(&report, arguments.format.0, style, out))
         }
         Some(Command::Matrix(command)) => matrix::run(&command).map(|()| Status::Analysed),
         Some(Command::Schema { of }) => {
@@ -116,7 +116,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
             Ok(Status::Analysed)
         }
         Some(Command::Compare(_)) => bail!("compare: not in this version; the name is reserved"),
-        Some(Command::Merge(_)) => bail!("merge: not in this version; the name is reserved"),
+        Some(Command::Merge(arguments)) => merge::run(&arguments),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "portmortem", &mut script);
@@ -133,17 +133,18 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
 }
 
 fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
+    let shown = &arguments.input.shown;
     // Half of the time of a run, so only for formats that print it.
     let digest = match arguments.format.0 {
         Format::Json | Format::Markdown | Format::Html => true,
-        Format::Table => arguments.input.verbose,
+        Format::Table => shown.verbose,
         Format::Ndjson | Format::Csv => false,
     };
     let packets = arguments.evidence.as_deref();
     let script = arguments.probe_script.as_deref();
     let written = [("--evidence", packets), ("--probe-script", script)];
     let config = config_of(&arguments.input, &written, &arguments.log, digest)?;
-    let report = read(&arguments.input, &config);
+    let report = read(shown, &config);
     let mut is_whole = true;
     if let Some(path) = packets {
         let selection = match arguments.evidence_for.as_slice() {
@@ -151,28 +152,41 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
             ids => Selection::deciding_for(&report, ids)
                 .map_err(|message| anyhow!("--evidence-for: {message}"))?,
         };
-        is_whole = output::write_packets(path, &config, &report, &selection, &arguments.input)?;
+        is_whole = output::write_packets(path, &config, &report, &selection, shown)?;
     }
-    let mut report = shareable(&arguments.input, report)?;
-    if let Some(path) = script {
-        output::write_whole(path, |out| probe_script(&report, out))?;
-    }
-    if arguments.no_flows {
-        report.flows.clear();
-    }
-    let status = finish(&arguments.input, &report, |style, out| {
-        render(&report, View::Analysis, arguments.format.0, style, out)
-    })?;
+    let told = Analysis { format: arguments.format.0, script, no_flows: arguments.no_flows };
+    let status = tell(shown, report, told)?;
     Ok(if is_whole { status } else { Status::Trouble })
 }
 
+/// What is wanted of an analysis.
+#[derive(Clone, Copy)]
+struct Analysis<'a> {
+    format: Format,
+    /// Where to write a script that tries what no capture tried.
+    script: Option<&'a str>,
+    no_flows: bool,
+}
+
+/// Prints an analysis.
+fn tell(shown: &ShownArguments, report: Report, wanted: Analysis<'_>) -> Result<Status> {
+    let mut report = shareable(shown, report)?;
+    if let Some(path) = wanted.script {
+        output::write_whole(path, |out| probe_script(&report, out))?;
+    }
+    if wanted.no_flows {
+        report.flows.clear();
+    }
+    finish(shown, &report, |style, out| render(&report, View::Analysis, wanted.format, style, out))
+}
+
 /// The report of what the arguments ask for.
-fn read(arguments: &InputArguments, config: &Config) -> Report {
+fn read(arguments: &ShownArguments, config: &Config) -> Report {
     meter::shown(arguments, &config.progress, "reading", || analyze(config))
 }
 
 /// The report as it may be shown: with pseudonyms, where they are asked for.
-fn shareable(arguments: &InputArguments, report: Report) -> Result<Report> {
+fn shareable(arguments: &ShownArguments, report: Report) -> Result<Report> {
     let Some(key) = &arguments.anonymize else { return Ok(report) };
     let made = anonymize(&report, key);
     made.context("the report could not be made anonymous, so nothing is printed")
@@ -188,7 +202,7 @@ fn config_of(
 ) -> Result<Config> {
     check_times(arguments)?;
     let inputs = inputs_of(arguments)?;
-    let named = [("--output", arguments.output.as_deref())];
+    let named = [("--output", arguments.shown.output.as_deref())];
     let mut places: BTreeMap<&str, &str> = BTreeMap::new();
     for (option, path) in named.iter().chain(written) {
         let Some(path) = *path else { continue };
@@ -201,7 +215,7 @@ fn config_of(
     let of_packets = ["--evidence", "--write"];
     let mut packets = written.iter().filter(|(option, _)| of_packets.contains(option));
     let packets = packets.find_map(|(_, path)| *path);
-    if packets.is_some() && arguments.anonymize.is_some() {
+    if packets.is_some() && arguments.shown.anonymize.is_some() {
         bail!("--anonymize: packets are written as they are: leave --evidence or --write out");
     }
     if let Some(path) = packets
@@ -296,7 +310,7 @@ fn check_times(arguments: &InputArguments) -> Result<()> {
 
 /// Prints problems and the report, as `write` does, and tells the exit status.
 fn finish(
-    arguments: &InputArguments,
+    arguments: &ShownArguments,
     report: &Report,
     write: impl FnOnce(Style, &mut dyn Write) -> io::Result<()>,
 ) -> Result<Status> {

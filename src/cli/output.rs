@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::analyze;
 use crate::analyze::{Config, Selection, WrittenPackets};
 use crate::capture::{Input, Reading, expand, open};
-use crate::cli::arguments::{ColorArgument, InputArguments};
+use crate::cli::arguments::{ColorArgument, ShownArguments};
 use crate::cli::meter;
 use crate::log::is_log;
 use crate::render::{Links, Style, safe_for_terminal};
@@ -21,7 +21,7 @@ use crate::report::Report;
 const WIDTH_OF_FILES: usize = 100;
 
 /// How a table looks in a file.
-pub(super) fn style_of_file(arguments: &InputArguments) -> Style {
+pub(super) fn style_of_file(arguments: &ShownArguments) -> Style {
     Style {
         width: WIDTH_OF_FILES,
         color: arguments.color == ColorArgument::Always,
@@ -32,7 +32,7 @@ pub(super) fn style_of_file(arguments: &InputArguments) -> Style {
 }
 
 /// How a table looks on standard output.
-pub(super) fn style_of_stdout(arguments: &InputArguments, report: &Report) -> Style {
+pub(super) fn style_of_stdout(arguments: &ShownArguments, report: &Report) -> Style {
     let is_terminal = io::stdout().is_terminal();
     // <https://no-color.org>: set and not empty.
     let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -54,7 +54,7 @@ pub(super) fn style_of_stdout(arguments: &InputArguments, report: &Report) -> St
 
 /// Where the captures can be opened, if standard output is a terminal that shows links and nobody
 /// asked for plain text.
-fn links(arguments: &InputArguments, report: &Report) -> Option<&'static Links> {
+fn links(arguments: &ShownArguments, report: &Report) -> Option<&'static Links> {
     let shown = supports_hyperlinks::on(supports_hyperlinks::Stream::Stdout);
     if !shown || arguments.color == ColorArgument::Never || arguments.anonymize.is_some() {
         return None;
@@ -215,7 +215,7 @@ pub(super) fn write_packets(
     config: &Config,
     report: &Report,
     selection: &Selection,
-    arguments: &InputArguments,
+    arguments: &ShownArguments,
 ) -> Result<bool> {
     let mut written = WrittenPackets::default();
     write_whole(path, |out| {

@@ -9,6 +9,7 @@ use crate::log::message::{Message, Messages, Told};
 use crate::log::record::{DropEntry, LogEntry, LogKind, LogRecord};
 use crate::log::sign::signs;
 use crate::net::{Address, Time};
+use crate::verdict::record::JudgedFlow;
 
 /// Pairs of hosts that talk in the captures, in either order. What a firewall dropped between
 /// others is kept only as far as there is room.
@@ -16,12 +17,21 @@ use crate::net::{Address, Time};
 pub struct HostPairs(BTreeSet<(Address, Address)>);
 
 impl HostPairs {
+    /// The pairs of hosts that these flows are between.
+    pub fn of(flows: &[JudgedFlow]) -> HostPairs {
+        let mut pairs = HostPairs::default();
+        for flow in flows {
+            pairs.add(flow.initiator.address, flow.responder.address);
+        }
+        pairs
+    }
+
     /// Adds a pair.
     pub fn add(&mut self, one: Address, other: Address) {
         self.0.insert((one.min(other), one.max(other)));
     }
 
-    fn has(&self, drop: &DropEntry) -> bool {
+    pub(super) fn has(&self, drop: &DropEntry) -> bool {
         let (one, other) = (drop.source.address, drop.destination.address);
         self.0.contains(&(one.min(other), one.max(other)))
     }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Severity;
+use crate::log::HostPairs;
 use crate::net::{Endpoint, Time, Transport};
 use crate::words::words;
 
@@ -139,6 +140,32 @@ impl LogRecord {
     pub fn entry(&self, line: u64) -> Option<&LogEntry> {
         let place = self.entries.binary_search_by_key(&line, |entry| entry.line).ok()?;
         self.entries.get(place)
+    }
+
+    /// Chooses the entries that are kept again, beside other pairs of hosts than those that were
+    /// known when it was read. False where it cannot, because some are not there any more.
+    pub fn choose_again(&mut self, pairs: &HostPairs) -> bool {
+        // What messages tell does not hang on the captures.
+        if self.kind != Some(LogKind::Firewall) {
+            return true;
+        }
+        if self.entries_left_out > 0 {
+            return false;
+        }
+        let (mut telling, mut others) = (0, 0);
+        let before = self.entries.len();
+        self.entries.retain(|entry| {
+            let is_telling = entry.drop.is_some_and(|drop| pairs.has(&drop));
+            let (count, most) = if is_telling {
+                (&mut telling, LogRecord::MOST_TELLING)
+            } else {
+                (&mut others, LogRecord::MOST_OTHERS)
+            };
+            *count += 1;
+            *count <= most
+        });
+        self.entries_left_out = before.saturating_sub(self.entries.len()) as u64;
+        true
     }
 
     pub(super) fn problem(

@@ -206,6 +206,12 @@ impl Flows {
         self.telling.is_empty()
     }
 
+    /// All flows, whole.
+    pub fn into_whole(mut self) -> Vec<JudgedFlow> {
+        self.promote_all();
+        self.telling
+    }
+
     /// Flows that tell something of their own, by id.
     pub fn telling(&self) -> &[JudgedFlow] {
         &self.telling

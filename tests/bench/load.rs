@@ -4,12 +4,15 @@
 //! cargo run --release --example load -- OUTPUT SIZE KIND [SEED]
 //! ```
 //!
-//! SIZE is in bytes, or with `k`, `m` or `g` behind it. KIND is `M` (an enterprise's mix), `F`
-//! (short flows), `N` (a mix cut at 96 bytes a frame) or `X` (a SYN scan). The truth goes to
-//! `OUTPUT.truth.json`: frames, bytes, retransmissions, and flows by verdict.
+//! OUTPUT ends with `.pcap`, `.pcapng` or `.cap` (Network Monitor 2.3, less than 4 GiB) and is
+//! written in that format. SIZE is that of the same frames as pcap, in bytes, or with `k`, `m` or
+//! `g` behind it. KIND is `M` (an enterprise's mix), `F` (short flows: 2 million of them in
+//! `1100m`), `N` (a mix cut at 96 bytes a frame) or `X` (a SYN scan: 12 million attempts in `1g`).
+//! Drops, refusals, retransmissions and IPv6 are part of each. The truth goes to
+//! `OUTPUT.truth.json`: frames, bytes, retransmissions, and flows by class and by verdict.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
@@ -23,7 +26,7 @@ use serde_json::json;
 )]
 mod traffic;
 
-use traffic::{Kind, generate};
+use traffic::{Format, Kind, generate};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -36,17 +39,26 @@ fn main() -> Result<()> {
     let Some(of_kind) = Kind::of(kind) else { bail!("\"{kind}\" is none of M, F, N, X") };
     let seed: u64 = seed.parse().with_context(|| format!("\"{seed}\" is no number"))?;
 
+    let Some(format) = Format::of_path(output) else {
+        bail!("{output}: the name ends with none of .pcap, .pcapng and .cap (Network Monitor)")
+    };
     let file = File::create(output).with_context(|| format!("{output} cannot be written"))?;
-    let mut file = BufWriter::with_capacity(1 << 20, file);
-    let truth = generate(of_kind, bytes, seed, &mut file)?;
-    file.flush()?;
+    let file = BufWriter::with_capacity(1 << 20, file);
+    let truth = generate(of_kind, bytes, seed, format, file).context(output.clone())?;
+    let flows: u64 = truth.verdicts.values().sum();
+    let mut totals = json!({ "flows": flows });
+    for (class, count) in &truth.classes {
+        totals[class] = json!(count);
+    }
     let truth = json!({
         "kind": kind,
         "seed": seed,
         "frames": truth.frames,
         "bytes": truth.bytes,
         "retransmissions": truth.retransmissions,
-        "flows": truth.flows,
+        "ipv6": truth.ipv6,
+        "totals": totals,
+        "verdicts": truth.verdicts,
     });
     fs::write(format!("{output}.truth.json"), format!("{truth:#}\n"))?;
     Ok(())

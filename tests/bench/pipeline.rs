@@ -26,7 +26,7 @@ use portmortem::verdict::{Circumstances, judge};
 )]
 mod traffic;
 
-use traffic::{Kind, generate};
+use traffic::{Format as CaptureFormat, Kind, generate};
 
 fn main() {
     divan::main();
@@ -38,12 +38,12 @@ const SIZE: u64 = 8_000_000;
 const KINDS: [&str; 4] = ["M", "F", "N", "X"];
 
 fn traffic(kind: &str) -> Vec<u8> {
-    let mut capture = Vec::new();
+    let mut capture = Cursor::new(Vec::new());
     if let Some(kind) = Kind::of(kind) {
         // Writing to memory does not fail.
-        drop(generate(kind, SIZE, 1, &mut capture));
+        drop(generate(kind, SIZE, 1, CaptureFormat::Pcap, &mut capture));
     }
-    capture
+    capture.into_inner()
 }
 
 fn reader(capture: &[u8], digest: bool) -> Option<Box<dyn CaptureReader>> {

@@ -2,12 +2,12 @@
 //!
 //! Flows begin one after another and run side by side: each follows a [`Plan`], act by act,
 //! and the earliest act of all flows is always the next frame. The same kind, size and seed
-//! give the same bytes. No two flows share their endpoints, and the capture runs on for longer
-//! than anybody would wait, so the verdict of every flow is known from its plan.
+//! give the same frames in every format. No two flows share their endpoints, and the capture runs
+//! on for longer than anybody would wait, so the verdict of every flow is known from its plan.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
@@ -19,12 +19,18 @@ use etherparse::{
 #[path = "traffic/plan.rs"]
 mod plan;
 
+#[path = "traffic/store.rs"]
+mod store;
+
 #[path = "../support/payload.rs"]
 #[allow(dead_code, missing_docs, clippy::unwrap_used, reason = "shared with the tests")]
 mod payload;
 
 pub use plan::Kind;
+pub use store::Format;
+
 use plan::{Act, Plan, Side};
+use store::Store;
 
 /// What is true of a capture.
 #[derive(Clone, Debug, Default)]
@@ -33,17 +39,29 @@ pub struct Truth {
     pub frames: u64,
     /// Size of the file.
     pub bytes: u64,
-    /// Segments that were sent twice.
+    /// Segments that were sent again, SYNs among them.
     pub retransmissions: u64,
+    /// Flows over IPv6.
+    pub ipv6: u64,
     /// Flows by verdict.
-    pub flows: BTreeMap<&'static str, u64>,
+    pub verdicts: BTreeMap<&'static str, u64>,
+    /// Flows by class, with those that have none.
+    pub classes: BTreeMap<&'static str, u64>,
 }
 
-/// Writes a pcap of about `size` bytes, and says what is true of it.
-pub fn generate(kind: Kind, size: u64, seed: u64, out: &mut impl Write) -> io::Result<Truth> {
-    let mut file =
-        File { out, truth: Truth::default(), frame: Vec::new(), snap: kind.snap_length() };
-    file.header()?;
+/// Writes a capture that takes about `size` bytes as pcap, and says what is true of it.
+pub fn generate(
+    kind: Kind,
+    size: u64,
+    seed: u64,
+    format: Format,
+    out: impl Write + Seek,
+) -> io::Result<Truth> {
+    let store = Store::new(out, format, kind.snap_length())?;
+    let mut file = File { store, truth: Truth::default(), frame: Vec::new() };
+    for class in ["success", "timeout", "reject", "inconclusive"] {
+        file.truth.classes.insert(class, 0);
+    }
     let services = services();
     let mut chance = Chance(seed);
     let mut under_way: BinaryHeap<Reverse<Flow<'_>>> = BinaryHeap::new();
@@ -51,11 +69,13 @@ pub fn generate(kind: Kind, size: u64, seed: u64, out: &mut impl Write) -> io::R
     let mut now = START;
     let mut number = 0;
     loop {
-        let more = file.truth.bytes < size;
+        let more = file.store.bytes_as_pcap < size;
         let first = under_way.peek().map(|Reverse(flow)| flow.due);
         if more && first.is_none_or(|due| start <= due) {
             let flow = Flow::new(kind, number, start, &services, &mut chance);
-            *file.truth.flows.entry(flow.plan.verdict()).or_default() += 1;
+            *file.truth.verdicts.entry(flow.plan.verdict()).or_default() += 1;
+            *file.truth.classes.entry(flow.plan.class()).or_default() += 1;
+            file.truth.ipv6 += u64::from(flow.addresses[0].is_ipv6());
             under_way.push(Reverse(flow));
             number += 1;
             start += chance.below(2 * kind.interval()) + 1;
@@ -69,6 +89,7 @@ pub fn generate(kind: Kind, size: u64, seed: u64, out: &mut impl Write) -> io::R
         }
     }
     file.arp(now + 10_000_000_000)?;
+    file.truth.bytes = file.store.finish()?;
     Ok(file.truth)
 }
 
@@ -167,19 +188,19 @@ impl<'a> Flow<'a> {
         let service = &list[chance.below(kinds as u64) as usize];
         let (addresses, ports) = if kind == Kind::Scan {
             // One scanner, a thousand ports of each host.
-            let responder = Ipv4Addr::from_bits(0x0a40_0000 + (number / 1000) as u32);
-            let scanner = Ipv4Addr::new(10, 9, 9, 9);
-            ([scanner.into(), responder.into()], [40_125, (number % 1000) as u16 + 1])
+            let host = number / 1000;
+            let addresses = if host % 16 == 0 {
+                [site(9, 9), site(64, host + 1)]
+            } else {
+                let responder = Ipv4Addr::from_bits(0x0a40_0000 + host as u32);
+                [Ipv4Addr::new(10, 9, 9, 9).into(), responder.into()]
+            };
+            (addresses, [40_125, (number % 1000) as u16 + 1])
         } else {
             let (initiator, port) = (number % INITIATORS, number / INITIATORS % 55_000 + 10_000);
             let host = chance.below(40);
             let addresses = if initiator % 8 == 0 {
-                let site = |net: u64, host: u64| {
-                    Ipv6Addr::from_bits(
-                        0x2001_0db8 << 96 | u128::from(net) << 64 | u128::from(host),
-                    )
-                };
-                [site(1, initiator + 1).into(), site(2, host + 1).into()]
+                [site(1, initiator + 1), site(2, host + 1)]
             } else {
                 let site = |net: u32, host: u64| Ipv4Addr::from_bits(net + host as u32);
                 [site(0x0a00_0001, initiator).into(), site(0x0a01_0001, host).into()]
@@ -203,7 +224,11 @@ impl<'a> Flow<'a> {
     }
 
     /// Plays the next act; false when it was the last.
-    fn play(&mut self, file: &mut File<'_, impl Write>, chance: &mut Chance) -> io::Result<bool> {
+    fn play(
+        &mut self,
+        file: &mut File<impl Write + Seek>,
+        chance: &mut Chance,
+    ) -> io::Result<bool> {
         let Some((act, wait)) = self.plan.act(self.step) else { return Ok(false) };
         let (service, bulk) = (self.service, self.bulk);
         match act {
@@ -219,8 +244,8 @@ impl<'a> Flow<'a> {
             Act::Ask => self.datagram(file, Side::Initiator, &service.request)?,
             Act::Reply => self.datagram(file, Side::Responder, &service.answer)?,
         }
-        // One in 64 full segments is lost after it was captured, and sent again.
-        self.again = matches!(act, Act::Segment) && !self.again && chance.below(64) == 0;
+        // One in 64 is lost after it was captured, and sent again.
+        self.again = self.plan.may_lose(act) && !self.again && chance.below(64) == 0;
         if self.again {
             file.truth.retransmissions += 1;
             self.due += 30_000_000;
@@ -233,7 +258,7 @@ impl<'a> Flow<'a> {
 
     fn segment(
         &mut self,
-        file: &mut File<'_, impl Write>,
+        file: &mut File<impl Write + Seek>,
         from: Side,
         flags: &str,
         payload: &[u8],
@@ -254,8 +279,11 @@ impl<'a> Flow<'a> {
             if self.step > 0 && !header.ack {
                 header.sequence_number = header.sequence_number.wrapping_sub(1);
                 self.next[own] = header.sequence_number;
+                file.truth.retransmissions += 1;
             }
-            header.set_options(&SYN_OPTIONS).map_err(io::Error::other)?;
+            // Scanners build their own SYNs, and spare what they do not need.
+            let options = if self.plan.is_scan() { &SYN_OPTIONS[..1] } else { &SYN_OPTIONS };
+            header.set_options(options).map_err(io::Error::other)?;
         }
         if header.rst && header.ack {
             (header.sequence_number, header.window_size) = (0, 0); // RFC 9293, 3.10.7.1
@@ -278,7 +306,7 @@ impl<'a> Flow<'a> {
 
     fn datagram(
         &mut self,
-        file: &mut File<'_, impl Write>,
+        file: &mut File<impl Write + Seek>,
         from: Side,
         payload: &[u8],
     ) -> io::Result<()> {
@@ -327,6 +355,11 @@ impl<'a> Flow<'a> {
     }
 }
 
+/// A host of a network of IPv6.
+fn site(net: u64, host: u64) -> IpAddr {
+    Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(net) << 64 | u128::from(host)).into()
+}
+
 const SYN_OPTIONS: [TcpOptionElement; 6] = [
     TcpOptionElement::MaximumSegmentSize(1460),
     TcpOptionElement::Noop,
@@ -337,41 +370,18 @@ const SYN_OPTIONS: [TcpOptionElement; 6] = [
 ];
 const MACS: [[u8; 6]; 2] = [[0x02, 0, 10, 0, 0, 5], [0x02, 0, 10, 1, 0, 7]];
 
-/// The pcap file in the making.
-struct File<'a, W> {
-    out: &'a mut W,
+/// The capture in the making.
+struct File<W> {
+    store: Store<W>,
     truth: Truth,
     frame: Vec<u8>,
-    snap: usize,
 }
 
-impl<W: Write> File<'_, W> {
-    fn header(&mut self) -> io::Result<()> {
-        let mut header = Vec::new();
-        header.extend(0xa1b2_c3d4_u32.to_le_bytes());
-        header.extend([2, 0, 4, 0]);
-        header.extend([0; 8]);
-        header.extend((self.snap as u32).to_le_bytes());
-        header.extend(1_u32.to_le_bytes());
-        self.truth.bytes = header.len() as u64;
-        self.out.write_all(&header)
-    }
-
+impl<W: Write + Seek> File<W> {
     /// Writes the frame that was built.
     fn record(&mut self, time: u64) -> io::Result<()> {
-        let captured = self.frame.len().min(self.snap);
-        let numbers = [
-            (time / 1_000_000_000) as u32,
-            (time % 1_000_000_000 / 1000) as u32,
-            captured as u32,
-            self.frame.len() as u32,
-        ];
-        for number in numbers {
-            self.out.write_all(&number.to_le_bytes())?;
-        }
         self.truth.frames += 1;
-        self.truth.bytes += 16 + captured as u64;
-        self.out.write_all(&self.frame[..captured])
+        self.store.frame(time, &self.frame)
     }
 
     /// A last sign of life, so that nothing was cut short by the end of the capture.

@@ -52,11 +52,11 @@ impl Kind {
                 (1, Plan::Ask { answered: false }),
             ],
             Kind::Short => &[
-                (62, Plan::Exchange { times: 1 }),
-                (24, Plan::Ask { answered: true }),
-                (6, Plan::Dropped),
+                (56, Plan::Exchange { times: 1 }),
+                (28, Plan::Ask { answered: true }),
+                (7, Plan::Dropped),
                 (6, Plan::Refused),
-                (2, Plan::Ask { answered: false }),
+                (3, Plan::Ask { answered: false }),
             ],
             Kind::Cut => &[
                 (40, Plan::Exchange { times: 4 }),
@@ -65,7 +65,9 @@ impl Kind {
                 (5, Plan::Dropped),
                 (3, Plan::Refused),
             ],
-            Kind::Scan => &[(97, Plan::Silent), (2, Plan::Closed), (1, Plan::Open)],
+            Kind::Scan => {
+                &[(91, Plan::Silent), (5, Plan::SilentTwice), (3, Plan::Closed), (1, Plan::Open)]
+            }
         }
     }
 }
@@ -85,6 +87,8 @@ pub enum Plan {
     Ask { answered: bool },
     /// A scanner's SYN without an answer.
     Silent,
+    /// A scanner's SYN, sent again after a second, without an answer.
+    SilentTwice,
     /// A scanner's SYN, and a reset.
     Closed,
     /// A scanner's SYN, a SYN-ACK, and the scanner's reset.
@@ -118,10 +122,36 @@ impl Plan {
     pub fn verdict(self) -> &'static str {
         match self {
             Plan::Exchange { .. } | Plan::Bulk { .. } => "established",
-            Plan::Dropped | Plan::Ask { answered: false } | Plan::Silent => "no_reply",
+            Plan::Dropped | Plan::Ask { answered: false } | Plan::Silent | Plan::SilentTwice => {
+                "no_reply"
+            }
             Plan::Refused | Plan::Closed => "refused",
             Plan::Ask { answered: true } => "answered",
             Plan::Open => "probed",
+        }
+    }
+
+    /// The class of that verdict.
+    pub fn class(self) -> &'static str {
+        match self.verdict() {
+            "no_reply" => "timeout",
+            "refused" => "reject",
+            _ => "success",
+        }
+    }
+
+    /// Whether a scanner does it.
+    pub fn is_scan(self) -> bool {
+        matches!(self, Plan::Silent | Plan::SilentTwice | Plan::Closed | Plan::Open)
+    }
+
+    /// Whether such a frame may be lost on its way: full segments, and where there are none the
+    /// request.
+    pub fn may_lose(self, act: Act) -> bool {
+        match act {
+            Act::Segment => true,
+            Act::Request => self == Plan::Exchange { times: 1 },
+            _ => false,
         }
     }
 
@@ -136,6 +166,7 @@ impl Plan {
             Plan::Ask { answered: true } => *[Ask, Reply].get(index)?,
             Plan::Ask { answered: false } => *[Ask].get(index)?,
             Plan::Silent => *[Syn].get(index)?,
+            Plan::SilentTwice => return [(Syn, 1_000), (Syn, 0)].get(index).copied(),
             Plan::Closed => *[Syn, Refuse].get(index)?,
             Plan::Open => *[Syn, SynAck, Abort].get(index)?,
             Plan::Exchange { times } => {
