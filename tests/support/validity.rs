@@ -319,7 +319,7 @@ fn check_counts(report: &Report) {
             .map(|flow| flow.packets.initiator + flow.packets.responder + flow.duplicates)
             .sum();
         let skipped: u64 = capture.skipped.iter().map(|skipped| skipped.count).sum();
-        let icmp = flows().flat_map(|flow| &flow.evidence);
+        let icmp = flows().flat_map(|flow| flow.into_owned().evidence);
         let icmp = icmp.filter(|evidence| evidence.kind == EvidenceKind::Icmp).count() as u64;
         // Of ICMP errors about one flow only nine are kept.
         let told = packets + skipped + icmp;
