@@ -53,7 +53,11 @@ pub(super) fn lines<W: Write>(report: &Report, view: View, out: &mut W) -> io::R
     }
 }
 
-fn each_on_a_line<T: Serialize, W: Write>(values: &[T], out: &mut W) -> io::Result<()> {
+/// Looks at each value once.
+fn each_on_a_line<W: Write>(
+    values: impl IntoIterator<Item = impl Serialize>,
+    out: &mut W,
+) -> io::Result<()> {
     for value in values {
         value.serialize(&mut Serializer::with_formatter(&mut *out, Guarded(CompactFormatter)))?;
         out.write_all(b"\n")?;
