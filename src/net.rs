@@ -4,6 +4,7 @@
 //! module.
 
 mod address;
+pub(crate) mod letters;
 mod name;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ pub use address::{Address, ConversationHost, HostName, Network, Part};
 pub use name::{KnownName, NameSource, first_label, looks_like_a_name, without_root};
 
 use crate::net::address::Kind;
+use crate::net::letters::Letters;
 use crate::words::words;
 
 /// Number of a frame in its capture, from 1, counting every frame in the file.
@@ -43,7 +45,7 @@ pub struct FrameNumber(pub u64);
 
 impl fmt::Display for FrameNumber {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.0)
+        out.write_str(Letters::of_number(self.0).as_str())
     }
 }
 
@@ -310,25 +312,7 @@ pub struct Time {
 
 impl fmt::Display for Time {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanoseconds = i128::from(self.at.as_nanoseconds());
-        let Ok(time) = jiff::Timestamp::from_nanosecond(nanoseconds) else {
-            return Err(fmt::Error);
-        };
-        let time = time.to_zoned(jiff::tz::TimeZone::UTC).datetime();
-        write!(
-            out,
-            "{}T{:02}:{:02}:{:02}",
-            time.date(),
-            time.hour(),
-            time.minute(),
-            time.second()
-        )?;
-        let digits = usize::from(self.clock.digits.min(9));
-        if digits > 0 {
-            let fraction = format!("{:09}", time.subsec_nanosecond());
-            write!(out, ".{}", fraction.get(..digits).unwrap_or_default())?;
-        }
-        if self.clock.zone_known { out.write_str("Z") } else { Ok(()) }
+        out.write_str(Letters::of_time(*self).as_str())
     }
 }
 
@@ -353,7 +337,7 @@ impl FromStr for Time {
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(Letters::of_time(*self).as_str())
     }
 }
 

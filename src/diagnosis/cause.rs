@@ -1,10 +1,11 @@
 //! What went wrong with one flow or cell, as far as it can be told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::diagnosis::{Evidence, FindingKind};
+use crate::diagnosis::{Evidence, FindingKind, Known, Table};
 use crate::matrix::{
-    Cell, Need, Outcome, Requirement, bounded, in_order_of_time, is_weak, service_failed,
+    Cell, Matrix, Need, Outcome, Requirement, Sheet, bounded, in_order_of_time, is_weak,
+    service_failed,
 };
 use crate::net::{Address, FrameNumber};
 use crate::verdict::record::{
@@ -42,13 +43,24 @@ pub(super) fn cause_of(flow: &JudgedFlow) -> Option<FindingKind> {
 /// Whether the capturing machine itself dropped every call, or every answer, that is in the
 /// evidence.
 fn is_dropped_here(flow: &JudgedFlow) -> bool {
-    let frames = |from: Sender, kinds: &[EvidenceKind]| -> BTreeSet<FrameNumber> {
-        let of = |packet: &&EvidenceRecord| packet.from == from && kinds.contains(&packet.kind);
-        flow.evidence.iter().filter(of).map(|packet| packet.frame).collect()
-    };
+    let is_drop = |packet: &EvidenceRecord| packet.kind == EvidenceKind::Drop;
+    // Few captures tell of drops.
+    if !flow.evidence.iter().any(is_drop) {
+        return false;
+    }
     [Sender::Initiator, Sender::Responder].into_iter().any(|from| {
-        let sent = frames(from, &[EvidenceKind::Syn, EvidenceKind::SynAck, EvidenceKind::Data]);
-        !sent.is_empty() && sent.is_subset(&frames(from, &[EvidenceKind::Drop]))
+        let of_side = || flow.evidence.iter().filter(|packet| packet.from == from);
+        let dropped = |frame: FrameNumber| of_side().any(|it| is_drop(it) && it.frame == frame);
+        let call = |packet: &&EvidenceRecord| match packet.kind {
+            EvidenceKind::Syn | EvidenceKind::SynAck | EvidenceKind::Data => true,
+            EvidenceKind::Ack
+            | EvidenceKind::Rst
+            | EvidenceKind::Icmp
+            | EvidenceKind::Fin
+            | EvidenceKind::Drop => false,
+        };
+        let mut sent = of_side().filter(call).peekable();
+        sent.peek().is_some() && sent.all(|packet| dropped(packet.frame))
     })
 }
 
@@ -80,7 +92,9 @@ pub(super) fn failures<'a>(
     cell: &Cell,
 ) -> BTreeMap<FindingKind, Vec<&'a JudgedFlow>> {
     let mut flows = evidence.flows_of(&cell.flows);
-    in_order_of_time(&mut flows);
+    if flows.len() > 1 {
+        in_order_of_time(&mut flows);
+    }
     let mut failures: BTreeMap<FindingKind, Vec<&JudgedFlow>> = BTreeMap::new();
     for flow in flows {
         let proves_nothing = cell.counts.timeout == 1 && is_weak(flow);
@@ -123,19 +137,20 @@ pub(super) enum Weight {
 }
 
 /// Cells with their requirements and weights.
+#[derive(Default)]
 pub(super) struct Weights<'a> {
-    requirements: BTreeMap<&'a str, &'a Requirement>,
+    requirements: Table<&'a str, &'a Requirement>,
     /// Groups with an open member, by pair of hosts.
-    open: BTreeSet<(Address, Address, &'a str)>,
+    open: Known<(Address, Address, &'a str)>,
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(evidence: &Evidence<'a>) -> Weights<'a> {
-        let rows = evidence.matrix.requirements.iter();
-        let requirements: BTreeMap<&str, &Requirement> =
+    pub(super) fn of(matrix: &'a Matrix, sheet: &'a Sheet) -> Weights<'a> {
+        let rows = matrix.requirements.iter();
+        let requirements: Table<&str, &Requirement> =
             rows.map(|row| (row.id.as_str(), row)).collect();
-        let mut open = BTreeSet::new();
-        for cell in evidence.sheet.cells.iter().filter(|cell| cell.outcome == Outcome::Open) {
+        let mut open = Known::default();
+        for cell in sheet.cells.iter().filter(|cell| cell.outcome == Outcome::Open) {
             if let Some(Need::OneOf(group)) =
                 requirements.get(cell.requirement.as_str()).map(|row| &row.need)
             {
@@ -149,7 +164,7 @@ impl<'a> Weights<'a> {
         self.requirements.get(cell.requirement.as_str()).copied()
     }
 
-    pub(super) fn of(&self, cell: &Cell) -> Weight {
+    pub(super) fn weight(&self, cell: &Cell) -> Weight {
         let Some(requirement) = self.requirement(cell) else { return Weight::Optional };
         match &requirement.need {
             _ if !requirement.listener_known => Weight::NoListener,

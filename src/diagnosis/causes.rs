@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diagnosis::grouping::Group;
 use crate::diagnosis::names::Lookups;
 use crate::diagnosis::shares::{Facet, Share};
-use crate::diagnosis::{Evidence, Finding, FindingKind};
+use crate::diagnosis::{Evidence, Finding, FindingKind, Known};
 use crate::matrix::Outcome;
 use crate::net::{Address, Transport};
 
@@ -34,9 +34,9 @@ pub(super) struct Causes<'l, 'a> {
     /// Callers that got no ticket.
     ticketless: BTreeMap<Address, usize>,
     /// Pairs of which something was tried.
-    talked: BTreeSet<Pair>,
+    talked: Known<Pair>,
     /// Pairs of which something worked over TCP.
-    reached: BTreeSet<Pair>,
+    reached: Known<Pair>,
 }
 
 impl<'l, 'a> Causes<'l, 'a> {
@@ -55,8 +55,8 @@ impl<'l, 'a> Causes<'l, 'a> {
             mappers: BTreeMap::new(),
             locators: BTreeMap::new(),
             ticketless: BTreeMap::new(),
-            talked: BTreeSet::new(),
-            reached: BTreeSet::new(),
+            talked: Known::default(),
+            reached: Known::default(),
         };
         for cell in &evidence.sheet.cells {
             let pair = (cell.from.address, cell.to.address);
@@ -93,7 +93,7 @@ impl<'l, 'a> Causes<'l, 'a> {
         place: usize,
         group: &Group<'_>,
         share: &Share<'_>,
-        tickets: &BTreeSet<Address>,
+        tickets: &Known<Address>,
     ) {
         let (from, to) = share.pair();
         if group.kind == FindingKind::CallerCutOff {
@@ -187,7 +187,7 @@ fn is_failure(cause: FindingKind) -> bool {
 }
 
 /// Callers that were served by Kerberos.
-fn tickets(evidence: &Evidence<'_>) -> BTreeSet<Address> {
+fn tickets(evidence: &Evidence<'_>) -> Known<Address> {
     let served = evidence.all_flows().filter(|flow| {
         // A first step, as the demand for a proof, is no ticket yet.
         flow.responder.port == 88

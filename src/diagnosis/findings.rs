@@ -1,7 +1,7 @@
 //! Cells in, findings out: grouped by cause, linked with what explains them, and ranked.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::capture::Severity;
 use crate::diagnosis::cause::{Weight, fails_at_last};
@@ -11,7 +11,7 @@ use crate::diagnosis::names::Lookups;
 use crate::diagnosis::other::other_failures;
 use crate::diagnosis::shares::{Facet, Share, exercised, not_exercised};
 use crate::diagnosis::wording::{Words, explanation, next_step, title};
-use crate::diagnosis::{Evidence, Finding, FindingKind, FirewallRequest, facts, rpc};
+use crate::diagnosis::{Evidence, Finding, FindingKind, FirewallRequest, Ids, facts, rpc};
 use crate::matrix::{is_weak, service_failed};
 use crate::net::Transport;
 use crate::probe::is_outside;
@@ -22,11 +22,11 @@ pub(super) fn findings(
     requests: &[FirewallRequest],
 ) -> Vec<(FindingKind, Finding)> {
     let unreached = rpc::unreached(evidence);
+    let mut told: Ids = unreached.iter().copied().collect();
     let lookups = Lookups::of(evidence);
     let words = Words::new(evidence);
-    let asked: BTreeSet<u64> =
-        requests.iter().flat_map(|request| &request.flows).copied().collect();
-    let mut groups = group(evidence, exercised(evidence, &unreached), &lookups.answered);
+    let asked: Ids = requests.iter().flat_map(|request| &request.flows).copied().collect();
+    let mut groups = group(evidence, exercised(evidence, &told), &lookups.answered);
     let names = lookups.findings(evidence, &words);
     let causes = Causes::of(evidence, &groups, &names, &lookups);
     causes.link(&mut groups);
@@ -36,7 +36,6 @@ pub(super) fn findings(
 
     let mut findings: Vec<(FindingKind, Finding)> = Vec::new();
     findings.extend(groups.iter().map(|group| of_group(evidence, &words, group, &asked)));
-    let mut told = unreached.clone();
     for (kind, mut finding, callers) in names {
         told.extend(&finding.flows);
         finding.explained_by = causes.of_callers(&callers);
@@ -57,7 +56,7 @@ fn of_group(
     evidence: &Evidence<'_>,
     words: &Words<'_, '_>,
     group: &Group<'_>,
-    asked: &BTreeSet<u64>,
+    asked: &Ids,
 ) -> (FindingKind, Finding) {
     let shares = &group.shares;
     let severity = shares.iter().map(|share| severity_of(evidence, group.kind, share)).min();

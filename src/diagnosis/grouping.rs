@@ -5,9 +5,10 @@
 //! Hundreds of failing pairs make a handful of groups.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
 
 use crate::diagnosis::shares::{Facet, Share};
-use crate::diagnosis::{Evidence, FindingKind};
+use crate::diagnosis::{Evidence, FindingKind, Known, Table};
 use crate::matrix::Outcome;
 use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, JudgedFlow, Sender};
@@ -51,7 +52,7 @@ impl<'a> Group<'a> {
 pub(super) fn group<'a>(
     evidence: &Evidence<'a>,
     shares: Vec<Share<'a>>,
-    answered: &BTreeSet<(Address, Address)>,
+    answered: &Known<(Address, Address)>,
 ) -> Vec<Group<'a>> {
     let mut rest = shares;
     let mut groups = Vec::new();
@@ -79,14 +80,14 @@ pub(super) fn group_untried<'a>(
 /// What moved between hosts at all.
 struct SignsOfLife {
     /// Hosts of which a packet was seen.
-    heard: BTreeSet<Address>,
+    heard: Known<Address>,
     /// Callers that somebody answered.
-    answered: BTreeSet<Address>,
+    answered: Known<Address>,
 }
 
 impl SignsOfLife {
     fn of(evidence: &Evidence<'_>) -> SignsOfLife {
-        let mut signs = SignsOfLife { heard: BTreeSet::new(), answered: BTreeSet::new() };
+        let mut signs = SignsOfLife { heard: Known::default(), answered: Known::default() };
         for flow in evidence.all_flows() {
             signs.heard.insert(flow.initiator.address);
             if has_answer(flow) {
@@ -110,11 +111,21 @@ fn is_lost(share: &Share<'_>) -> bool {
     matches!(share.cause, FindingKind::Dropped | FindingKind::Unreachable)
 }
 
-/// Takes the shares that `takes` and leaves the others.
-fn take<'a>(shares: &mut Vec<Share<'a>>, takes: impl Fn(&Share<'a>) -> bool) -> Vec<Share<'a>> {
-    let (own, left) = std::mem::take(shares).into_iter().partition(|share| takes(share));
-    *shares = left;
-    own
+/// Takes the shares that belong to one of so many groups, and leaves the others.
+fn take<'a>(
+    shares: &mut Vec<Share<'a>>,
+    groups: usize,
+    group_of: impl Fn(&Share<'a>) -> Option<usize>,
+) -> Vec<Vec<Share<'a>>> {
+    let mut taken: Vec<Vec<Share<'_>>> = Vec::new();
+    taken.resize_with(groups, Vec::new);
+    if groups > 0 {
+        for share in std::mem::take(shares) {
+            let group = group_of(&share);
+            group.and_then(|group| taken.get_mut(group)).unwrap_or(shares).push(share);
+        }
+    }
+    taken
 }
 
 /// Callers that called several hosts and that nobody ever answered.
@@ -125,13 +136,11 @@ fn cut_off<'a>(signs: &SignsOfLife, shares: &mut Vec<Share<'a>>) -> Vec<Group<'a
         called.entry(from).or_default().insert(to);
     }
     called.retain(|from, hosts| hosts.len() > 1 && !signs.answered.contains(from));
-    let callers = called.into_keys();
-    callers
-        .filter_map(|from| {
-            let own = take(shares, |share| is_lost(share) && share.pair().0 == from);
-            Group::of(FindingKind::CallerCutOff, own)
-        })
-        .collect()
+    let place_of: Table<Address, usize> = called.into_keys().zip(0..).collect();
+    let taken = take(shares, place_of.len(), |share| {
+        place_of.get(&share.pair().0).copied().filter(|_| is_lost(share))
+    });
+    taken.into_iter().filter_map(|own| Group::of(FindingKind::CallerCutOff, own)).collect()
 }
 
 /// Hosts of which nothing was ever seen, though they were called for several services, or looked for
@@ -158,27 +167,21 @@ fn unreachable<'a>(
     for (to, (_, callers)) in called {
         by_callers.entry(callers).or_default().insert(to);
     }
-    let hosts = by_callers.into_values();
-    hosts
-        .filter_map(|hosts| {
-            let own = take(shares, |share| is_lost(share) && hosts.contains(&share.pair().1));
-            Group::of(FindingKind::HostUnreachable, own)
-        })
-        .collect()
+    let groups = by_callers.len();
+    let hosts = by_callers.into_values().zip(0..);
+    let place_of: Table<Address, usize> =
+        hosts.flat_map(|(hosts, place)| hosts.into_iter().map(move |host| (host, place))).collect();
+    let taken = take(shares, groups, |share| {
+        place_of.get(&share.pair().1).copied().filter(|_| is_lost(share))
+    });
+    taken.into_iter().filter_map(|own| Group::of(FindingKind::HostUnreachable, own)).collect()
 }
 
 /// Ports that fail alike for every pair that used them, towards several hosts; those of the same
 /// pairs together.
 fn blocked_ports<'a>(evidence: &Evidence<'a>, shares: &mut Vec<Share<'a>>) -> Vec<Group<'a>> {
     type Label<'a> = (Transport, &'a str);
-    type Pairs = BTreeSet<(Address, Address)>;
-    let mut tried: BTreeMap<Label<'_>, Pairs> = BTreeMap::new();
-    for cell in &evidence.sheet.cells {
-        if !matches!(cell.outcome, Outcome::CannotTell | Outcome::NotExercised) {
-            let pair = (cell.from.address, cell.to.address);
-            tried.entry((cell.transport, &cell.ports)).or_default().insert(pair);
-        }
-    }
+    type Pairs = Vec<(Address, Address)>;
     let on_the_way = |share: &Share<'_>| {
         share.facet == Facet::Plain
             && matches!(
@@ -192,25 +195,42 @@ fn blocked_ports<'a>(evidence: &Evidence<'a>, shares: &mut Vec<Share<'a>>) -> Ve
     let label = |share: &Share<'a>| (share.cell.transport, share.cell.ports.as_str());
     let mut failed: BTreeMap<(FindingKind, Label<'_>), Pairs> = BTreeMap::new();
     for share in shares.iter().filter(|share| on_the_way(share)) {
-        failed.entry((share.cause, label(share))).or_default().insert(share.pair());
+        failed.entry((share.cause, label(share))).or_default().push(share.pair());
+    }
+    let mut tried: BTreeMap<Label<'_>, Pairs> =
+        failed.keys().map(|(_, label)| (*label, Vec::new())).collect();
+    for cell in &evidence.sheet.cells {
+        if !matches!(cell.outcome, Outcome::CannotTell | Outcome::NotExercised)
+            && let Some(pairs) = tried.get_mut(&(cell.transport, cell.ports.as_str()))
+        {
+            pairs.push((cell.from.address, cell.to.address));
+        }
+    }
+    // In the order of the sheet they are sorted already.
+    for pairs in failed.values_mut().chain(tried.values_mut()) {
+        pairs.sort();
+        pairs.dedup();
     }
     failed.retain(|(_, label), pairs| {
-        let hosts: BTreeSet<Address> = pairs.iter().map(|(_, to)| *to).collect();
-        hosts.len() > 1 && tried.get(label) == Some(pairs)
+        let mut hosts = pairs.iter().map(|(_, to)| *to);
+        let first = hosts.next();
+        hosts.any(|host| Some(host) != first) && tried.get(label) == Some(pairs)
     });
     let mut by_pairs: BTreeMap<(FindingKind, Pairs), BTreeSet<Label<'_>>> = BTreeMap::new();
     for ((cause, label), pairs) in failed {
         by_pairs.entry((cause, pairs)).or_default().insert(label);
     }
-    let everywhere = by_pairs.into_iter();
-    everywhere
-        .filter_map(|((cause, _), labels)| {
-            let own = take(shares, |share| {
-                on_the_way(share) && share.cause == cause && labels.contains(&label(share))
-            });
-            Group::of(FindingKind::PortBlocked, own)
+    let groups = by_pairs.len();
+    let everywhere = by_pairs.into_iter().zip(0..);
+    let place_of: BTreeMap<(FindingKind, Label<'_>), usize> = everywhere
+        .flat_map(|(((cause, _), labels), place)| {
+            labels.into_iter().map(move |label| ((cause, label), place))
         })
-        .collect()
+        .collect();
+    let taken = take(shares, groups, |share| {
+        place_of.get(&(share.cause, label(share))).copied().filter(|_| on_the_way(share))
+    });
+    taken.into_iter().filter_map(|own| Group::of(FindingKind::PortBlocked, own)).collect()
 }
 
 /// What a finding has in common, whomever it is about.
@@ -222,31 +242,37 @@ fn alike<'a>(
     shares: Vec<Share<'a>>,
     explained_by: impl Fn(&Share<'a>) -> Option<usize>,
 ) -> Vec<Group<'a>> {
-    let mut pairs: BTreeMap<(Sort, Address, Address), Vec<Share<'a>>> = BTreeMap::new();
-    for share in shares {
+    let keyed = shares.into_iter().map(|share| {
         let sort = (share.cause, share.facet, explained_by(&share));
         let (from, to) = share.pair();
-        pairs.entry((sort, from, to)).or_default().push(share);
-    }
+        ((sort, from, to), share)
+    });
+    let pairs = gathered(keyed);
     // What fails of each, and what the service said to it.
-    let signature = |shares: &[Share<'a>]| -> BTreeSet<(&'a str, &'a str)> {
+    let signature = |shares: &[Share<'a>]| -> Vec<(&'a str, &'a str)> {
         let failing = |share: &Share<'a>| {
             let code = share.flows.first().and_then(|flow| flow.service.code.as_deref());
             let code = code.filter(|_| share.cause == FindingKind::ServiceFailed);
             (share.requirement.id.as_str(), code.unwrap_or_default())
         };
-        shares.iter().map(failing).collect()
+        let mut signature: Vec<_> = shares.iter().map(failing).collect();
+        signature.sort_unstable();
+        signature.dedup();
+        signature
     };
     // By caller first: it is the side at which most captures are taken.
-    let mut of_caller: BTreeMap<_, Vec<Share<'a>>> = BTreeMap::new();
-    for ((sort, from, _), shares) in pairs {
-        of_caller.entry((sort, signature(&shares), from)).or_default().extend(shares);
-    }
-    let mut by_signature: BTreeMap<_, Vec<Share<'a>>> = BTreeMap::new();
-    for ((sort, signature, _), shares) in of_caller {
-        let called: BTreeSet<Address> = shares.iter().map(|share| share.pair().1).collect();
-        by_signature.entry((sort, signature, called)).or_default().extend(shares);
-    }
+    let of_caller = gathered(pairs.into_iter().flat_map(|((sort, from, _), shares)| {
+        let key = (sort, signature(&shares), from);
+        shares.into_iter().map(move |share| (key.clone(), share))
+    }));
+    let by_signature =
+        gathered(of_caller.into_iter().flat_map(|((sort, signature, _), shares)| {
+            let mut called: Vec<Address> = shares.iter().map(|share| share.pair().1).collect();
+            called.sort_unstable();
+            called.dedup();
+            let key = (sort, signature, called);
+            shares.into_iter().map(move |share| (key.clone(), share))
+        }));
     let mut by_sort: BTreeMap<Sort, Vec<Vec<Share<'a>>>> = BTreeMap::new();
     for ((sort, ..), shares) in by_signature {
         by_sort.entry(sort).or_default().push(shares);
@@ -275,8 +301,23 @@ fn alike<'a>(
     groups
 }
 
+/// Puts together what has the same key, in the order in which the keys come.
+fn gathered<K: Clone + Eq + Hash, V>(items: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
+    let mut places: Table<K, usize> = Table::default();
+    let mut all: Vec<(K, Vec<V>)> = Vec::new();
+    for (key, item) in items {
+        let next = all.len();
+        let place = *places.entry(key.clone()).or_insert(next);
+        match all.get_mut(place) {
+            Some((_, items)) => items.push(item),
+            None => all.push((key, vec![item])),
+        }
+    }
+    all
+}
+
 /// Whether all that fails is that a name server answers none of its callers.
-fn is_silent_name_server(group: &Group<'_>, answered: &BTreeSet<(Address, Address)>) -> bool {
+fn is_silent_name_server(group: &Group<'_>, answered: &Known<(Address, Address)>) -> bool {
     let on_the_way = matches!(
         group.cause,
         FindingKind::Dropped

@@ -37,6 +37,9 @@ pub(crate) use tries::is_host_name;
 
 use std::net::IpAddr;
 
+use foldhash::fast::FixedState;
+
+use crate::diagnosis::cause::Weights;
 use crate::diagnosis::silence::Heard;
 use crate::log::LogRecord;
 use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
@@ -99,12 +102,28 @@ struct Evidence<'a> {
     vantages: &'a [Vantage<'a>],
     /// What was heard of hosts that leave calls unanswered.
     heard: Heard<'a>,
+    /// What is asked of each cell.
+    weights: Weights<'a>,
 }
+
+/// What is looked up, and never walked: its order is nobody's.
+type Table<K, V> = std::collections::HashMap<K, V, FixedState>;
+/// What is only asked for what it holds.
+type Known<T> = std::collections::HashSet<T, FixedState>;
+/// Ids of flows.
+type Ids = Known<u64>;
 
 impl<'a> Evidence<'a> {
     fn flow(&self, id: u64) -> Option<&'a JudgedFlow> {
-        let index = self.flows.binary_search_by_key(&id, |flow| flow.id).ok()?;
-        self.flows.get(index).copied()
+        // Ids count from 1; where flows are left out, there are gaps.
+        let guess = usize::try_from(id).ok()?.checked_sub(1)?;
+        if let Some(flow) = self.flows.get(guess).filter(|flow| flow.id == id) {
+            return Some(flow);
+        }
+        // Every id is at least as large as its place, so it stands no further behind.
+        let before = self.flows.get(..guess).unwrap_or(&self.flows);
+        let index = before.binary_search_by_key(&id, |flow| flow.id).ok()?;
+        before.get(index).copied()
     }
 
     fn flows_of(&self, ids: &[u64]) -> Vec<&'a JudgedFlow> {
@@ -165,6 +184,7 @@ pub fn diagnose(
         logs,
         vantages,
         heard,
+        weights: Weights::of(matrix, sheet),
     };
     let requests = requests::requests(&evidence);
     let mut findings = findings::findings(&evidence, &requests);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::capture::Severity;
 use crate::diagnosis::cause::cause_of;
 use crate::diagnosis::wording::Words;
-use crate::diagnosis::{Evidence, Finding, FindingKind};
+use crate::diagnosis::{Evidence, Finding, FindingKind, Ids, Known};
 use crate::matrix::{count_of, is_weak, list_of, seen, service_failed, then};
 use crate::net::{Address, Transport};
 use crate::probe::is_outside;
@@ -27,7 +27,7 @@ const DIRECTORY: [&str; 4] = ["_ldap.", "_kerberos.", "_gc.", "_kpasswd."];
 /// What hosts asked of name servers.
 pub(super) struct Lookups<'a> {
     /// Callers and servers that answered them at least once, without an error.
-    pub(super) answered: BTreeSet<(Address, Address)>,
+    pub(super) answered: Known<(Address, Address)>,
     /// Callers that got no such answer from anybody, and asked.
     pub(super) in_the_dark: BTreeSet<Address>,
     /// Calls without an answer, of callers and servers that never gave one.
@@ -83,8 +83,8 @@ impl<'a> Lookups<'a> {
         let answers = evidence.all_flows().filter(|flow| {
             is_lookup(flow) && flow.class == Class::Success && !service_failed(flow)
         });
-        let answered: BTreeSet<_> = answers.map(pair).collect();
-        let served: BTreeSet<Address> = answered.iter().map(|(from, _)| *from).collect();
+        let (answered, served): (Known<_>, Known<Address>) =
+            answers.map(|flow| (pair(flow), flow.initiator.address)).unzip();
         let mut silent: BTreeMap<(Address, Address), Vec<&JudgedFlow>> = BTreeMap::new();
         let mut in_the_dark = BTreeSet::new();
         for flow in &flows {
@@ -128,8 +128,10 @@ impl<'a> Lookups<'a> {
         evidence: &Evidence<'a>,
         words: &Words<'_, 'a>,
     ) -> Vec<(FindingKind, Finding, BTreeSet<Address>)> {
-        let judged: BTreeSet<u64> =
-            evidence.sheet.cells.iter().flat_map(|cell| &cell.flows).copied().collect();
+        // Those of silent flows that a cell is about.
+        let silent: Ids = self.silent.values().flatten().map(|flow| flow.id).collect();
+        let of_cells = evidence.sheet.cells.iter().flat_map(|cell| &cell.flows);
+        let judged: Ids = of_cells.filter(|id| silent.contains(*id)).copied().collect();
         let mut by_caller: BTreeMap<Address, BTreeMap<Address, Vec<&JudgedFlow>>> = BTreeMap::new();
         for ((from, to), flows) in &self.silent {
             if !flows.iter().any(|flow| judged.contains(&flow.id)) {

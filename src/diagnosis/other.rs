@@ -1,11 +1,11 @@
 //! Failures that no requirement is about: one finding for each way to fail.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::capture::Severity;
 use crate::diagnosis::cause::{answer_of, cause_of};
 use crate::diagnosis::wording::{Words, meaning};
-use crate::diagnosis::{Evidence, Finding, FindingKind};
+use crate::diagnosis::{Evidence, Finding, FindingKind, Ids, Known};
 use crate::matrix::{bounded, count_of, is_weak, list_of, seen, then};
 use crate::net::{Address, Transport};
 use crate::verdict::record::{Class, JudgedFlow};
@@ -29,32 +29,48 @@ type Destination = (Address, Transport, u16);
 pub(super) fn other_failures(
     evidence: &Evidence<'_>,
     words: &Words<'_, '_>,
-    told: &BTreeSet<u64>,
+    told: &Ids,
 ) -> Vec<Finding> {
-    let of_cells = evidence.sheet.cells.iter().flat_map(|cell| &cell.flows);
-    let covered: BTreeSet<u64> = of_cells.chain(told).copied().collect();
-    let over_smb: BTreeSet<(Address, Address)> = evidence
-        .flows
-        .iter()
-        .filter(|flow| flow.class == Class::Success && flow.responder.port == SMB)
-        .map(|flow| (flow.initiator.address, flow.responder.address))
-        .collect();
+    let untold = untold(evidence, told);
+    let over_smb = if untold.iter().any(|(_, flow)| flow.responder.port == SMB_OVER_NETBIOS) {
+        over_smb(evidence)
+    } else {
+        Known::default()
+    };
     let mut causes: BTreeMap<FindingKind, BTreeMap<Destination, Vec<&JudgedFlow>>> =
         BTreeMap::new();
-    for flow in &evidence.flows {
+    for (cause, flow) in untold {
         let pair = (flow.initiator.address, flow.responder.address);
-        let is_cleared = flow.responder.port == SMB_OVER_NETBIOS && over_smb.contains(&pair);
-        if let Some(cause) = cause_of(flow)
-            && !is_cleared
-            && !is_weak(flow)
-            && !covered.contains(&flow.id)
-        {
+        if flow.responder.port != SMB_OVER_NETBIOS || !over_smb.contains(&pair) {
             let called = (flow.responder.address, flow.transport, flow.responder.port);
             causes.entry(cause).or_default().entry(called).or_default().push(flow);
         }
     }
     let finding = |(cause, destinations)| of_cause(evidence, words, cause, destinations);
     causes.into_iter().map(finding).collect()
+}
+
+/// Failing flows that neither a cell nor another finding is about, by id, with what went wrong.
+fn untold<'a>(evidence: &Evidence<'a>, told: &Ids) -> Vec<(FindingKind, &'a JudgedFlow)> {
+    let failed = evidence.flows.iter().filter(|flow| !is_weak(flow) && !told.contains(&flow.id));
+    let mut failed: Vec<(FindingKind, &JudgedFlow)> =
+        failed.filter_map(|flow| Some((cause_of(flow)?, *flow))).collect();
+    let mut left: Ids = failed.iter().map(|(_, flow)| flow.id).collect();
+    for flow in evidence.sheet.cells.iter().flat_map(|cell| &cell.flows) {
+        if left.is_empty() {
+            break;
+        }
+        left.remove(flow);
+    }
+    failed.retain(|(_, flow)| left.contains(&flow.id));
+    failed
+}
+
+/// Pairs of hosts of which one was reached by SMB itself.
+fn over_smb(evidence: &Evidence<'_>) -> Known<(Address, Address)> {
+    let flows = evidence.flows.iter();
+    let served = flows.filter(|flow| flow.class == Class::Success && flow.responder.port == SMB);
+    served.map(|flow| (flow.initiator.address, flow.responder.address)).collect()
 }
 
 fn of_cause(

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diagnosis::cause::{Weight, Weights, failures, is_mendable};
+use crate::diagnosis::cause::{Weight, failures, is_mendable};
 use crate::diagnosis::{Evidence, FindingKind, FirewallRequest};
 use crate::matrix::{
     Cell, Direction, Need, Outcome, PortRange, Requirement, count_of, in_order_of_time, list_of,
@@ -35,11 +35,10 @@ struct Draft {
 }
 
 pub(super) fn requests(evidence: &Evidence<'_>) -> Vec<FirewallRequest> {
-    let weights = Weights::new(evidence);
     let mut drafts: BTreeMap<Key, Draft> = BTreeMap::new();
     for cell in &evidence.sheet.cells {
-        let Some(requirement) = weights.requirement(cell) else { continue };
-        let flows = mendable(evidence, &weights, cell);
+        let Some(requirement) = evidence.weights.requirement(cell) else { continue };
+        let flows = mendable(evidence, cell);
         if flows.is_empty() {
             continue;
         }
@@ -119,11 +118,7 @@ fn request((source, destination, transport, ports): Key, mut draft: Draft) -> Fi
 }
 
 /// The flows of a cell that a rule can mend.
-fn mendable<'a>(
-    evidence: &Evidence<'a>,
-    weights: &Weights<'_>,
-    cell: &Cell,
-) -> Vec<&'a JudgedFlow> {
+fn mendable<'a>(evidence: &Evidence<'a>, cell: &Cell) -> Vec<&'a JudgedFlow> {
     let open_ports: BTreeSet<u16> = match cell.outcome {
         Outcome::Dropped | Outcome::Refused => BTreeSet::new(),
         // A port that was reached once needs no rule; another one of its range may.
@@ -136,7 +131,7 @@ fn mendable<'a>(
             return Vec::new();
         }
     };
-    if matches!(weights.of(cell), Weight::NoListener | Weight::Cleared) {
+    if matches!(evidence.weights.weight(cell), Weight::NoListener | Weight::Cleared) {
         return Vec::new();
     }
     let mut flows: Vec<&JudgedFlow> = failures(evidence, cell)
@@ -145,7 +140,9 @@ fn mendable<'a>(
         .flat_map(|(_, flows)| flows)
         .filter(|flow| !open_ports.contains(&flow.responder.port))
         .collect();
-    in_order_of_time(&mut flows);
+    if flows.len() > 1 {
+        in_order_of_time(&mut flows);
+    }
     flows
 }
 

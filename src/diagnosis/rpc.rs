@@ -6,9 +6,9 @@ use crate::net::Address;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::capture::Severity;
-use crate::diagnosis::cause::{Weight, Weights, cause_of, is_mendable};
+use crate::diagnosis::cause::{Weight, cause_of, is_mendable};
 use crate::diagnosis::wording::Words;
-use crate::diagnosis::{Evidence, Finding, FindingKind};
+use crate::diagnosis::{Evidence, Finding, FindingKind, Ids, Table};
 use crate::matrix::{count_of, is_weak, list_of, seen, then};
 use crate::net::{FrameNumber, Transport};
 use crate::probe::Interface;
@@ -31,20 +31,25 @@ type Ports = BTreeMap<(Transport, u16), (String, String, u64)>;
 
 /// Flows to announced ports that something on the way kept from arriving. One finding tells them,
 /// and no other need to.
-pub(super) fn unreached(evidence: &Evidence<'_>) -> BTreeSet<u64> {
-    let mut reached = BTreeSet::new();
-    for flow in evidence.flows.iter().filter(|flow| flow.class == Class::Success) {
-        reached.insert(key(flow));
-    }
-    let flows = evidence.flows.iter();
-    let unreached = flows.filter(|flow| {
-        let announced = flow.rpc.as_ref().is_some_and(|rpc| rpc.announced_frame.is_some());
-        announced
+pub(super) fn unreached(evidence: &Evidence<'_>) -> Vec<u64> {
+    let flows = evidence.flows.iter().copied();
+    let failed = flows.filter(|flow| {
+        flow.rpc.as_ref().is_some_and(|rpc| rpc.announced_frame.is_some())
+            && !FIXED.contains(&flow.responder.port)
             && cause_of(flow).is_some_and(is_mendable)
             && !is_weak(flow)
-            && !FIXED.contains(&flow.responder.port)
-            && !reached.contains(&key(flow))
     });
+    let failed: Vec<&JudgedFlow> = failed.collect();
+    let mut called: Table<_, bool> = failed.iter().map(|flow| (key(flow), false)).collect();
+    if called.is_empty() {
+        return Vec::new();
+    }
+    for flow in evidence.flows.iter().filter(|flow| flow.class == Class::Success) {
+        if let Some(is_reached) = called.get_mut(&key(flow)) {
+            *is_reached = true;
+        }
+    }
+    let unreached = failed.iter().filter(|flow| called.get(&key(flow)) == Some(&false));
     unreached.map(|flow| flow.id).collect()
 }
 
@@ -56,8 +61,8 @@ fn key(flow: &JudgedFlow) -> (Address, Address, Transport, u16) {
 pub(super) fn findings(
     evidence: &Evidence<'_>,
     words: &Words<'_, '_>,
-    unreached: &BTreeSet<u64>,
-    asked: &BTreeSet<u64>,
+    unreached: &[u64],
+    asked: &Ids,
 ) -> Vec<(FindingKind, Finding)> {
     let mut findings = Vec::new();
     findings.extend(ports_not_reached(evidence, words, unreached, asked));
@@ -82,17 +87,44 @@ fn finding(
     (kind, Finding { title, explanation, flows, next_step, ..plain })
 }
 
+/// The cells that some flows are in, by their places in the sheet.
+struct Cells(Table<u64, Vec<usize>>);
+
+impl Cells {
+    fn of(evidence: &Evidence<'_>, flows: &[u64]) -> Cells {
+        let mut cells: Table<u64, Vec<usize>> =
+            flows.iter().map(|flow| (*flow, Vec::new())).collect();
+        if !cells.is_empty() {
+            for (index, cell) in evidence.sheet.cells.iter().enumerate() {
+                for flow in &cell.flows {
+                    if let Some(places) = cells.get_mut(flow) {
+                        places.push(index);
+                    }
+                }
+            }
+        }
+        Cells(cells)
+    }
+
+    /// Each once, in the order of the sheet.
+    fn of_flows(&self, flows: impl Iterator<Item = u64>) -> Vec<usize> {
+        let places = flows.filter_map(|flow| self.0.get(&flow)).flatten().copied();
+        places.collect::<BTreeSet<usize>>().into_iter().collect()
+    }
+}
+
 fn ports_not_reached(
     evidence: &Evidence<'_>,
     words: &Words<'_, '_>,
-    unreached: &BTreeSet<u64>,
-    asked: &BTreeSet<u64>,
+    unreached: &[u64],
+    asked: &Ids,
 ) -> Vec<(FindingKind, Finding)> {
     let mut pairs: BTreeMap<(Address, Address), Vec<&JudgedFlow>> = BTreeMap::new();
     for flow in unreached.iter().filter_map(|id| evidence.flow(*id)) {
         pairs.entry((flow.initiator.address, flow.responder.address)).or_default().push(flow);
     }
-    let weights = Weights::new(evidence);
+    let weights = &evidence.weights;
+    let cells = Cells::of(evidence, unreached);
     let mut findings = Vec::new();
     for ((from, to), flows) in pairs {
         let mut ports: BTreeMap<(Transport, u16), Vec<&JudgedFlow>> = BTreeMap::new();
@@ -143,16 +175,14 @@ fn ports_not_reached(
             ids,
             format!("{ask}give the service a fixed port on {to}, and permit that"),
         );
-        for (index, cell) in evidence.sheet.cells.iter().enumerate() {
-            if flows.iter().any(|flow| cell.flows.contains(&flow.id)) {
-                found.cells.push(index);
-                if weights.of(cell) == Weight::Required {
-                    found.severity = Severity::Error;
-                }
-                let symptom = weights.requirement(cell).and_then(|row| row.symptom.as_ref());
-                if let Some(symptom) = symptom.filter(|_| found.symptom.is_none()) {
-                    found.symptom = Some(format!("without {}: {symptom}", cell.service));
-                }
+        found.cells = cells.of_flows(flows.iter().map(|flow| flow.id));
+        for cell in found.cells.iter().filter_map(|index| evidence.sheet.cells.get(*index)) {
+            if weights.weight(cell) == Weight::Required {
+                found.severity = Severity::Error;
+            }
+            let symptom = weights.requirement(cell).and_then(|row| row.symptom.as_ref());
+            if let Some(symptom) = symptom.filter(|_| found.symptom.is_none()) {
+                found.symptom = Some(format!("without {}: {symptom}", cell.service));
             }
         }
         findings.push((kind, found));
@@ -218,7 +248,7 @@ fn not_registered(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Findin
             })
             .collect();
         let flows = interfaces.values().flatten().map(|(flow, _)| flow.id).collect();
-        let mut found = finding(
+        let found = finding(
             FindingKind::EndpointNotRegistered,
             format!(
                 "the endpoint mapper of {} knows no endpoint of {}",
@@ -236,13 +266,12 @@ fn not_registered(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Findin
                  the right host"
             ),
         );
-        let ids = found.1.flows.clone();
-        for (index, cell) in evidence.sheet.cells.iter().enumerate() {
-            if ids.iter().any(|id| cell.flows.contains(id)) {
-                found.1.cells.push(index);
-            }
-        }
         findings.push(found);
+    }
+    let all: Vec<u64> = findings.iter().flat_map(|(_, found)| &found.flows).copied().collect();
+    let cells = Cells::of(evidence, &all);
+    for (_, found) in &mut findings {
+        found.cells = cells.of_flows(found.flows.iter().copied());
     }
     findings
 }

@@ -9,11 +9,11 @@ mod cover;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diagnosis::Evidence;
-use crate::diagnosis::cause::{Weight, Weights};
+use crate::diagnosis::cause::Weight;
 use crate::diagnosis::record::{FirewallRequest, Rule, RuleCheck, RulePorts, RuleSet};
 use crate::diagnosis::requests::{first_seen, what_failed};
 use crate::diagnosis::rules::cover::{Cell, cover};
+use crate::diagnosis::{Evidence, Ids};
 use crate::matrix::{Direction, Outcome, PortRange, in_order_of_time};
 use crate::net::{Address, Transport};
 use crate::verdict::record::JudgedFlow;
@@ -25,7 +25,7 @@ const OPTIONAL: &str = " (optional)";
 type Ports = (Transport, Vec<PortRange>);
 
 pub(super) fn rule_set(evidence: &Evidence<'_>, requests: &[FirewallRequest]) -> RuleSet {
-    let optional = optional(evidence);
+    let optional = optional(evidence, requests);
     let mut rules = rules(requests, |request| {
         let all_optional = request.flows.iter().all(|flow| optional.contains(flow));
         if all_optional && !request.flows.is_empty() {
@@ -41,17 +41,18 @@ pub(super) fn rule_set(evidence: &Evidence<'_>, requests: &[FirewallRequest]) ->
     RuleSet { rules, check }
 }
 
-/// Flows that exercise nothing that is required.
-fn optional(evidence: &Evidence<'_>) -> BTreeSet<u64> {
-    let weights = Weights::new(evidence);
-    let (mut optional, mut required) = (BTreeSet::new(), BTreeSet::new());
-    for cell in evidence.sheet.cells.iter().filter(|cell| cell.outcome != Outcome::NotExercised) {
-        match weights.of(cell) {
-            Weight::Required => required.extend(&cell.flows),
-            Weight::Optional | Weight::NoListener | Weight::Cleared => optional.extend(&cell.flows),
-        }
+/// Flows of requests that exercise nothing that is required.
+fn optional(evidence: &Evidence<'_>, requests: &[FirewallRequest]) -> Ids {
+    let mut optional: Ids = requests.iter().flat_map(|request| &request.flows).copied().collect();
+    let failing = evidence.sheet.cells.iter().filter(|cell| {
+        cell.outcome != Outcome::NotExercised
+            && cell.counts.timeout + cell.counts.reject > 0
+            && evidence.weights.weight(cell) == Weight::Required
+    });
+    for flow in failing.flat_map(|cell| &cell.flows) {
+        optional.remove(flow);
     }
-    &optional - &required
+    optional
 }
 
 /// What a request asks for.
@@ -270,12 +271,22 @@ fn leads(rule: &Rule, from: Address, to: Address) -> bool {
         || (is_both(&rule.direction) && has(&rule.sources, to) && has(&rule.destinations, from))
 }
 
+/// The ports that a rule lets pass.
+struct Passed(Vec<(Transport, Vec<PortRange>)>);
+
+impl Passed {
+    fn of(rule: &Rule) -> Passed {
+        let ports = rule.ports.iter();
+        Passed(ports.map(|ports| (ports.transport, ranges(&ports.ports))).collect())
+    }
+}
+
 /// Whether a firewall with this rule lets an attempt through.
-fn lets_through(rule: &Rule, flow: &JudgedFlow) -> bool {
+fn lets_through(rule: &Rule, passed: &Passed, flow: &JudgedFlow) -> bool {
     leads(rule, flow.initiator.address, flow.responder.address)
-        && rule.ports.iter().any(|ports| {
-            ports.transport == flow.transport
-                && ranges(&ports.ports).iter().any(|range| range.contains(flow.responder.port))
+        && passed.0.iter().any(|(transport, ranges)| {
+            *transport == flow.transport
+                && ranges.iter().any(|range| range.contains(flow.responder.port))
         })
 }
 
@@ -285,7 +296,8 @@ fn reason(evidence: &Evidence<'_>, rule: &Rule, requests: &[FirewallRequest]) ->
     let ids: BTreeSet<u64> = asked.flat_map(|request| &request.flows).copied().collect();
     let ids: Vec<u64> = ids.into_iter().collect();
     let mut flows = evidence.flows_of(&ids);
-    flows.retain(|flow| lets_through(rule, flow));
+    let passed = Passed::of(rule);
+    flows.retain(|flow| lets_through(rule, &passed, flow));
     in_order_of_time(&mut flows);
     format!("{}{}", what_failed(&flows), first_seen(evidence, &flows))
 }
@@ -295,7 +307,7 @@ fn reason(evidence: &Evidence<'_>, rule: &Rule, requests: &[FirewallRequest]) ->
 fn check(evidence: &Evidence<'_>, requests: &[FirewallRequest], rules: &[Rule]) -> RuleCheck {
     let range: Vec<String> = evidence.rpc_range.iter().map(PortRange::to_string).collect();
     let range = range.join(",");
-    let mut mendable: BTreeSet<u64> = BTreeSet::new();
+    let mut mendable: Vec<u64> = Vec::new();
     for request in requests {
         let (_, ranges) = ports_of(request);
         let flows = request.flows.iter().copied().filter(|id| {
@@ -308,12 +320,17 @@ fn check(evidence: &Evidence<'_>, requests: &[FirewallRequest], rules: &[Rule]) 
         });
         mendable.extend(flows);
     }
+    mendable.sort_unstable();
+    mendable.dedup();
     let ways = Ways::of(rules);
+    let passed: Vec<Passed> = rules.iter().map(Passed::of).collect();
     let mended = |id: &&u64| {
         evidence.flow(**id).is_some_and(|flow| {
             let between = ways.between(flow.initiator.address, flow.responder.address);
-            let mut between = between.iter().filter_map(|number| rules.get(*number));
-            between.any(|rule| lets_through(rule, flow))
+            let mut between = between
+                .iter()
+                .filter_map(|number| Some((rules.get(*number)?, passed.get(*number)?)));
+            between.any(|(rule, passed)| lets_through(rule, passed, flow))
         })
     };
     let count = |many: usize| u64::try_from(many).unwrap_or(u64::MAX);

@@ -1,9 +1,7 @@
 //! Cells in, shares out: what went wrong with each cell, a share for each cause.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::diagnosis::cause::{Weight, Weights, failures};
-use crate::diagnosis::{Evidence, FindingKind, facts};
+use crate::diagnosis::cause::{Weight, failures};
+use crate::diagnosis::{Evidence, FindingKind, Ids, facts};
 use crate::matrix::{Cell, Outcome, Requirement};
 use crate::net::{Address, Transport};
 use crate::verdict::record::{JudgedFlow, ServiceOutcome};
@@ -36,7 +34,7 @@ impl Share<'_> {
 }
 
 /// What keeps failures of one cause apart: no finding tells of two facets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Facet {
     /// Nothing in particular.
     Plain,
@@ -57,13 +55,13 @@ const TICKETS: [u16; 2] = [88, 464];
 
 /// The shares of all cells that were exercised, in the order of the sheet. `told` are flows that
 /// other findings tell.
-pub(super) fn exercised<'a>(evidence: &Evidence<'a>, told: &BTreeSet<u64>) -> Vec<Share<'a>> {
-    let weights = Weights::new(evidence);
+pub(super) fn exercised<'a>(evidence: &Evidence<'a>, told: &Ids) -> Vec<Share<'a>> {
+    let weights = &evidence.weights;
     let works = works_over_tcp(evidence);
     let mut shares = Vec::new();
     for (index, cell) in evidence.sheet.cells.iter().enumerate() {
         let Some(requirement) = weights.requirement(cell) else { continue };
-        let weight = weights.of(cell);
+        let weight = weights.weight(cell);
         for (cause, flows) in causes(evidence, cell, weight, told) {
             let share =
                 Share { index, cell, requirement, weight, cause, facet: Facet::Plain, flows };
@@ -76,7 +74,7 @@ pub(super) fn exercised<'a>(evidence: &Evidence<'a>, told: &BTreeSet<u64>) -> Ve
 
 /// The shares of cells that nobody exercised.
 pub(super) fn not_exercised<'a>(evidence: &Evidence<'a>) -> Vec<Share<'a>> {
-    let weights = Weights::new(evidence);
+    let weights = &evidence.weights;
     let cells = evidence.sheet.cells.iter().enumerate();
     cells
         .filter(|(_, cell)| cell.outcome == Outcome::NotExercised)
@@ -85,7 +83,7 @@ pub(super) fn not_exercised<'a>(evidence: &Evidence<'a>) -> Vec<Share<'a>> {
                 index,
                 cell,
                 requirement: weights.requirement(cell)?,
-                weight: weights.of(cell),
+                weight: weights.weight(cell),
                 cause: FindingKind::NotExercised,
                 facet: Facet::Plain,
                 flows: Vec::new(),
@@ -99,20 +97,23 @@ fn causes<'a>(
     evidence: &Evidence<'a>,
     cell: &Cell,
     weight: Weight,
-    told: &BTreeSet<u64>,
+    told: &Ids,
 ) -> Vec<(FindingKind, Vec<&'a JudgedFlow>)> {
     let all = || failures(evidence, cell).into_values().flatten().collect();
     match cell.outcome {
         Outcome::Open => {
-            let flows = evidence.flows_of(&cell.flows);
-            let with = |outcome| move |flow: &&JudgedFlow| flow.service.outcome == outcome;
-            let served = flows.iter().any(with(ServiceOutcome::Served));
-            let silent: Vec<_> = flows.into_iter().filter(with(ServiceOutcome::Silent)).collect();
-            if served || silent.is_empty() {
-                Vec::new()
-            } else {
-                vec![(FindingKind::ServiceSilent, silent)]
+            let mut silent = Vec::new();
+            for flow in cell.flows.iter().filter_map(|id| evidence.flow(*id)) {
+                match flow.service.outcome {
+                    ServiceOutcome::Served => return Vec::new(),
+                    ServiceOutcome::Silent => silent.push(flow),
+                    ServiceOutcome::Failed
+                    | ServiceOutcome::ResetBeforeAnswer
+                    | ServiceOutcome::NotExamined => {}
+                }
             }
+            let is_told = silent.is_empty();
+            (!is_told).then_some((FindingKind::ServiceSilent, silent)).into_iter().collect()
         }
         Outcome::CannotTell => vec![(FindingKind::CannotTell, evidence.flows_of(&cell.flows))],
         Outcome::NotExercised => Vec::new(),
@@ -136,7 +137,7 @@ fn causes<'a>(
 fn told_apart(
     cause: FindingKind,
     share: &Share<'_>,
-    works: &BTreeMap<(Address, Address), BTreeSet<&str>>,
+    works: &[Working<'_>],
 ) -> (FindingKind, Facet) {
     if share.weight == Weight::NoListener {
         return (cause, Facet::NoListener);
@@ -151,7 +152,7 @@ fn told_apart(
     let service = share.cell.service.as_str();
     if is_path
         && share.cell.transport == Transport::Udp
-        && works.get(&share.pair()).is_some_and(|services| services.contains(service))
+        && works.binary_search(&(share.pair(), service)).is_ok()
     {
         let silent = cause == FindingKind::Dropped;
         return (if silent { FindingKind::UdpUnanswered } else { cause }, Facet::UdpOnly);
@@ -171,14 +172,18 @@ fn told_apart(
     (cause, facet)
 }
 
-/// Services that work over TCP, by pair of hosts.
-fn works_over_tcp<'a>(evidence: &Evidence<'a>) -> BTreeMap<(Address, Address), BTreeSet<&'a str>> {
-    let mut works: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
-    for cell in &evidence.sheet.cells {
-        if cell.transport == Transport::Tcp && cell.outcome == Outcome::Open {
-            let pair = (cell.from.address, cell.to.address);
-            works.entry(pair).or_default().insert(cell.service.as_str());
-        }
-    }
+/// A pair of hosts, and a service between them.
+type Working<'a> = ((Address, Address), &'a str);
+
+/// Services that work over TCP, sorted.
+fn works_over_tcp<'a>(evidence: &Evidence<'a>) -> Vec<Working<'a>> {
+    let open = evidence
+        .sheet
+        .cells
+        .iter()
+        .filter(|cell| cell.transport == Transport::Tcp && cell.outcome == Outcome::Open);
+    let mut works: Vec<Working<'_>> =
+        open.map(|cell| ((cell.from.address, cell.to.address), cell.service.as_str())).collect();
+    works.sort_unstable();
     works
 }

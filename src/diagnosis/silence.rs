@@ -4,10 +4,11 @@
 //! silent host is weighed: whether it answers elsewhere, whether its closed ports answer, whether
 //! a neighbour ever found it, and on which machine the capture was taken.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::hash::Hash;
 use std::net::IpAddr;
 
-use crate::diagnosis::Evidence;
+use crate::diagnosis::{Evidence, Known, Table};
 use crate::matrix::{capture_suffix, count_of, list_of, seen};
 use crate::net::{Address, FrameNumber, Transport};
 use crate::packet::NeighbourRecord;
@@ -54,43 +55,45 @@ const NAMED: usize = 4;
 /// A port that was called, of one transport.
 type Port = (Transport, u16);
 
-/// What was heard of the hosts that leave calls unanswered.
+/// What was heard of the hosts that leave calls unanswered; of each kind the first flow.
 #[derive(Default)]
 pub(super) struct Heard<'a> {
-    hosts: BTreeMap<Address, OfHost<'a>>,
+    /// A flow that the host opened.
+    opened: Table<Address, Option<&'a JudgedFlow>>,
+    /// Successes, by host, port and caller.
+    answers: Table<(Address, Port, Address), &'a JudgedFlow>,
+    /// Of those of a port, the one of the caller that sorts first.
+    answers_on: Table<(Address, Port), &'a JudgedFlow>,
+    /// Successes, by host and caller.
+    answered: Table<(Address, Address), &'a JudgedFlow>,
+    /// Of those of a host, the one of the caller that sorts first.
+    answered_by: Table<Address, &'a JudgedFlow>,
+    /// Refusals of closed ports, which are the host's own, by host, transport and caller.
+    refusals: Table<(Address, Transport, Address), &'a JudgedFlow>,
+    /// Of those of a transport, the one of the caller that sorts first.
+    refused_by: Table<(Address, Transport), &'a JudgedFlow>,
     /// The first success of a caller in a network, by both.
-    networks: BTreeMap<(Address, Network), &'a JudgedFlow>,
-}
-
-/// What was heard of one host; of each kind the first.
-#[derive(Default)]
-struct OfHost<'a> {
-    /// Successes, by port and caller.
-    answers: BTreeMap<(Port, Address), &'a JudgedFlow>,
-    /// By caller.
-    answered: BTreeMap<Address, &'a JudgedFlow>,
-    /// Refusals of closed ports, which are the host's own, by transport and caller.
-    refusals: BTreeMap<(Transport, Address), &'a JudgedFlow>,
-    /// A flow that it opened.
-    opened: Option<&'a JudgedFlow>,
+    networks: Table<(Address, Network), &'a JudgedFlow>,
 }
 
 /// The network that an address is in, where nobody knows its mask: as most have it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Network([u8; 9]);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Network {
+    is_v6: bool,
+    bits: u64,
+}
 
 impl Network {
     fn of(address: Address) -> Option<Network> {
-        let mut network = [0; 9];
-        let octets = match address.ip()? {
+        Some(match address.ip()? {
             IpAddr::V4(address) => {
-                network[8] = 4;
-                address.octets().to_vec().into_iter().take(3).collect::<Vec<u8>>()
+                Network { is_v6: false, bits: u64::from(address.to_bits() >> 8) }
             }
-            IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),
-        };
-        network.iter_mut().zip(octets).for_each(|(place, octet)| *place = octet);
-        Some(Network(network))
+            IpAddr::V6(address) => {
+                let bits = u64::try_from(address.to_bits() >> 64).unwrap_or_default();
+                Network { is_v6: true, bits }
+            }
+        })
     }
 }
 
@@ -98,15 +101,17 @@ impl<'a> Heard<'a> {
     /// Flows come by id.
     pub(super) fn of(flows: &[&'a JudgedFlow]) -> Heard<'a> {
         let unanswered = || flows.iter().filter(|flow| flow.class == Class::Timeout);
-        let callers: BTreeSet<Address> = unanswered().map(|flow| flow.initiator.address).collect();
-        let silent = unanswered().map(|flow| (flow.responder.address, OfHost::default()));
-        let mut heard = Heard { hosts: silent.collect(), networks: BTreeMap::new() };
+        let callers: Known<Address> = unanswered().map(|flow| flow.initiator.address).collect();
+        let mut heard = Heard {
+            opened: unanswered().map(|flow| (flow.responder.address, None)).collect(),
+            ..Heard::default()
+        };
         for &flow in flows {
             let (from, to) = (flow.initiator.address, flow.responder.address);
             if flow.packets.initiator > 0
-                && let Some(host) = heard.hosts.get_mut(&from)
+                && let Some(opened) = heard.opened.get_mut(&from)
             {
-                host.opened.get_or_insert(flow);
+                opened.get_or_insert(flow);
             }
             let succeeded = flow.class == Class::Success;
             if succeeded
@@ -115,15 +120,29 @@ impl<'a> Heard<'a> {
             {
                 heard.networks.entry((from, network)).or_insert(flow);
             }
-            let Some(host) = heard.hosts.get_mut(&to) else { continue };
+            if !heard.opened.contains_key(&to) {
+                continue;
+            }
+            let port = port_of(flow);
             if succeeded {
-                host.answers.entry((port_of(flow), from)).or_insert(flow);
-                host.answered.entry(from).or_insert(flow);
+                heard.answers.entry((to, port, from)).or_insert(flow);
+                keep_least(&mut heard.answers_on, (to, port), flow);
+                heard.answered.entry((to, from)).or_insert(flow);
+                keep_least(&mut heard.answered_by, to, flow);
             } else if is_refused_by_host(flow) {
-                host.refusals.entry((flow.transport, from)).or_insert(flow);
+                heard.refusals.entry((to, flow.transport, from)).or_insert(flow);
+                keep_least(&mut heard.refused_by, (to, flow.transport), flow);
             }
         }
         heard
+    }
+}
+
+/// Keeps the first flow of the caller that sorts first.
+fn keep_least<'a, K: Eq + Hash>(kept: &mut Table<K, &'a JudgedFlow>, key: K, flow: &'a JudgedFlow) {
+    let least = kept.entry(key).or_insert(flow);
+    if flow.initiator.address < least.initiator.address {
+        *least = flow;
     }
 }
 
@@ -163,9 +182,7 @@ pub(super) fn silence_of(evidence: &Evidence<'_>, flows: &[&JudgedFlow]) -> Sile
     };
     let ports: BTreeSet<Port> = flows.iter().map(|flow| port_of(flow)).collect();
     let (from, to) = (first.initiator.address, first.responder.address);
-    let none = OfHost::default();
-    let host = evidence.heard.hosts.get(&to).unwrap_or(&none);
-    let scene = Scene { evidence, flows, ports: &ports, from, to, host };
+    let scene = Scene { evidence, flows, ports: &ports, from, to, heard: &evidence.heard };
     let Silence { reading, sentence } = scene
         .dropped_here()
         .or_else(|| scene.host_itself())
@@ -193,7 +210,7 @@ struct Scene<'s, 'a> {
     ports: &'s BTreeSet<Port>,
     from: Address,
     to: Address,
-    host: &'s OfHost<'a>,
+    heard: &'s Heard<'a>,
 }
 
 impl Scene<'_, '_> {
@@ -289,7 +306,7 @@ impl Scene<'_, '_> {
     }
 
     fn answers_at_times(&self) -> Option<Silence> {
-        let answer = |port: &Port| self.host.answers.get(&(*port, self.from)).copied();
+        let answer = |port: &Port| self.heard.answers.get(&(self.to, *port, self.from)).copied();
         let answers: Option<Vec<&JudgedFlow>> = self.ports.iter().map(answer).collect();
         let service = self.service(answers?.first()?);
         let sentence = format!(
@@ -301,10 +318,7 @@ impl Scene<'_, '_> {
 
     fn filter(&self) -> Option<Silence> {
         let (from, to) = (self.from, self.to);
-        let others = self.ports.iter().find_map(|port| {
-            let mut callers = self.host.answers.iter();
-            callers.find(|((answered, _), _)| answered == port).map(|(_, flow)| *flow)
-        });
+        let others = self.ports.iter().find_map(|port| self.heard.answers_on.get(&(to, *port)));
         if let Some(flow) = others {
             let sentence = format!(
                 "{to} did answer {} on {}, so the service runs: a filter that does not let {from} \
@@ -315,11 +329,8 @@ impl Scene<'_, '_> {
             return Some(Silence { reading: Reading::Filter, sentence });
         }
         let transport = self.ports.first()?.0;
-        let mut refusals = self.host.refusals.iter();
-        let own = self.host.refusals.get(&(transport, from)).copied();
-        let other =
-            || refusals.find(|((refused, _), _)| *refused == transport).map(|(_, flow)| *flow);
-        if let Some(flow) = own.or_else(other) {
+        let own = self.heard.refusals.get(&(to, transport, from));
+        if let Some(flow) = own.or_else(|| self.heard.refused_by.get(&(to, transport))) {
             let sentence = format!(
                 "{to} does say so where a port is closed, as it said to {} on {}, so this silence is \
                  rather a filter's, on the way or on the host itself",
@@ -329,7 +340,7 @@ impl Scene<'_, '_> {
             return Some(Silence { reading: Reading::Filter, sentence });
         }
         // Windows begins with 128, and only there a closed port is hidden by default.
-        let answer = self.host.answered.get(&from)?;
+        let answer = self.heard.answered.get(&(to, from))?;
         let syn_ack = answer.evidence.iter().find(|it| it.kind == EvidenceKind::SynAck)?;
         let ttl = syn_ack.ttl.filter(|ttl| *ttl <= 64 && transport == Transport::Tcp)?;
         let sentence = format!(
@@ -343,7 +354,7 @@ impl Scene<'_, '_> {
 
     fn cannot_tell(&self) -> Option<Silence> {
         let (from, to) = (self.from, self.to);
-        let sentence = if let Some(flow) = self.host.answered.get(&from) {
+        let sentence = if let Some(flow) = self.heard.answered.get(&(to, from)) {
             let stopped = match self.ports.first()?.0 {
                 Transport::Tcp => {
                     "the service does not run and Windows Firewall hides that, as it does by default"
@@ -356,7 +367,7 @@ impl Scene<'_, '_> {
                 self.service(flow),
                 self.ports()
             )
-        } else if let Some(flow) = self.host.answered.values().next() {
+        } else if let Some(flow) = self.heard.answered_by.get(&to) {
             format!(
                 "{to} did answer {} on {}, so it was up then; what lies between it and {from}, a \
                  filter or a missing way, cannot be told from this side",
@@ -364,7 +375,7 @@ impl Scene<'_, '_> {
                 self.service(flow)
             )
         } else {
-            let flow = self.host.opened?;
+            let flow = (*self.heard.opened.get(&to)?)?;
             format!(
                 "{to} itself sends ({}), so it was up then; whether a filter drops {}, or the \
                  service does not run and a firewall on the host hides that, cannot be told from this \
@@ -421,6 +432,7 @@ mod tests {
             matrix: &matrix,
             sheet: &found.sheet,
             hosts: &found.hosts,
+            weights: crate::diagnosis::cause::Weights::default(),
             heard: Heard::of(&by_id),
             flows: by_id,
             left_out: &[],

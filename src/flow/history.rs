@@ -57,9 +57,7 @@ impl Default for History {
 
 impl fmt::Display for History {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for &letter in self.as_bytes() {
-            write!(out, "{}", char::from(letter))?;
-        }
+        out.write_str(str::from_utf8(self.as_bytes()).unwrap_or_default())?;
         if self.more { out.write_str("+") } else { Ok(()) }
     }
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,8 +18,10 @@ use foldhash::fast::FixedState;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::net::letters::Letters;
+
 /// What tells one host from the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Address {
     /// An IPv4 or IPv6 address. A mapped address (`::ffff:192.0.2.1`) stays IPv6.
     Ip(IpAddr),
@@ -52,6 +54,15 @@ impl Address {
             Address::Ip(address) => address.is_ipv6(),
             Address::Conversation(host) => host.network == Network::V6,
             Address::Name(_) => false,
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Address::Ip(IpAddr::V4(_)) => Kind::V4,
+            Address::Ip(IpAddr::V6(_)) => Kind::V6,
+            Address::Conversation(_) => Kind::Conversation,
+            Address::Name(_) => Kind::Name,
         }
     }
 
@@ -136,6 +147,38 @@ impl Kind {
     }
 }
 
+// By hand, since nothing is compared and hashed more often: as numbers, where the derived ones go
+// byte by byte.
+impl Ord for Address {
+    fn cmp(&self, other: &Address) -> Ordering {
+        match (self, other) {
+            (Address::Ip(IpAddr::V4(one)), Address::Ip(IpAddr::V4(other))) => {
+                one.to_bits().cmp(&other.to_bits())
+            }
+            (Address::Ip(IpAddr::V6(one)), Address::Ip(IpAddr::V6(other))) => {
+                one.to_bits().cmp(&other.to_bits())
+            }
+            (Address::Conversation(one), Address::Conversation(other)) => one.cmp(other),
+            (Address::Name(one), Address::Name(other)) => one.cmp(other),
+            (one, other) => one.kind().cmp(&other.kind()),
+        }
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Address) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (kind, [high, low]) = self.words();
+        state.write_u64(high ^ kind as u64);
+        state.write_u64(low);
+    }
+}
+
 impl From<IpAddr> for Address {
     fn from(address: IpAddr) -> Address {
         Address::Ip(address)
@@ -163,6 +206,11 @@ impl PartialEq<IpAddr> for Address {
 impl fmt::Display for Address {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Address::Ip(IpAddr::V4(address))
+                if out.width().is_none() && out.precision().is_none() =>
+            {
+                out.write_str(Letters::of_v4(*address).as_str())
+            }
             Address::Ip(address) => address.fmt(out),
             Address::Conversation(host) => out.pad(&host.text()),
             Address::Name(name) => out.pad(&name.text()),
@@ -192,7 +240,14 @@ impl FromStr for Address {
 
 impl Serialize for Address {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self {
+            Address::Ip(IpAddr::V4(address)) => {
+                serializer.serialize_str(Letters::of_v4(*address).as_str())
+            }
+            Address::Ip(IpAddr::V6(_)) | Address::Conversation(_) | Address::Name(_) => {
+                serializer.collect_str(self)
+            }
+        }
     }
 }
 

@@ -5,18 +5,17 @@
 //! in JSON is empty. Columns that JSON has elsewhere (path of the capture, names of the hosts)
 //! come last.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::io;
 use std::io::Write;
 
-use csv::{Terminator, Writer, WriterBuilder};
-
 use crate::matrix::Cell;
-use crate::net::Address;
+use crate::net::letters::{Letters, push_address, push_number};
+use crate::net::{Address, FrameNumber, Time};
 use crate::render::triage::{RuleRow, rule_rows};
-use crate::render::{View, text};
-use crate::report::Report;
+use crate::render::{View, phrase, text};
+use crate::report::{CaptureRecord, Report};
 use crate::verdict::record::JudgedFlow;
 
 const FLOW_COLUMNS: [&str; 39] = [
@@ -98,169 +97,237 @@ const RULE_COLUMNS: [&str; 10] = [
 
 /// Writes the rules to ask for, a row for each transport of a rule.
 pub(super) fn requests(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let mut row = Row {
-        writer: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out),
-        scratch: String::new(),
-    };
-    row.writer.write_record(RULE_COLUMNS)?;
+    let mut rows = Rows::begin(out, &RULE_COLUMNS);
     let names: BTreeMap<Address, String> =
         report.hosts.iter().map(|host| (host.address, host.names.join("; "))).collect();
     for RuleRow { number, rule, transport, ports, services } in rule_rows(report) {
-        row.value(number)?;
+        rows.number(phrase::count(number));
         for hosts in [&rule.sources, &rule.destinations] {
             let addresses: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-            row.text(&addresses.join("; "))?;
+            rows.text(&addresses.join("; "));
             let names = hosts.iter().filter_map(|host| names.get(host).map(String::as_str));
             let names: Vec<&str> = names.filter(|names| !names.is_empty()).collect();
-            row.text(&names.join("; "))?;
+            rows.text(&names.join("; "));
         }
-        row.text(transport.as_str())?;
-        row.text(&ports.join(", "))?;
-        row.text(&rule.direction)?;
-        row.text(&services.join(", "))?;
-        row.text(&rule.reason)?;
-        row.end()?;
+        rows.word(transport.as_str());
+        rows.text(&ports.join(", "));
+        rows.text(&rule.direction);
+        rows.text(&services.join(", "));
+        rows.text(&rule.reason);
+        rows.end()?;
     }
-    row.writer.flush()
+    rows.finish()
 }
 
 /// Writes the table of a view.
 pub(super) fn table(report: &Report, view: View, out: &mut dyn Write) -> io::Result<()> {
-    let mut row = Row {
-        writer: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out),
-        scratch: String::new(),
-    };
     match view {
-        View::Flows | View::Ladders => {
-            row.writer.write_record(FLOW_COLUMNS)?;
-            for flow in report.flows.iter() {
-                let path = report.captures.get(flow.capture).map(|capture| capture.path.as_str());
-                flow_row(&mut row, &flow, path)?;
-            }
-        }
+        View::Flows | View::Ladders => flows(report.flows.iter(), &report.captures, out),
         View::Analysis => {
-            row.writer.write_record(CELL_COLUMNS)?;
+            let mut rows = Rows::begin(out, &CELL_COLUMNS);
             let names: BTreeMap<Address, String> =
                 report.hosts.iter().map(|host| (host.address, host.names.join("; "))).collect();
             for cell in &report.matrix.cells {
-                cell_row(&mut row, cell, &names)?;
+                cell_row(&mut rows, cell, &names);
+                rows.end()?;
             }
+            rows.finish()
         }
     }
-    row.writer.flush()
 }
 
-fn flow_row(row: &mut Row<'_>, flow: &JudgedFlow, path: Option<&str>) -> io::Result<()> {
-    row.value(flow.id)?;
-    row.value(flow.capture)?;
-    row.text(flow.transport.as_str())?;
+/// Writes a row for each flow, looking at each once.
+fn flows(
+    flows: impl IntoIterator<Item = impl Borrow<JudgedFlow>>,
+    captures: &[CaptureRecord],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut rows = Rows::begin(out, &FLOW_COLUMNS);
+    for flow in flows {
+        let flow = flow.borrow();
+        let path = captures.get(flow.capture).map(|capture| capture.path.as_str());
+        flow_row(&mut rows, flow, path);
+        rows.end()?;
+    }
+    rows.finish()
+}
+
+fn flow_row(rows: &mut Rows<'_>, flow: &JudgedFlow, path: Option<&str>) {
+    rows.number(flow.id);
+    rows.number(phrase::count(flow.capture));
+    rows.word(flow.transport.as_str());
     for endpoint in [flow.initiator, flow.responder] {
-        row.value(endpoint.address)?;
-        row.value(endpoint.port)?;
+        rows.address(endpoint.address);
+        rows.number(endpoint.port.into());
     }
-    row.text(flow.class.as_str())?;
-    row.text(flow.verdict.as_str())?;
-    row.text(flow.confidence.as_str())?;
-    row.text(&flow.explanation)?;
-    row.text(flow.origin.map_or("", |origin| origin.as_str()))?;
-    row.text(&flow.origin_reasons.join("; "))?;
-    row.text(&flow.history)?;
-    row.numbers(flow.evidence.iter().map(|packet| packet.frame))?;
-    row.value(flow.first_frame)?;
-    row.value(flow.last_frame)?;
-    row.optional(flow.first_seen)?;
-    row.optional(flow.last_seen)?;
-    row.value(flow.packets.initiator)?;
-    row.value(flow.packets.responder)?;
-    row.value(flow.bytes.initiator)?;
-    row.value(flow.bytes.responder)?;
-    row.value(flow.duplicates)?;
-    row.text(flow.closing.map_or("", |closing| closing.as_str()))?;
-    row.text(flow.service.name.as_deref().unwrap_or_default())?;
-    row.text(flow.service.outcome.as_str())?;
-    row.text(flow.service.code.as_deref().unwrap_or_default())?;
-    row.text(flow.service.detail.as_deref().unwrap_or_default())?;
-    row.optional(flow.service.frame)?;
+    rows.word(flow.class.as_str());
+    rows.word(flow.verdict.as_str());
+    rows.word(flow.confidence.as_str());
+    rows.text(&flow.explanation);
+    rows.word(flow.origin.map_or("", |origin| origin.as_str()));
+    rows.list(&flow.origin_reasons);
+    rows.text(&flow.history);
+    rows.numbers(flow.evidence.iter().map(|packet| packet.frame.0));
+    rows.number(flow.first_frame.0);
+    rows.number(flow.last_frame.0);
+    rows.time(flow.first_seen);
+    rows.time(flow.last_seen);
+    rows.number(flow.packets.initiator);
+    rows.number(flow.packets.responder);
+    rows.number(flow.bytes.initiator);
+    rows.number(flow.bytes.responder);
+    rows.number(flow.duplicates);
+    rows.word(flow.closing.map_or("", |closing| closing.as_str()));
+    rows.text(flow.service.name.as_deref().unwrap_or_default());
+    rows.word(flow.service.outcome.as_str());
+    rows.text(flow.service.code.as_deref().unwrap_or_default());
+    rows.text(flow.service.detail.as_deref().unwrap_or_default());
+    rows.frame(flow.service.frame);
     let rpc = flow.rpc.as_ref();
-    row.text(rpc.and_then(|rpc| rpc.interface.as_deref()).unwrap_or_default())?;
-    row.text(rpc.and_then(|rpc| rpc.uuid.as_deref()).unwrap_or_default())?;
-    row.optional(rpc.and_then(|rpc| rpc.announced_frame))?;
-    row.optional(rpc.and_then(|rpc| rpc.endpoint_mapper_flow))?;
-    row.text(&flow.encapsulation.join("; "))?;
-    row.text(flow.requirement.as_deref().unwrap_or_default())?;
-    row.text(&flow.display_filter.wireshark)?;
-    row.text(&flow.display_filter.netmon)?;
-    row.text(path.unwrap_or_default())?;
-    row.end()
+    rows.text(rpc.and_then(|rpc| rpc.interface.as_deref()).unwrap_or_default());
+    rows.text(rpc.and_then(|rpc| rpc.uuid.as_deref()).unwrap_or_default());
+    rows.frame(rpc.and_then(|rpc| rpc.announced_frame));
+    rows.numbers(rpc.and_then(|rpc| rpc.endpoint_mapper_flow));
+    rows.list(&flow.encapsulation);
+    rows.text(flow.requirement.as_deref().unwrap_or_default());
+    rows.text(&flow.display_filter.wireshark);
+    rows.text(&flow.display_filter.netmon);
+    rows.text(path.unwrap_or_default());
 }
 
-fn cell_row(row: &mut Row<'_>, cell: &Cell, names: &BTreeMap<Address, String>) -> io::Result<()> {
-    row.text(&cell.requirement)?;
-    row.text(&cell.service)?;
-    row.text(cell.transport.as_str())?;
-    row.text(&cell.ports)?;
+fn cell_row(rows: &mut Rows<'_>, cell: &Cell, names: &BTreeMap<Address, String>) {
+    rows.text(&cell.requirement);
+    rows.text(&cell.service);
+    rows.word(cell.transport.as_str());
+    rows.text(&cell.ports);
     for end in [&cell.from, &cell.to] {
-        row.value(end.address)?;
-        row.text(&end.role)?;
+        rows.address(end.address);
+        rows.text(&end.role);
     }
-    row.text(&cell.need)?;
-    row.text(cell.outcome.as_str())?;
-    row.numbers(&cell.flows)?;
-    row.value(cell.counts.success)?;
-    row.value(cell.counts.timeout)?;
-    row.value(cell.counts.reject)?;
-    row.value(cell.counts.inconclusive)?;
-    row.text(&cell.explanation)?;
+    rows.text(&cell.need);
+    rows.word(cell.outcome.as_str());
+    rows.numbers(cell.flows.iter().copied());
+    rows.number(cell.counts.success);
+    rows.number(cell.counts.timeout);
+    rows.number(cell.counts.reject);
+    rows.number(cell.counts.inconclusive);
+    rows.text(&cell.explanation);
     for end in [&cell.from, &cell.to] {
-        row.text(names.get(&end.address).map_or("", String::as_str))?;
+        rows.text(names.get(&end.address).map_or("", String::as_str));
     }
-    row.text(cell.condition.as_deref().unwrap_or_default())?;
-    row.end()
+    rows.text(cell.condition.as_deref().unwrap_or_default());
 }
 
-/// Writes the fields of a row, one after the other.
-struct Row<'a> {
-    writer: Writer<&'a mut dyn Write>,
-    /// Text of the current field: a hundred thousand rows need no memory of their own.
-    scratch: String,
+/// Rows are handed on when there are so many bytes of them.
+const ENOUGH: usize = 1 << 16;
+
+/// Writes rows field by field, without memory of their own: there may be millions.
+struct Rows<'a> {
+    out: &'a mut dyn Write,
+    text: String,
+    /// Whether the next field is the first of its row.
+    begins: bool,
 }
 
-impl Row<'_> {
-    /// Text of unknown origin.
-    fn text(&mut self, text: &str) -> io::Result<()> {
-        Ok(self.writer.write_field(text::csv(text).as_bytes())?)
+impl<'a> Rows<'a> {
+    /// Begins with the row of the columns' names.
+    fn begin(out: &'a mut dyn Write, columns: &[&str]) -> Rows<'a> {
+        let mut text = String::with_capacity(2 * ENOUGH);
+        text.push_str(&columns.join(","));
+        text.push_str("\r\n");
+        Rows { out, text, begins: true }
     }
 
-    /// A number, address or time.
-    fn value(&mut self, value: impl Display) -> io::Result<()> {
-        use std::fmt::Write as _;
-        self.scratch.clear();
-        write!(self.scratch, "{value}").map_err(io::Error::other)?;
-        Ok(self.writer.write_field(&self.scratch)?)
-    }
-
-    /// A value, or an empty field.
-    fn optional(&mut self, value: Option<impl Display>) -> io::Result<()> {
-        match value {
-            Some(value) => self.value(value),
-            None => Ok(self.writer.write_field("")?),
+    /// Ends a row.
+    fn end(&mut self) -> io::Result<()> {
+        self.text.push_str("\r\n");
+        self.begins = true;
+        if self.text.len() >= ENOUGH {
+            self.out.write_all(self.text.as_bytes())?;
+            self.text.clear();
         }
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<()> {
+        self.out.write_all(self.text.as_bytes())?;
+        self.out.flush()
+    }
+
+    fn field(&mut self) -> &mut String {
+        if !self.begins {
+            self.text.push(',');
+        }
+        self.begins = false;
+        &mut self.text
+    }
+
+    /// A word of ours, which needs no care.
+    fn word(&mut self, word: &str) {
+        self.field().push_str(word);
+    }
+
+    /// Text of unknown origin.
+    fn text(&mut self, text: &str) {
+        push_quoted(self.field(), &text::csv(text));
+    }
+
+    /// Texts with `; ` between them.
+    fn list(&mut self, texts: &[String]) {
+        match texts {
+            [] => self.word(""),
+            [text] => self.text(text),
+            texts => self.text(&texts.join("; ")),
+        }
+    }
+
+    fn number(&mut self, number: u64) {
+        push_number(self.field(), number);
     }
 
     /// Numbers with spaces between them.
-    fn numbers(&mut self, numbers: impl IntoIterator<Item = impl Display>) -> io::Result<()> {
-        use std::fmt::Write as _;
-        self.scratch.clear();
-        for number in numbers {
-            let space = if self.scratch.is_empty() { "" } else { " " };
-            write!(self.scratch, "{space}{number}").map_err(io::Error::other)?;
+    fn numbers(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        let text = self.field();
+        for (index, number) in numbers.into_iter().enumerate() {
+            if index > 0 {
+                text.push(' ');
+            }
+            push_number(text, number);
         }
-        Ok(self.writer.write_field(&self.scratch)?)
     }
 
-    fn end(&mut self) -> io::Result<()> {
-        Ok(self.writer.write_record(None::<&[u8]>)?)
+    fn frame(&mut self, frame: Option<FrameNumber>) {
+        self.numbers(frame.map(|frame| frame.0));
     }
+
+    /// An address. A name is nothing that a spreadsheet takes for a formula: it begins with no
+    /// such sign, and holds no comma and no quote.
+    fn address(&mut self, address: Address) {
+        push_address(self.field(), address);
+    }
+
+    fn time(&mut self, time: Option<Time>) {
+        let text = self.field();
+        if let Some(time) = time {
+            text.push_str(Letters::of_time(time).as_str());
+        }
+    }
+}
+
+/// Writes a field, in quotes where it holds what else would end it (RFC 4180, 2).
+fn push_quoted(row: &mut String, field: &str) {
+    if !field.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
+        row.push_str(field);
+        return;
+    }
+    row.push('"');
+    for (index, part) in field.split('"').enumerate() {
+        if index > 0 {
+            row.push_str("\"\"");
+        }
+        row.push_str(part);
+    }
+    row.push('"');
 }
 
 #[cfg(test)]
@@ -332,6 +399,17 @@ mod tests {
     fn a_report_without_flows_is_a_header() {
         assert_eq!(rows(&written(&samples::empty(), View::Flows)).len(), 1);
         assert_eq!(rows(&written(&samples::empty(), View::Analysis)).len(), 1);
+    }
+
+    #[test]
+    fn fields_are_quoted_as_by_another_writer() {
+        for field in ["", "plain", "a,b", "\"", "\"a\", \"b\"", "'=1", "a\r\nb", "ä", " a "] {
+            let mut ours = String::new();
+            push_quoted(&mut ours, field);
+            let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
+            writer.write_record(["x", field]).unwrap();
+            assert_eq!(format!("x,{ours}\n").into_bytes(), writer.into_inner().unwrap());
+        }
     }
 
     #[test]

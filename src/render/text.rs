@@ -68,6 +68,10 @@ fn escaped_where(text: &str, unsafe_here: impl Fn(char) -> bool) -> Cow<'_, str>
 
 /// One line, safe on any terminal and in any file.
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    // Nothing acts that is printed ASCII, and most text is nothing else.
+    if text.bytes().all(|byte| matches!(byte, 0x20..0x7f)) {
+        return Cow::Borrowed(text);
+    }
     escaped_where(text, acts)
 }
 

@@ -4,8 +4,10 @@
 //! put in the order in which an administrator asks for them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
 
 use crate::diagnosis::{FindingKind, Rule};
 use crate::matrix::{Cell, HostRecord, Outcome};
@@ -111,14 +113,14 @@ pub(super) struct Triage<'a> {
 impl<'a> Triage<'a> {
     /// Sorts a report.
     pub(super) fn of(report: &'a Report) -> Triage<'a> {
-        let asked: BTreeSet<_> = report
+        let asked: HashSet<_, FixedState> = report
             .firewall_requests
             .iter()
             .map(|request| {
                 (request.source, request.destination, request.transport, request.ports.as_str())
             })
             .collect();
-        let asked_flows: BTreeSet<u64> =
+        let asked_flows: HashSet<u64, FixedState> =
             report.firewall_requests.iter().flat_map(|request| &request.flows).copied().collect();
         let requested = |cell: &Cell| {
             asked.contains(&(
@@ -128,7 +130,8 @@ impl<'a> Triage<'a> {
                 cell.ports.as_str(),
             )) || cell.flows.iter().any(|flow| asked_flows.contains(flow))
         };
-        let mut pairs: BTreeMap<(Part, Address, Address), Vec<&Cell>> = BTreeMap::new();
+        let mut cells: Vec<((Part, Address, Address), &Cell)> =
+            Vec::with_capacity(report.matrix.cells.len());
         let mut roles: BTreeMap<Address, BTreeSet<&str>> = BTreeMap::new();
         let here = FindingKind::DroppedHere.as_str();
         let dropped_here: BTreeSet<usize> = report
@@ -139,15 +142,22 @@ impl<'a> Triage<'a> {
             .copied()
             .collect();
         for (index, cell) in report.matrix.cells.iter().enumerate() {
-            let part = part_of(cell, requested(cell), dropped_here.contains(&index));
-            pairs.entry((part, cell.from.address, cell.to.address)).or_default().push(cell);
+            let part = part_of(cell, || requested(cell), dropped_here.contains(&index));
+            cells.push(((part, cell.from.address, cell.to.address), cell));
             for end in [&cell.from, &cell.to] {
-                roles.entry(end.address).or_default().insert(&end.role);
+                let of_host = roles.entry(end.address).or_default();
+                if of_host.last() != Some(&end.role.as_str()) {
+                    of_host.insert(&end.role);
+                }
             }
         }
+        // Stable: the cells of a pair stay in the order of the sheet.
+        cells.sort_by_key(|(key, _)| *key);
         let mut parts: BTreeMap<Part, Vec<Pair<'_>>> = BTreeMap::new();
-        for ((part, from, to), cells) in pairs {
-            parts.entry(part).or_default().push(Pair { from, to, cells });
+        for pair in cells.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some(((part, from, to), _)) = pair.first() else { continue };
+            let cells = pair.iter().map(|(_, cell)| *cell).collect();
+            parts.entry(*part).or_default().push(Pair { from: *from, to: *to, cells });
         }
         for pairs in parts.values_mut() {
             // The pair with the most to say first: its cause is worth the most.
@@ -273,15 +283,15 @@ fn cut_name(name: &str) -> String {
     }
 }
 
-fn part_of(cell: &Cell, requested: bool, dropped_here: bool) -> Part {
+fn part_of(cell: &Cell, requested: impl Fn() -> bool, dropped_here: bool) -> Part {
     match cell.outcome {
         Outcome::Open => Part::Worked,
         // Nobody listens there as far as is known, so silence says nothing.
         Outcome::Dropped if !cell.listener_known => Part::CannotTell,
         // The capturing machine says that it dropped it itself.
-        Outcome::Dropped if dropped_here && !requested => Part::NotForFirewall,
+        Outcome::Dropped if dropped_here && !requested() => Part::NotForFirewall,
         Outcome::Dropped | Outcome::Mixed => Part::Failed,
-        Outcome::Refused if requested => Part::Failed,
+        Outcome::Refused if requested() => Part::Failed,
         Outcome::Refused | Outcome::ServiceFailed => Part::NotForFirewall,
         Outcome::CannotTell => Part::CannotTell,
         Outcome::NotExercised => Part::NotExercised,
@@ -334,7 +344,8 @@ fn no_flow(report: &Report, frames: u64) -> String {
 /// groups of them, and how many groups there are.
 pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, usize) {
     type Key = (Address, Address, Transport, u16, Verdict);
-    let mut groups: BTreeMap<Key, Uncovered<'_>> = BTreeMap::new();
+    let mut places: HashMap<Key, usize, FixedState> = HashMap::default();
+    let mut groups: Vec<(Key, Uncovered<'_>)> = Vec::new();
     for flow in report.flows.telling() {
         let failed = flow.class == Class::Timeout || flow.class == Class::Reject;
         if !failed || flow.requirement.is_some() {
@@ -347,8 +358,11 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
             flow.responder.port,
             flow.verdict,
         );
-        let first = || Uncovered { first: Cow::Borrowed(flow), count: 0 };
-        groups.entry(key).or_insert_with(first).count += 1;
+        let next = groups.len();
+        match groups.get_mut(*places.entry(key).or_insert(next)) {
+            Some((_, group)) => group.count += 1,
+            None => groups.push((key, Uncovered { first: Cow::Borrowed(flow), count: 1 })),
+        }
     }
     // Single calls that nobody answered are counted, and only those that are shown are looked for.
     let mut ports: BTreeMap<(Address, Address), BTreeSet<u16>> = BTreeMap::new();
@@ -361,7 +375,7 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
     let mut all = groups.len();
     let mut shown: Vec<Key> = Vec::new();
     for key in calls {
-        all += usize::from(!groups.contains_key(&key));
+        all += usize::from(!places.contains_key(&key));
         if shown.len() < most {
             shown.push(key);
         }
@@ -369,15 +383,18 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
     for key in shown {
         let (from, to, _, port, _) = key;
         let Some((flow, count)) = report.flows.unanswered(from, to, port) else { continue };
-        let group = groups
-            .entry(key)
-            .or_insert_with(|| Uncovered { first: Cow::Owned(flow.clone()), count: 0 });
-        group.count += count;
-        if flow.id < group.first.id {
-            group.first = Cow::Owned(flow);
+        match places.get(&key).and_then(|place| groups.get_mut(*place)) {
+            Some((_, group)) => {
+                group.count += count;
+                if flow.id < group.first.id {
+                    group.first = Cow::Owned(flow);
+                }
+            }
+            None => groups.push((key, Uncovered { first: Cow::Owned(flow), count })),
         }
     }
-    (groups.into_values().take(most).collect(), all)
+    groups.sort_unstable_by_key(|(key, _)| *key);
+    (groups.into_iter().take(most).map(|(_, group)| group).collect(), all)
 }
 
 /// The rules to ask for, a row for each of their transports.

@@ -5,48 +5,72 @@
 
 use std::fmt::Write as _;
 
-use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, Sender};
+use crate::flow::{EvidenceKind, Flow, Handshake, Sender};
 use crate::net::{FrameNumber, Transport};
 use crate::packet::{Encapsulation, IcmpError};
 use crate::verdict::origin::Refusal;
 use crate::verdict::record::{Class, EvidenceRecord, Verdict};
-use crate::verdict::{Circumstances, Frames, drop_note, icmp, origin, schedule};
+use crate::verdict::schedule::Followed;
+use crate::verdict::{Circumstances, Frames, drop_note, icmp, origin, write_frames};
+
+/// Letters that an explanation of a usual length takes.
+const USUAL: usize = 224;
+
+/// What is told of a flow beside its packets.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub(super) refusal: Option<&'a Refusal>,
+    pub(super) followed: Option<&'a Followed>,
+    pub(super) evidence: &'a [EvidenceRecord],
+}
 
 /// Explains a verdict.
 pub(super) fn of(
     flow: &Flow,
     verdict: Verdict,
-    refusal: Option<&Refusal>,
-    evidence: &[EvidenceRecord],
+    told: Told<'_>,
     circumstances: &Circumstances,
 ) -> String {
-    let seen = capitalized(&Seen::of(flow, circumstances).sentence(verdict));
-    let mut seen = match flow.also_in {
-        Some(other) => {
-            format!("{seen}; packets of it were also captured {}", elsewhere(flow, other))
-        }
-        None => seen,
-    };
-    if let Some(dropped) = dropped(flow, circumstances) {
+    let mut text = String::with_capacity(USUAL);
+    let Told { refusal, followed, evidence } = told;
+    Seen { flow, circumstances, followed }.sentence(verdict, &mut text);
+    capitalize(&mut text);
+    // Writing to a string does not fail.
+    if let Some(other) = flow.also_in {
+        let elsewhere = elsewhere(flow, other);
+        let _ = write!(text, "; packets of it were also captured {elsewhere}");
+    }
+    if let Some(mut dropped) = dropped(flow, circumstances) {
         let by_icmp = matches!(verdict, Verdict::Prohibited | Verdict::Unreachable);
         if flow.is_dropped_here() && !by_icmp || verdict.class() == Class::Success {
             // That is the meaning, and there is no need to guess.
-            return format!("{seen}. {}.", capitalized(&dropped));
+            capitalize(&mut dropped);
+            let _ = write!(text, ". {dropped}.");
+            return text;
         }
-        seen = format!("{seen}; {dropped}");
+        let _ = write!(text, "; {dropped}");
     }
     let foreign = flow.tcp.reset_by.and_then(|by| origin::foreign_end(evidence, by));
-    let meaning = match (refusal, foreign) {
-        (Some(refusal), _) => Some(refusal.meaning.clone()),
-        (None, Some(foreign)) if verdict.class() == Class::Success => Some(format!(
-            "The path works, and a device on the way may have ended the connection: {foreign}"
-        )),
-        (None, _) => meaning(flow, verdict).map(str::to_owned),
-    };
-    match meaning {
-        Some(meaning) => format!("{seen}. {meaning}."),
-        None => format!("{seen}."),
+    match (refusal, foreign) {
+        (Some(refusal), _) => {
+            text.push_str(". ");
+            text.push_str(&refusal.meaning);
+        }
+        (None, Some(foreign)) if verdict.class() == Class::Success => {
+            let _ = write!(
+                text,
+                ". The path works, and a device on the way may have ended the connection: {foreign}"
+            );
+        }
+        (None, _) => {
+            if let Some(meaning) = meaning(flow, verdict) {
+                text.push_str(". ");
+                text.push_str(meaning);
+            }
+        }
     }
+    text.push('.');
+    text
 }
 
 /// Where copies were captured: inside something else than the packets that count, or outside of it.
@@ -70,183 +94,201 @@ fn dropped(flow: &Flow, circumstances: &Circumstances) -> Option<String> {
     let was = if frames.len() == 1 { "was" } else { "were" };
     let others = drops().count() - frames.len();
     let others = if others > 0 { format!("; {others} more otherwise") } else { String::new() };
-    Some(format!("{} {was} {}{others}", Frames(&frames), circumstances.words(first)))
+    let mut text = String::new();
+    let _ = write_frames(&mut text, frames.len(), frames.iter().copied());
+    let _ = write!(text, " {was} {}{others}", circumstances.words(first));
+    Some(text)
 }
 
-/// The text with a capital at its beginning.
-fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+/// Gives a sentence its capital. All begin with letters of ours.
+fn capitalize(text: &mut str) {
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
 }
 
 /// The frames that a verdict rests on.
 struct Seen<'a> {
     flow: &'a Flow,
     circumstances: &'a Circumstances,
-    syns: Vec<FrameNumber>,
-    syn_acks: Vec<FrameNumber>,
-    /// Resets of the responder.
-    resets: Vec<FrameNumber>,
-    /// Resets of the initiator.
-    own_resets: Vec<FrameNumber>,
-    /// Payload of the initiator, for UDP its requests.
-    requests: Vec<FrameNumber>,
+    followed: Option<&'a Followed>,
 }
 
 impl<'a> Seen<'a> {
-    fn of(flow: &'a Flow, circumstances: &'a Circumstances) -> Seen<'a> {
-        let frames = |sender, kind| {
-            let of = |evidence: &&Evidence| evidence.sender == sender && evidence.kind == kind;
-            flow.evidence.iter().filter(of).map(|evidence| evidence.frame).collect()
-        };
-        Seen {
-            flow,
-            circumstances,
-            syns: frames(Sender::Initiator, EvidenceKind::Syn),
-            syn_acks: frames(Sender::Responder, EvidenceKind::SynAck),
-            resets: frames(Sender::Responder, EvidenceKind::Rst),
-            own_resets: frames(Sender::Initiator, EvidenceKind::Rst),
-            requests: frames(Sender::Initiator, EvidenceKind::Data),
-        }
+    fn syns(&self) -> Frames<'a> {
+        Frames::of(self.flow, Sender::Initiator, EvidenceKind::Syn)
     }
 
-    /// What was seen, as a sentence without its full stop.
-    fn sentence(&self, verdict: Verdict) -> String {
-        match verdict {
-            Verdict::Established => self.established(),
-            Verdict::EstablishedUnseen => format!(
+    fn syn_acks(&self) -> Frames<'a> {
+        Frames::of(self.flow, Sender::Responder, EvidenceKind::SynAck)
+    }
+
+    /// Resets of the responder.
+    fn resets(&self) -> Frames<'a> {
+        Frames::of(self.flow, Sender::Responder, EvidenceKind::Rst)
+    }
+
+    /// Resets of the initiator.
+    fn own_resets(&self) -> Frames<'a> {
+        Frames::of(self.flow, Sender::Initiator, EvidenceKind::Rst)
+    }
+
+    /// Payload of the initiator, for UDP its requests.
+    fn requests(&self) -> Frames<'a> {
+        Frames::of(self.flow, Sender::Initiator, EvidenceKind::Data)
+    }
+
+    /// Writes what was seen, as a sentence without its full stop.
+    fn sentence(&self, verdict: Verdict, text: &mut String) {
+        // Writing to a string does not fail.
+        let _ = match verdict {
+            Verdict::Established => return self.established(text),
+            Verdict::EstablishedUnseen => write!(
+                text,
                 "the handshake is not whole in this capture, but {} show the connection",
                 self.span()
             ),
-            Verdict::Probed => format!(
+            Verdict::Probed => write!(
+                text,
                 "SYN in {}, SYN-ACK in {}, then the initiator reset the connection in {}",
-                Frames(&self.syns),
-                Frames(&self.syn_acks),
-                Frames(&self.own_resets)
+                self.syns(),
+                self.syn_acks(),
+                self.own_resets()
             ),
-            Verdict::Answered => self.answered(),
-            Verdict::NoReply => self.unanswered(),
-            Verdict::Unconfirmed => format!(
+            Verdict::Answered => return self.answered(text),
+            Verdict::NoReply => return self.unanswered(text),
+            Verdict::Unconfirmed => write!(
+                text,
                 "SYN in {}, SYN-ACK in {}, and no confirmation from the initiator",
-                Frames(&self.syns),
-                Frames(&self.syn_acks)
+                self.syns(),
+                self.syn_acks()
             ),
             Verdict::Refused => {
-                format!("SYN in {}, reset in {}", Frames(&self.syns), Frames(&self.resets))
+                write!(text, "SYN in {}, reset in {}", self.syns(), self.resets())
             }
-            Verdict::Prohibited | Verdict::Unreachable => self.icmp_error(),
-            Verdict::Challenged => self.challenged(),
-            Verdict::HalfOpen => self.half_open(),
-            Verdict::Abandoned => format!(
+            Verdict::Prohibited | Verdict::Unreachable => return self.icmp_error(text),
+            Verdict::Challenged => return self.challenged(text),
+            Verdict::HalfOpen => return self.half_open(text),
+            Verdict::Abandoned => write!(
+                text,
                 "SYN in {}, and the initiator reset it in {} before any answer",
-                Frames(&self.syns),
-                Frames(&self.own_resets)
-            ),
-            Verdict::CaptureEnded if self.flow.first_seen.is_none() => format!(
-                "{}, and no answer to it; without times nobody can say how long it was waited \
-                 for{}",
-                self.asked(),
-                self.beside_the_silence()
+                self.syns(),
+                self.own_resets()
             ),
             Verdict::CaptureEnded => {
-                let end = match self.age() {
-                    Some(age) => format!("{age} later"),
-                    None => "before an answer could be expected".to_owned(),
-                };
-                let beside = self.beside_the_silence();
-                format!("{}, and the capture ends {end}{beside}", self.asked())
+                self.asked(text);
+                if self.flow.first_seen.is_none() {
+                    text.push_str(
+                        ", and no answer to it; without times nobody can say how long it was waited \
+                         for",
+                    );
+                } else {
+                    text.push_str(", and the capture ends ");
+                    match self.age() {
+                        Some(age) => {
+                            push_seconds(text, age);
+                            text.push_str(" later");
+                        }
+                        None => text.push_str("before an answer could be expected"),
+                    }
+                }
+                return self.beside_the_silence(text);
             }
-            Verdict::OneWay => self.one_way(),
+            Verdict::OneWay => return self.one_way(text),
             Verdict::HeadersCut => {
                 let cut = self.flow.evidence.iter().find(|evidence| evidence.window.is_none());
                 let first = cut.map_or(self.flow.first_frame, |evidence| evidence.frame);
-                format!("from frame {first} on the TCP flags are cut off by the snap length")
+                write!(text, "from frame {first} on the TCP flags are cut off by the snap length")
             }
-        }
+        };
     }
 
-    fn established(&self) -> String {
+    fn established(&self, text: &mut String) {
         let tcp = &self.flow.tcp;
-        let mut text = if tcp.simultaneous {
-            "SYNs from both sides, each acknowledged".to_owned()
+        if tcp.simultaneous {
+            text.push_str("SYNs from both sides, each acknowledged");
         } else {
-            format!("SYN in {}, SYN-ACK in {}", Frames(&self.syns), Frames(&self.syn_acks))
-        };
+            let _ = write!(text, "SYN in {}, SYN-ACK in {}", self.syns(), self.syn_acks());
+        }
         let confirmation = self
             .flow
             .evidence
             .iter()
             .filter(|evidence| evidence.sender == Sender::Initiator)
             .find(|evidence| matches!(evidence.kind, EvidenceKind::Ack | EvidenceKind::Data));
-        // Writing to a string does not fail.
         if let Some(confirmation) = confirmation {
             let _ = write!(text, ", confirmed in frame {}", confirmation.frame);
         }
         if tcp.refusals > 0 {
-            let _ = write!(text, ", after a reset in {}", Frames(&self.resets));
+            let _ = write!(text, ", after a reset in {}", self.resets());
         } else if tcp.reset_before_answer {
             let _ = write!(
                 text,
                 "; the responder reset the connection in {} before any byte of its own",
-                Frames(&self.resets)
+                self.resets()
             );
         }
-        text
     }
 
-    fn answered(&self) -> String {
+    fn answered(&self, text: &mut String) {
         let answer = self.flow.evidence.iter().find(|evidence| {
             evidence.sender == Sender::Responder && evidence.kind == EvidenceKind::Data
         });
-        let requests = Frames(self.requests.get(..1).unwrap_or_default()).to_string();
-        match answer {
-            Some(answer) => format!("request in {requests}, answer in frame {}", answer.frame),
-            None => format!("request in {requests}, answered"),
-        }
+        let request = self.requests().up_to(1);
+        let _ = match answer {
+            Some(answer) => write!(text, "request in {request}, answer in frame {}", answer.frame),
+            None => write!(text, "request in {request}, answered"),
+        };
     }
 
     /// "SYN in frame 101, sent again in frames 108 and 131, no answer in 21.0 s".
-    fn unanswered(&self) -> String {
+    fn unanswered(&self, text: &mut String) {
         let (what, frames) = self.call();
-        let Some((first, again)) = frames.split_first() else {
-            return "nothing came back".to_owned();
+        let Some(first) = frames.first() else {
+            text.push_str("nothing came back");
+            return;
         };
+        let _ = write!(text, "{what} in frame {first}");
         // Of many repeats the first ones and the last are in the evidence.
         let repeats = match self.flow.transport() {
             Transport::Tcp => u64::from(self.flow.tcp.syns),
             Transport::Udp => self.flow.initiator.packets,
         };
         let repeats = repeats.saturating_sub(1);
-        let again = match again {
-            [] => String::new(),
-            [early @ .., last] if repeats > again.len() as u64 => {
-                let early = Frames(early.get(..3).unwrap_or(early));
-                format!(", sent again {repeats} times, first in {early}, last in frame {last}")
-            }
-            again => format!(", sent again in {}", Frames(again)),
-        };
-        let end = self.circumstances.capture_end;
-        let schedule = schedule::followed(self.flow, Verdict::NoReply, end)
-            .map(|followed| format!(" ({})", followed.told()))
-            .unwrap_or_default();
-        let wait = self.age().map(|age| format!(" in {age}")).unwrap_or_default();
-        let beside = self.beside_the_silence();
-        format!("{what} in frame {first}{again}{schedule}, no answer{wait}{beside}")
+        let again = frames.after_first();
+        let count = again.count();
+        if let Some(last) = again.numbers().last() {
+            let _ = if repeats > count as u64 {
+                let early = again.up_to((count - 1).min(3));
+                write!(text, ", sent again {repeats} times, first in {early}, last in frame {last}")
+            } else {
+                write!(text, ", sent again in {again}")
+            };
+        }
+        if let Some(followed) = self.followed {
+            let _ = write!(text, " ({})", followed.told());
+        }
+        text.push_str(", no answer");
+        if let Some(age) = self.age() {
+            text.push_str(" in ");
+            push_seconds(text, age);
+        }
+        self.beside_the_silence(text);
     }
 
     /// What came back and is no answer: a reset that does not acknowledge the SYN refuses nothing
     /// (RFC 9293 3.10.7.3), and an ICMP error may be about anything on the way, such as a loop.
-    fn beside_the_silence(&self) -> String {
-        let reset = match &self.resets[..] {
-            [] => String::new(),
-            resets => format!(
-                "; the reset in {} does not acknowledge it, so the initiator ignores it",
-                Frames(resets)
-            ),
-        };
-        let error =
-            self.icmp().map(|(frame, error)| format!("; frame {frame} is {}", icmp::note(error)));
-        reset + &error.unwrap_or_default()
+    fn beside_the_silence(&self, text: &mut String) {
+        let resets = self.resets();
+        if !resets.is_empty() {
+            let _ = write!(
+                text,
+                "; the reset in {resets} does not acknowledge it, so the initiator ignores it"
+            );
+        }
+        if let Some((frame, error)) = self.icmp() {
+            let _ = write!(text, "; frame {frame} is {}", icmp::note(error));
+        }
     }
 
     /// The first ICMP error, and its frame.
@@ -254,71 +296,81 @@ impl<'a> Seen<'a> {
         self.flow.evidence.iter().find_map(|evidence| Some((evidence.frame, evidence.icmp?)))
     }
 
-    fn icmp_error(&self) -> String {
-        let error =
-            self.icmp().map(|(frame, error)| format!("in frame {frame} by {}", icmp::note(error)));
-        format!("{}, answered {}", self.asked(), error.as_deref().unwrap_or("by an ICMP error"))
+    fn icmp_error(&self, text: &mut String) {
+        self.asked(text);
+        text.push_str(", answered ");
+        let _ = match self.icmp() {
+            Some((frame, error)) => write!(text, "in frame {frame} by {}", icmp::note(error)),
+            None => write!(text, "by an ICMP error"),
+        };
     }
 
-    fn challenged(&self) -> String {
+    fn challenged(&self, text: &mut String) {
         let foreign = self
             .flow
             .evidence
             .iter()
             .find(|evidence| evidence.sender == Sender::Responder)
             .map_or(self.flow.last_frame, |evidence| evidence.frame);
-        let syns = Frames(&self.syns);
-        format!("SYN in {syns}, answered in frame {foreign} by a segment of another connection")
+        let syns = self.syns();
+        let _ = write!(
+            text,
+            "SYN in {syns}, answered in frame {foreign} by a segment of another connection"
+        );
     }
 
-    fn half_open(&self) -> String {
-        let (syns, syn_acks) = (Frames(&self.syns), Frames(&self.syn_acks));
-        if self.flow.tcp.handshake == Handshake::Withdrawn {
-            let resets = Frames(&self.resets);
-            format!("SYN-ACK in {syn_acks}, then the responder reset the connection in {resets}")
-        } else if self.syns.is_empty() {
-            let reset = match &self.own_resets[..] {
-                [] => String::new(),
-                resets => format!(", and reset in {} by the side it was sent to", Frames(resets)),
-            };
-            format!("SYN-ACK in {syn_acks}, without the SYN that it answers{reset}")
-        } else if self.syn_acks.is_empty() {
-            format!("SYNs from both sides, from the initiator in {syns}, and nothing after")
-        } else {
-            format!("SYN in {syns}, SYN-ACK in {syn_acks}, and nothing after")
-        }
-    }
-
-    fn one_way(&self) -> String {
-        let span = self.span();
-        if self.flow.to_group {
-            return format!("{span} went to a group of hosts");
-        }
-        match (self.flow.initiator.packets, self.flow.responder.packets) {
-            (_, 0) => format!("only packets of the initiator, in {span}"),
-            (0, _) => format!("only packets of the responder, in {span}"),
-            _ if self.flow.transport() == Transport::Udp => {
-                format!("an answer before any request, and none after it, in {span}")
+    fn half_open(&self, text: &mut String) {
+        let (syns, syn_acks) = (self.syns(), self.syn_acks());
+        let _ = if self.flow.tcp.handshake == Handshake::Withdrawn {
+            let resets = self.resets();
+            write!(
+                text,
+                "SYN-ACK in {syn_acks}, then the responder reset the connection in {resets}"
+            )
+        } else if syns.is_empty() {
+            let _ = write!(text, "SYN-ACK in {syn_acks}, without the SYN that it answers");
+            let resets = self.own_resets();
+            if resets.is_empty() {
+                return;
             }
-            _ => format!("packets both ways in {span}, but none that shows a connection"),
-        }
+            write!(text, ", and reset in {resets} by the side it was sent to")
+        } else if syn_acks.is_empty() {
+            write!(text, "SYNs from both sides, from the initiator in {syns}, and nothing after")
+        } else {
+            write!(text, "SYN in {syns}, SYN-ACK in {syn_acks}, and nothing after")
+        };
+    }
+
+    fn one_way(&self, text: &mut String) {
+        let span = self.span();
+        let _ = match (self.flow.initiator.packets, self.flow.responder.packets) {
+            _ if self.flow.to_group => write!(text, "{span} went to a group of hosts"),
+            (_, 0) => write!(text, "only packets of the initiator, in {span}"),
+            (0, _) => write!(text, "only packets of the responder, in {span}"),
+            _ if self.flow.transport() == Transport::Udp => {
+                write!(text, "an answer before any request, and none after it, in {span}")
+            }
+            _ => write!(text, "packets both ways in {span}, but none that shows a connection"),
+        };
     }
 
     /// What the initiator asked with, and in which frames.
-    fn call(&self) -> (&'static str, &[FrameNumber]) {
+    fn call(&self) -> (&'static str, Frames<'a>) {
         match self.flow.transport() {
-            Transport::Tcp if self.syns.is_empty() => ("payload", &self.requests),
-            Transport::Tcp => ("SYN", &self.syns),
-            Transport::Udp => ("request", &self.requests),
+            Transport::Tcp if self.syns().is_empty() => ("payload", self.requests()),
+            Transport::Tcp => ("SYN", self.syns()),
+            Transport::Udp => ("request", self.requests()),
         }
     }
 
     /// "SYN in frame 7".
-    fn asked(&self) -> String {
-        match self.call() {
-            (_, []) => format!("packet in frame {}", self.flow.first_frame),
-            (what, frames) => format!("{what} in {}", Frames(frames)),
-        }
+    fn asked(&self, text: &mut String) {
+        let (what, frames) = self.call();
+        let _ = if frames.is_empty() {
+            write!(text, "packet in frame {}", self.flow.first_frame)
+        } else {
+            write!(text, "{what} in {frames}")
+        };
     }
 
     /// "frame 7" or "frames 7 to 9".
@@ -327,21 +379,27 @@ impl<'a> Seen<'a> {
         if first == last { format!("frame {first}") } else { format!("frames {first} to {last}") }
     }
 
-    /// How long the capture goes on after the flow's first packet: seconds with one digit,
-    /// milliseconds below one second.
-    fn age(&self) -> Option<String> {
+    /// How many nanoseconds the capture goes on after the flow's first packet.
+    fn age(&self) -> Option<i64> {
         let end = self.circumstances.capture_end?;
-        Some(seconds(end.since(self.flow.first_seen?)))
+        Some(end.since(self.flow.first_seen?))
     }
 }
 
 /// Nanoseconds as seconds with one digit, or milliseconds below one second.
 pub(super) fn seconds(nanoseconds: i64) -> String {
+    let mut text = String::new();
+    push_seconds(&mut text, nanoseconds);
+    text
+}
+
+fn push_seconds(text: &mut String, nanoseconds: i64) {
     let milliseconds = nanoseconds.max(0) / 1_000_000;
-    match milliseconds {
-        0..1_000 => format!("{milliseconds} ms"),
-        _ => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
-    }
+    // Writing to a string does not fail.
+    let _ = match milliseconds {
+        0..1_000 => write!(text, "{milliseconds} ms"),
+        _ => write!(text, "{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
+    };
 }
 
 /// Who says that a packet cannot be delivered tells what that may mean.

@@ -19,7 +19,8 @@ use std::fmt;
 
 use crate::capture::FrameNote;
 use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, KnownPorts};
-use crate::net::{Clock, Time, Timestamp, Transport};
+use crate::net::letters::{Letters, push_address};
+use crate::net::{Clock, FrameNumber, Time, Timestamp, Transport};
 use crate::verdict::record::{
     Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender, Verdict,
 };
@@ -198,11 +199,16 @@ fn closing_of(flow: &Flow, verdict: Verdict) -> Option<Closing> {
 /// Judges a flow of the capture with this index. Its id is given when all flows are known.
 pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> JudgedFlow {
     let (verdict, confidence) = verdict_of(flow, circumstances);
-    let told = |at: Timestamp| Time { at, clock: circumstances.clock };
-    let evidence: Vec<EvidenceRecord> =
-        in_order(flow).map(|evidence| evidence_record(evidence, circumstances)).collect();
+    let time = |at: Timestamp| Time { at, clock: circumstances.clock };
+    let evidence = evidence_records(flow, circumstances);
     let refusal = (verdict == Verdict::Refused).then(|| origin::of_refusal(&evidence));
-    let explanation = explanation::of(flow, verdict, refusal.as_ref(), &evidence, circumstances);
+    let followed = schedule::followed(flow, verdict, circumstances.capture_end);
+    let told = explanation::Told {
+        refusal: refusal.as_ref(),
+        followed: followed.as_ref(),
+        evidence: &evidence,
+    };
+    let explanation = explanation::of(flow, verdict, told, circumstances);
     let (origin, origin_reasons) = refusal.map(|refusal| (refusal.origin, refusal.reasons)).unzip();
     let initiator = flow.initiator_endpoint();
     let responder = flow.responder_endpoint();
@@ -220,12 +226,11 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         origin_reasons: origin_reasons.unwrap_or_default(),
         history: flow.history.to_string(),
         evidence,
-        schedule: schedule::followed(flow, verdict, circumstances.capture_end)
-            .map(|followed| followed.record),
+        schedule: followed.map(|followed| followed.record),
         first_frame: flow.first_frame,
         last_frame: flow.last_frame,
-        first_seen: flow.first_seen.map(told),
-        last_seen: flow.last_seen.map(told),
+        first_seen: flow.first_seen.map(time),
+        last_seen: flow.last_seen.map(time),
         packets: PerSide { initiator: flow.initiator.packets, responder: flow.responder.packets },
         bytes: PerSide { initiator: flow.initiator.bytes, responder: flow.responder.bytes },
         duplicates: flow.duplicates,
@@ -271,12 +276,15 @@ fn note_of(evidence: &Evidence, circumstances: &Circumstances) -> Option<String>
 }
 
 /// The evidence, a drop behind the packet that was dropped.
-fn in_order(flow: &Flow) -> impl Iterator<Item = &Evidence> {
-    let mut evidence: Vec<&Evidence> = flow.evidence.iter().collect();
-    if evidence.iter().any(|evidence| evidence.kind == EvidenceKind::Drop) {
-        evidence.sort_by_key(|evidence| (evidence.frame, evidence.kind == EvidenceKind::Drop));
+fn evidence_records(flow: &Flow, circumstances: &Circumstances) -> Vec<EvidenceRecord> {
+    let is_drop = |evidence: &Evidence| evidence.kind == EvidenceKind::Drop;
+    let record = |evidence: &Evidence| evidence_record(evidence, circumstances);
+    if flow.evidence.iter().any(is_drop) {
+        let mut evidence: Vec<&Evidence> = flow.evidence.iter().collect();
+        evidence.sort_by_key(|evidence| (evidence.frame, is_drop(evidence)));
+        return evidence.into_iter().map(record).collect();
     }
-    evidence.into_iter()
+    flow.evidence.iter().map(record).collect()
 }
 
 /// The note of evidence that is there for it.
@@ -296,51 +304,120 @@ fn display_filter(flow: &Flow) -> DisplayFilter {
         Transport::Tcp => "TCP",
         Transport::Udp => "UDP",
     };
-    let (mut wireshark, mut netmon) = (Vec::new(), Vec::new());
+    // Room for two IPv4 addresses and ports.
+    let mut filters = [String::with_capacity(88), String::with_capacity(100)];
+    let [wireshark, netmon] = &mut filters;
     for address in ends.iter().filter_map(|end| end.address.ip()) {
-        let (wireshark_ip, netmon_ip) =
-            if address.is_ipv4() { ("ip", "IPv4") } else { ("ipv6", "IPv6") };
-        wireshark.push(format!("{wireshark_ip}.addr == {address}"));
-        netmon.push(format!("{netmon_ip}.Address == {address}"));
+        let (wireshark_ip, netmon_ip) = if address.is_ipv4() {
+            ("ip.addr == ", "IPv4.Address == ")
+        } else {
+            ("ipv6.addr == ", "IPv6.Address == ")
+        };
+        push_term(wireshark, " && ", &[wireshark_ip]);
+        push_address(wireshark, address.into());
+        push_term(netmon, " AND ", &[netmon_ip]);
+        push_address(netmon, address.into());
     }
     for port in ends.iter().map(|end| end.port).filter(|port| *port != 0) {
-        wireshark.push(format!("{transport}.port == {port}"));
-        netmon.push(format!("{netmon_transport}.Port == {port}"));
+        let port = Letters::of_number(port.into());
+        push_term(wireshark, " && ", &[transport.as_str(), ".port == ", port.as_str()]);
+        push_term(netmon, " AND ", &[netmon_transport, ".Port == ", port.as_str()]);
     }
-    let or = |terms: Vec<String>, between: &str, all: &str| {
-        if terms.is_empty() { all.to_owned() } else { terms.join(between) }
-    };
-    DisplayFilter {
-        wireshark: or(wireshark, " && ", transport.as_str()),
-        netmon: or(netmon, " AND ", netmon_transport),
+    let [mut wireshark, mut netmon] = filters;
+    if wireshark.is_empty() {
+        wireshark.push_str(transport.as_str());
+        netmon.push_str(netmon_transport);
+    }
+    DisplayFilter { wireshark, netmon }
+}
+
+fn push_term(filter: &mut String, between: &str, term: &[&str]) {
+    if !filter.is_empty() {
+        filter.push_str(between);
+    }
+    for part in term {
+        filter.push_str(part);
+    }
+}
+
+/// Frames of one kind of evidence from one side: "frame 7", or "frames 7, 9 and 12", at most six
+/// of them.
+#[derive(Clone, Copy)]
+struct Frames<'a> {
+    evidence: &'a [Evidence],
+    sender: Sender,
+    kind: EvidenceKind,
+    /// How many of the first are left out.
+    skipped: usize,
+    /// How many of the others count.
+    most: usize,
+}
+
+impl<'a> Frames<'a> {
+    fn of(flow: &'a Flow, sender: Sender, kind: EvidenceKind) -> Frames<'a> {
+        Frames { evidence: &flow.evidence, sender, kind, skipped: 0, most: usize::MAX }
+    }
+
+    fn numbers(self) -> impl Iterator<Item = FrameNumber> + 'a {
+        let of = move |it: &&Evidence| it.sender == self.sender && it.kind == self.kind;
+        let frames = self.evidence.iter().filter(of).map(|it| it.frame);
+        frames.skip(self.skipped).take(self.most)
+    }
+
+    fn first(self) -> Option<FrameNumber> {
+        self.numbers().next()
+    }
+
+    fn is_empty(self) -> bool {
+        self.first().is_none()
+    }
+
+    fn count(self) -> usize {
+        self.numbers().count()
+    }
+
+    /// Without the first one.
+    fn after_first(self) -> Frames<'a> {
+        Frames { skipped: self.skipped + 1, ..self }
+    }
+
+    /// The first ones.
+    fn up_to(self, most: usize) -> Frames<'a> {
+        Frames { most, ..self }
+    }
+}
+
+impl fmt::Display for Frames<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_frames(out, self.count(), self.numbers())
     }
 }
 
 /// Writes "frame 7", or "frames 7, 9 and 12": at most six of them.
-struct Frames<'a>(&'a [crate::net::FrameNumber]);
-
-impl fmt::Display for Frames<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 6;
-        if self.0.is_empty() {
-            // Of evidence of one kind only so much is kept, whoever sent it.
-            return out.write_str("a frame that is not listed");
-        }
-        let shown = self.0.get(..MOST).unwrap_or(self.0);
-        out.write_str(if self.0.len() == 1 { "frame " } else { "frames " })?;
-        for (index, frame) in shown.iter().enumerate() {
-            let last = index + 1 == self.0.len();
-            match index {
-                0 => write!(out, "{frame}")?,
-                _ if last => write!(out, " and {frame}")?,
-                _ => write!(out, ", {frame}")?,
-            }
-        }
-        if shown.len() < self.0.len() {
-            write!(out, " and {} more", self.0.len() - shown.len())?;
-        }
-        Ok(())
+fn write_frames(
+    out: &mut dyn fmt::Write,
+    count: usize,
+    frames: impl Iterator<Item = FrameNumber>,
+) -> fmt::Result {
+    const MOST: usize = 6;
+    if count == 0 {
+        // Of evidence of one kind only so much is kept, whoever sent it.
+        return out.write_str("a frame that is not listed");
     }
+    out.write_str(if count == 1 { "frame " } else { "frames " })?;
+    for (index, frame) in frames.take(MOST).enumerate() {
+        let between = match index {
+            0 => "",
+            _ if index + 1 == count => " and ",
+            _ => ", ",
+        };
+        out.write_str(between)?;
+        out.write_str(Letters::of_number(frame.0).as_str())?;
+    }
+    if count > MOST {
+        write!(out, " and {} more", count - MOST)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -98,12 +98,17 @@ type Places<'a> = BTreeMap<(Address, Transport, u16), BTreeMap<Option<&'a str>, 
 /// An announcement names an address. Where that is not the one that the endpoint mapper was
 /// called at, a device translates addresses, or the host has several: it counts for both.
 pub fn link(flows: &mut [JudgedFlow]) {
-    let linked: Vec<Option<RpcRecord>> = {
+    // Of most flows nothing is known, before and after.
+    let linked: Vec<(usize, Option<RpcRecord>)> = {
         let places = places(flows);
-        flows.iter().map(|flow| linked(flow, &places)).collect()
+        let linked = flows.iter().map(|flow| (flow.rpc.is_some(), linked(flow, &places)));
+        let known = linked.enumerate().filter(|(_, (was_known, rpc))| *was_known || rpc.is_some());
+        known.map(|(index, (_, rpc))| (index, rpc)).collect()
     };
-    for (flow, rpc) in flows.iter_mut().zip(linked) {
-        flow.rpc = rpc;
+    for (index, rpc) in linked {
+        if let Some(flow) = flows.get_mut(index) {
+            flow.rpc = rpc;
+        }
     }
 }
 

@@ -71,12 +71,12 @@ fn turn(block: &mut Block, asked: &BTreeSet<Cell>) {
     }
 }
 
-/// A block of kinds, by their places.
+/// A block of kinds, by their places, sorted and each once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct KindBlock {
-    sources: BTreeSet<usize>,
-    destinations: BTreeSet<usize>,
-    ports: BTreeSet<usize>,
+    sources: Vec<usize>,
+    destinations: Vec<usize>,
+    ports: Vec<usize>,
 }
 
 /// Hosts and ports that are asked for alike.
@@ -147,9 +147,9 @@ impl Kinds {
         use Side::{Destinations, Ports, Sources};
         let cells: BTreeSet<_> = asked.iter().filter_map(|cell| self.kind_of(cell)).collect();
         let single = |(source, destination, ports)| KindBlock {
-            sources: BTreeSet::from([source]),
-            destinations: BTreeSet::from([destination]),
-            ports: BTreeSet::from([ports]),
+            sources: vec![source],
+            destinations: vec![destination],
+            ports: vec![ports],
         };
         let cells: Vec<KindBlock> = cells.into_iter().map(single).collect();
         [
@@ -166,7 +166,7 @@ impl Kinds {
     }
 
     fn spelled_out(&self, block: &KindBlock) -> Block {
-        fn all<T: Copy + Ord>(kinds: &[Vec<T>], chosen: &BTreeSet<usize>) -> BTreeSet<T> {
+        fn all<T: Copy + Ord>(kinds: &[Vec<T>], chosen: &[usize]) -> BTreeSet<T> {
             chosen.iter().filter_map(|kind| kinds.get(*kind)).flatten().copied().collect()
         }
         Block {
@@ -220,7 +220,7 @@ enum Side {
     Ports,
 }
 
-fn side_of(block: &mut KindBlock, side: Side) -> &mut BTreeSet<usize> {
+fn side_of(block: &mut KindBlock, side: Side) -> &mut Vec<usize> {
     match side {
         Side::Sources => &mut block.sources,
         Side::Destinations => &mut block.destinations,
@@ -233,12 +233,23 @@ fn merge(mut blocks: Vec<KindBlock>, order: [Side; 3]) -> Vec<KindBlock> {
     loop {
         let before = blocks.len();
         for side in order {
-            let mut alike: BTreeMap<KindBlock, BTreeSet<usize>> = BTreeMap::new();
-            for mut block in blocks {
+            let take_out = |mut block: KindBlock| {
                 let taken = std::mem::take(side_of(&mut block, side));
-                alike.entry(block).or_default().extend(taken);
-            }
-            let put_back = |(mut block, taken): (KindBlock, BTreeSet<usize>)| {
+                (block, taken)
+            };
+            let mut alike: Vec<(KindBlock, Vec<usize>)> =
+                blocks.into_iter().map(take_out).collect();
+            alike.sort_unstable();
+            alike.dedup_by(|(block, taken), (kept, all)| {
+                let is_alike = block == kept;
+                if is_alike {
+                    all.append(taken);
+                }
+                is_alike
+            });
+            let put_back = |(mut block, mut taken): (KindBlock, Vec<usize>)| {
+                taken.sort_unstable();
+                taken.dedup();
                 *side_of(&mut block, side) = taken;
                 block
             };

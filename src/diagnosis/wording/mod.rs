@@ -17,7 +17,7 @@ use crate::capture::FrameNote;
 use crate::diagnosis::cause::Weight;
 use crate::diagnosis::grouping::Group;
 use crate::diagnosis::shares::Share;
-use crate::diagnosis::{Evidence, FindingKind};
+use crate::diagnosis::{Evidence, FindingKind, Table};
 use crate::log::DropEntry;
 use crate::matrix::{bounded, list_of, seen};
 use crate::net::Address;
@@ -31,16 +31,16 @@ const NAMED_HOSTS: usize = 3;
 /// What sentences need beside their own cells.
 pub(super) struct Words<'e, 'a> {
     evidence: &'e Evidence<'a>,
-    names: BTreeMap<Address, &'a str>,
+    names: Table<Address, &'a str>,
     /// What each host is to the sheet, else its first role.
-    roles: BTreeMap<Address, &'a str>,
+    roles: Table<Address, &'a str>,
     /// The first success of each called host, by host and caller.
-    answers: BTreeMap<Address, BTreeMap<Address, &'a JudgedFlow>>,
+    answers: Table<Address, BTreeMap<Address, &'a JudgedFlow>>,
 }
 
 impl<'e, 'a> Words<'e, 'a> {
     pub(super) fn new(evidence: &'e Evidence<'a>) -> Words<'e, 'a> {
-        let mut answers: BTreeMap<Address, BTreeMap<Address, &JudgedFlow>> = BTreeMap::new();
+        let mut answers: Table<Address, BTreeMap<Address, &JudgedFlow>> = Table::default();
         for cell in &evidence.sheet.cells {
             answers.entry(cell.to.address).or_default();
         }
@@ -55,7 +55,7 @@ impl<'e, 'a> Words<'e, 'a> {
         let names = hosts.filter_map(|host| {
             Some((host.address, host.names.iter().find(|name| looks_like_a_name(name))?.as_str()))
         });
-        let mut roles: BTreeMap<Address, &str> = BTreeMap::new();
+        let mut roles: Table<Address, &str> = Table::default();
         for cell in &evidence.sheet.cells {
             for end in [&cell.from, &cell.to] {
                 roles.entry(end.address).or_insert(&end.role);

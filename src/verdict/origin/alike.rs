@@ -1,6 +1,8 @@
 //! Resets that are alike, though they come in the names of many hosts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
+
+use foldhash::fast::FixedState;
 
 use crate::net::{Address, FrameNumber};
 use crate::verdict::origin::Answer;
@@ -54,7 +56,7 @@ impl Kind {
 /// Resets of one kind.
 #[derive(Default)]
 struct Resets {
-    hosts: BTreeSet<Address>,
+    hosts: HashSet<Address, FixedState>,
     /// The first, and in whose name it came.
     first: Option<(FrameNumber, Address)>,
     /// The first whose time to live is none of the host's.
@@ -99,9 +101,10 @@ impl Alike {
     ) -> Option<String> {
         let kind = Kind::of(flow, answer)?;
         let resets = self.0.get(&kind)?;
-        let (count, told) = (resets.hosts.len(), kind.told());
+        let count = resets.hosts.len();
         if kind.is_odd() || is_foreign {
             let (frame, host) = resets.first?;
+            let told = kind.told();
             return Some(format!(
                 "the same kind of reset ({told}) came for {count} hosts, first for {host} in frame \
                  {frame}"
@@ -109,6 +112,7 @@ impl Alike {
         }
         // What is known of this host speaks for it.
         let (frame, host) = resets.foreign.filter(|_| !is_known)?;
+        let told = kind.told();
         Some(format!(
             "the same kind of reset ({told}) came for {count} hosts, for {host} in frame {frame} with \
              a time to live that is not that host's"

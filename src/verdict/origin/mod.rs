@@ -13,6 +13,9 @@
 mod alike;
 mod usual;
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
 use crate::flow::{EvidenceKind, Sender};
 use crate::net::{FrameNumber, SeqNumber};
 use crate::verdict::flows::Flows;
@@ -34,7 +37,7 @@ pub(super) struct Refusal {
     /// Signs for it, a sentence each.
     pub(super) reasons: Vec<String>,
     /// What it may mean, a sentence without its full stop.
-    pub(super) meaning: String,
+    pub(super) meaning: Cow<'static, str>,
 }
 
 /// A reset that refuses, and the SYN that it answers.
@@ -101,7 +104,7 @@ pub(super) fn of_refusal(evidence: &[EvidenceRecord]) -> Refusal {
 fn weighed(evidence: &[EvidenceRecord], beside: Beside) -> Refusal {
     let Some(answer) = Answer::of(evidence) else {
         let reasons = vec!["the SYN or the reset is not in the evidence".to_owned()];
-        return Refusal { origin: Origin::Unknown, reasons, meaning: SOMEBODY.to_owned() };
+        return Refusal { origin: Origin::Unknown, reasons, meaning: SOMEBODY.into() };
     };
     let Beside { foreign_ttl, against, mut fits } = beside;
     let Answer { syn, reset } = answer;
@@ -133,13 +136,14 @@ fn weighed(evidence: &[EvidenceRecord], beside: Beside) -> Refusal {
     signs.extend(against.iter().cloned());
     if foreign_ttl.is_some() || signs.len() >= 2 {
         signs.append(&mut fits);
-        let meaning = made_up(answer, foreign_ttl, &against);
+        let meaning = made_up(answer, foreign_ttl, &against).into();
         return Refusal { origin: Origin::Middlebox, reasons: signs, meaning };
     }
-    let (origin, reasons) =
+    let (origin, mut reasons) =
         if signs.is_empty() { closed_port(reset) } else { (Origin::Unknown, signs) };
-    let meaning = if origin == Origin::Host { CLOSED } else { SOMEBODY }.to_owned();
-    Refusal { origin, reasons: [reasons, fits].concat(), meaning }
+    let meaning = if origin == Origin::Host { CLOSED } else { SOMEBODY }.into();
+    reasons.append(&mut fits);
+    Refusal { origin, reasons, meaning }
 }
 
 const CLOSED: &str =
@@ -216,19 +220,25 @@ pub fn weigh_origins(flows: &mut Flows) {
         let mut beside = usual.beside(flow, answer);
         let is_foreign = beside.foreign_ttl.is_some();
         beside.against.extend(alike.sign(flow, answer, is_foreign, usual.knows(flow)));
-        let before = of_refusal(&flow.evidence).meaning;
         let refusal = weighed(&flow.evidence, beside);
-        // The explanation ends with what it may mean, as it was first told or as it is told now. What
+        // The explanation ends with what it may mean, as it is told now or as it was first told. What
         // the capturing machine dropped itself needs no such guess.
-        let seen = [&before, &refusal.meaning].into_iter().find_map(|meaning| {
-            flow.explanation.strip_suffix('.')?.strip_suffix(meaning.as_str()).map(str::to_owned)
-        });
-        if let Some(seen) = seen {
-            flow.explanation = format!("{seen}{}.", refusal.meaning);
+        if seen_before(&flow.explanation, &refusal.meaning).is_none() {
+            let before = of_refusal(&flow.evidence).meaning;
+            if let Some(seen) = seen_before(&flow.explanation, &before) {
+                flow.explanation.truncate(seen);
+                // Writing to a string does not fail.
+                let _ = write!(flow.explanation, "{}.", refusal.meaning);
+            }
         }
         flow.origin = Some(refusal.origin);
         flow.origin_reasons = refusal.reasons;
     }
+}
+
+/// Where in an explanation that ends with this meaning the meaning begins.
+fn seen_before(explanation: &str, meaning: &str) -> Option<usize> {
+    Some(explanation.strip_suffix('.')?.strip_suffix(meaning)?.len())
 }
 
 /// Says of a reset that ended an open connection that its time to live is none of the side's in

@@ -1,11 +1,13 @@
 //! What packets of a host usually look like, as one capture shows them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::FixedState;
 
 use crate::flow::{Evidence, EvidenceKind, Sender};
 use crate::net::{Address, Endpoint, FrameNumber, Timestamp, Transport};
 use crate::verdict::flows::Flows;
-use crate::verdict::origin::{Answer, Beside, ForeignTtl, SAME_WAY};
+use crate::verdict::origin::{Answer, Beside, ForeignTtl, is_same_way};
 use crate::verdict::record::{EvidenceRecord, JudgedFlow, Verdict};
 
 /// Protocols that write a time to live of their own: SSDP, web services discovery, multicast DNS,
@@ -23,14 +25,40 @@ const LEAST_DELAY: i64 = 2_000_000;
 
 /// Hosts that refused somebody, with what else each sent in the same capture.
 #[derive(Default)]
-pub(super) struct Usual(BTreeMap<(usize, Address), Host>);
+pub(super) struct Usual {
+    /// By capture and host: whoever got it.
+    hosts: HashMap<(usize, Address), TimesToLive, FixedState>,
+    /// By capture, host, and the caller that it refused: the place of what that caller got.
+    callers: HashMap<(usize, Address, Address), usize, FixedState>,
+    heard: Vec<Heard>,
+}
 
-/// What a host sent that is no reset.
+/// The best packet with each time to live, by it. Packets are those that are no reset.
 #[derive(Default)]
-struct Host {
-    /// The best packet with each time to live, whoever got it.
-    times_to_live: BTreeMap<u8, Sent>,
-    by_receiver: BTreeMap<Address, Heard>,
+struct TimesToLive(Vec<(u8, Sent)>);
+
+impl TimesToLive {
+    fn add(&mut self, ttl: u8, sent: Sent) {
+        match self.0.binary_search_by_key(&ttl, |(known, _)| *known) {
+            Ok(place) => {
+                if let Some((_, best)) = self.0.get_mut(place) {
+                    *best = sent.min(*best);
+                }
+            }
+            Err(place) => self.0.insert(place, (ttl, sent)),
+        }
+    }
+
+    /// The best of all.
+    fn best(&self) -> Option<(u8, Sent)> {
+        self.0.iter().min_by_key(|(_, sent)| *sent).copied()
+    }
+
+    /// The best of those that may have come the same way.
+    fn alike(&self, ttl: u8) -> Option<(u8, Sent)> {
+        let near = self.0.iter().filter(|(other, _)| is_same_way(ttl, *other));
+        near.min_by_key(|(_, sent)| *sent).copied()
+    }
 }
 
 /// Between whom a flow is.
@@ -68,7 +96,7 @@ impl Packet {
 /// What one receiver got from a host.
 #[derive(Default)]
 struct Heard {
-    times_to_live: BTreeMap<u8, Sent>,
+    times_to_live: TimesToLive,
     /// Identifications by frame.
     ids: Vec<(FrameNumber, u16)>,
     /// Whether they count up.
@@ -96,10 +124,15 @@ enum Rank {
 
 impl Usual {
     pub(super) fn of(flows: &Flows) -> Usual {
-        let refused = flows.telling().iter().filter(|flow| flow.verdict == Verdict::Refused);
-        let refusers =
-            refused.map(|flow| ((flow.capture, flow.responder.address), Host::default()));
-        let mut usual = Usual(refusers.collect());
+        let mut usual = Usual::default();
+        for flow in flows.telling().iter().filter(|flow| flow.verdict == Verdict::Refused) {
+            let (caller, host) = (flow.initiator.address, flow.responder.address);
+            usual.hosts.entry((flow.capture, host)).or_default();
+            let next = usual.heard.len();
+            if *usual.callers.entry((flow.capture, host, caller)).or_insert(next) == next {
+                usual.heard.push(Heard::default());
+            }
+        }
         if usual.is_empty() {
             return usual;
         }
@@ -112,7 +145,7 @@ impl Usual {
             };
             usual.see(ends, flow.evidence.iter().map(Packet::of_record));
         }
-        let refusers: BTreeSet<(usize, Address)> = usual.0.keys().copied().collect();
+        let refusers: HashSet<(usize, Address), FixedState> = usual.hosts.keys().copied().collect();
         let plain = flows.facts_of_lanes(move |capture, lane| {
             let is_refuser = |host| refusers.contains(&(capture, host));
             is_refuser(lane.from()) || !lane.is_unanswered() && is_refuser(lane.to())
@@ -126,7 +159,7 @@ impl Usual {
             };
             usual.see(ends, flow.evidence.iter().map(Packet::of_evidence));
         }
-        for heard in usual.0.values_mut().flat_map(|host| host.by_receiver.values_mut()) {
+        for heard in &mut usual.heard {
             heard.see_whether_it_counts();
         }
         usual
@@ -134,7 +167,7 @@ impl Usual {
 
     /// Whether nobody refused anything.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.hosts.is_empty()
     }
 
     /// Adds what the sides of a flow sent.
@@ -155,19 +188,23 @@ impl Usual {
             (Sender::Responder, Transport::Tcp) => (responder, initiator, Rank::TcpAnswer),
             (Sender::Responder, Transport::Udp) => (responder, initiator, Rank::UdpAnswer),
         };
-        let Some(host) = self.0.get_mut(&(ends.capture, host)) else { return };
-        let heard = host.by_receiver.entry(to).or_default();
+        let Some(of_host) = self.hosts.get_mut(&(ends.capture, host)) else { return };
+        let place = self.callers.get(&(ends.capture, host, to));
+        let mut heard = place.and_then(|place| self.heard.get_mut(*place));
         for packet in packets.clone().filter(|it| it.from == side && is_its_own(it.kind)) {
             let sent = Sent { rank, frame: packet.frame, what: name_of(packet.kind) };
             if let Some(ttl) = packet.ttl {
-                for known in [&mut heard.times_to_live, &mut host.times_to_live] {
-                    let best = known.entry(ttl).or_insert(sent);
-                    *best = sent.min(*best);
-                }
+                of_host.add(ttl, sent);
             }
-            heard.ids.extend(packet.ip_id.map(|id| (packet.frame, id)));
+            if let Some(heard) = &mut heard {
+                if let Some(ttl) = packet.ttl {
+                    heard.times_to_live.add(ttl, sent);
+                }
+                heard.ids.extend(packet.ip_id.map(|id| (packet.frame, id)));
+            }
         }
-        if side == Sender::Responder
+        if let Some(heard) = heard
+            && side == Sender::Responder
             && let Some(delay) = delay(packets)
         {
             let none = heard.answers == 0;
@@ -179,25 +216,22 @@ impl Usual {
     /// What else the host sent tells of its refusal.
     pub(super) fn beside(&self, flow: &JudgedFlow, answer: Answer<'_>) -> Beside {
         let mut beside = Beside::default();
-        let Some(host) = self.0.get(&(flow.capture, flow.responder.address)) else { return beside };
-        let heard = host.by_receiver.get(&flow.initiator.address);
+        let (caller, host) = (flow.initiator.address, flow.responder.address);
+        let Some(of_host) = self.hosts.get(&(flow.capture, host)) else { return beside };
+        let place = self.callers.get(&(flow.capture, host, caller));
+        let heard = place.and_then(|place| self.heard.get(*place));
         // What the caller itself got tells best.
-        let known = || heard.map(|it| &it.times_to_live).into_iter().chain([&host.times_to_live]);
+        let known = || heard.map(|it| &it.times_to_live).into_iter().chain([of_host]);
         if let Some(ttl) = answer.reset.ttl {
-            let alike = |known: &BTreeMap<u8, Sent>| {
-                let near = known.range(ttl.saturating_sub(SAME_WAY)..=ttl.saturating_add(SAME_WAY));
-                near.min_by_key(|(_, sent)| **sent).map(|(ttl, sent)| (*ttl, *sent))
-            };
-            let best = |known: &BTreeMap<u8, Sent>| {
-                known.iter().min_by_key(|(_, sent)| **sent).map(|(ttl, sent)| (*ttl, *sent))
-            };
-            if let Some((usual, sent)) = known().find_map(alike) {
+            if let Some((usual, sent)) = known().find_map(|known| known.alike(ttl)) {
                 let Sent { what, frame, .. } = sent;
                 beside.fits.push(format!(
                     "its time to live is {ttl}, and that of the host's {what} in frame {frame} is \
                      {usual}"
                 ));
-            } else if let Some((usual, Sent { what, frame, .. })) = known().find_map(best) {
+            } else if let Some((usual, Sent { what, frame, .. })) =
+                known().find_map(TimesToLive::best)
+            {
                 beside.foreign_ttl = Some(ForeignTtl { ttl, usual, what, frame });
             }
         }
@@ -210,8 +244,8 @@ impl Usual {
 
     /// Whether anything with a time to live is known of the host.
     pub(super) fn knows(&self, flow: &JudgedFlow) -> bool {
-        let host = self.0.get(&(flow.capture, flow.responder.address));
-        host.is_some_and(|host| !host.times_to_live.is_empty())
+        let host = self.hosts.get(&(flow.capture, flow.responder.address));
+        host.is_some_and(|times_to_live| !times_to_live.0.is_empty())
     }
 }
 
