@@ -310,7 +310,10 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
         let (mut short, mut all) = (0, 0);
         for entry in walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok) {
-            let Ok(mut reader) = crate::capture::open(entry.path(), "it", Default::default()) else { continue };
+            let Ok(mut reader) = crate::capture::open(entry.path(), "it", Default::default())
+            else {
+                continue;
+            };
             let mut spare = FrameBatch::default();
             while let Some(batch) = reader.next_batch(spare) {
                 for frame in batch.frames() {
