@@ -209,6 +209,33 @@ impl FlowKey {
         FlowKey { kind: others | number << CONVERSATION, ..self }
     }
 
+    /// All of it as numbers: kind, addresses and ports, of the low end first.
+    pub(crate) fn parts(&self) -> (u32, [[u64; 2]; 2], [u16; 2]) {
+        (self.kind, [self.low, self.high], self.ports)
+    }
+
+    /// What [`FlowKey::parts`] gave.
+    pub(crate) fn of_parts(kind: u32, [low, high]: [[u64; 2]; 2], ports: [u16; 2]) -> FlowKey {
+        FlowKey { low, high, ports, kind }
+    }
+
+    /// Whether the address at each end is an IPv4 address, by the kind: of those only 32 bits are
+    /// not zero.
+    pub(crate) fn are_ipv4(kind: u32) -> [bool; 2] {
+        [LOW_ADDRESS, HIGH_ADDRESS].map(|shift| Kind::of_bits(kind >> shift) == Kind::V4)
+    }
+
+    /// The kind of a key between two IPv4 or two IPv6 addresses.
+    pub(crate) fn plain_tcp(is_ipv4: bool) -> u32 {
+        if is_ipv4 { 0 } else { 1 << LOW_ADDRESS | 1 << HIGH_ADDRESS }
+    }
+
+    /// Whether it is of TCP between two IPv4 addresses (true) or two IPv6 addresses (false), and
+    /// says nothing else.
+    pub(crate) fn is_plain_tcp(&self) -> Option<bool> {
+        [true, false].into_iter().find(|&is_ipv4| self.kind == FlowKey::plain_tcp(is_ipv4))
+    }
+
     /// The endpoint at one end.
     pub fn endpoint(&self, end: End) -> Endpoint {
         let [low_port, high_port] = self.ports;

@@ -1,14 +1,13 @@
 //! One input through the pipeline, on one thread or in waves over all of them.
 
-use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use foldhash::fast::FixedState;
 use rayon::iter::{
-    IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator,
+    IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator,
+    IntoParallelRefMutIterator, ParallelIterator,
 };
 
 use crate::analyze::Config;
@@ -33,6 +32,9 @@ pub(super) struct Pipeline<'a> {
     /// Whether there are several inputs, so that one may be like another.
     pub(super) several: bool,
 }
+
+/// Packets that are handed to a table at once.
+const TOGETHER: usize = 64;
 
 fn millis(milliseconds: u64) -> i64 {
     i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)
@@ -158,17 +160,19 @@ impl Pipeline<'_> {
         let mut fragments = FragmentTable::default();
         let mut spare = FrameBatch::default();
         while let Some(batch) = reader.next_batch(spare) {
+            let mut packets = Vec::with_capacity(TOGETHER);
             for frame in batch.frames() {
                 match self.decode(frame) {
-                    Ok(packet) => table.observe(&packet),
-                    Err(Skipped::Fragment) => {
-                        if let Some(packet) = fragments.decode(frame) {
-                            table.observe(&packet);
-                        }
-                    }
+                    Ok(packet) => packets.push(packet),
+                    Err(Skipped::Fragment) => packets.extend(fragments.decode(frame)),
                     Err(reason) => skipped.observe(reason, frame),
                 }
+                if packets.len() == TOGETHER {
+                    table.observe_all(&packets);
+                    packets.clear();
+                }
             }
+            table.observe_all(&packets);
             spare = batch;
         }
         let (flows, unassigned) = table.finish();
@@ -180,7 +184,8 @@ impl Pipeline<'_> {
     /// Frames in waves, over all threads of the pool.
     fn in_waves(&self, reader: &mut dyn CaptureReader, threads: usize) -> (Finished, SkippedTally) {
         let wave_length = 2 * threads;
-        let mut tables: Vec<FlowTable> = (0..threads).map(|_| self.table()).collect();
+        let shards = threads.min(Finished::MOST_SHARDS);
+        let mut tables: Vec<FlowTable> = (0..shards).map(|_| self.table()).collect();
         let mut skipped = SkippedTally::default();
         let mut fragments = FragmentTable::default();
         // Bounded: the reader waits for the waves. Batches come back to be filled again.
@@ -194,14 +199,14 @@ impl Pipeline<'_> {
                     break;
                 }
                 let mut decoded: Vec<Dealt<'_>> =
-                    wave.par_iter().map(|batch| self.deal(batch, threads)).collect();
+                    wave.par_iter().map(|batch| self.deal(batch, shards)).collect();
                 for dealt in &mut decoded {
                     dealt.place_fragments(&mut fragments);
                 }
                 tables.par_iter_mut().enumerate().for_each(|(shard, table)| {
                     for dealt in &decoded {
-                        for packet in dealt.shards.get(shard).into_iter().flatten() {
-                            table.observe(packet);
+                        if let Some(packets) = dealt.shards.get(shard) {
+                            table.observe_all(packets);
                         }
                     }
                 });
@@ -214,20 +219,24 @@ impl Pipeline<'_> {
                 }
             }
         });
-        let mut shards = Vec::new();
-        for table in tables {
-            let (of_shard, unassigned) = table.finish();
-            shards.push(of_shard);
+        let finished: Vec<(Finished, SkippedTally)> =
+            tables.into_par_iter().map(FlowTable::finish).collect();
+        let mut all = Vec::with_capacity(finished.len());
+        for (flows, unassigned) in finished {
+            all.push(flows);
             skipped += unassigned;
         }
         skipped += fragments.into_skipped();
-        (Finished::of_shards(shards), skipped)
+        (Finished::of_shards(all), skipped)
     }
 
     /// Decodes a batch and deals its packets out to the shards, each in order.
     fn deal<'b>(&self, batch: &'b FrameBatch, shards: usize) -> Dealt<'b> {
         let mut dealt = Dealt {
-            shards: vec![Vec::new(); shards],
+            // A little more than its share for each, so that hardly any grows.
+            shards: (0..shards)
+                .map(|_| Vec::with_capacity(batch.len() / shards * 9 / 8 + TOGETHER))
+                .collect(),
             fragments: Vec::new(),
             skipped: SkippedTally::default(),
         };
@@ -282,11 +291,10 @@ impl Dealt<'_> {
     }
 }
 
-/// The shard of a flow. Another seed than the table's, or each shard's table would fill only
-/// every n-th of its slots.
+/// The shard of a flow, by the upper half of its key's hash: the tables use the lower one.
 fn shard_of(key: &FlowKey, shards: usize) -> usize {
-    let hash = FixedState::with_seed(0x706f_7274).hash_one(key);
-    usize::try_from(hash % shards as u64).unwrap_or_default()
+    let upper = key.mixed() >> 32;
+    usize::try_from((upper * shards as u64) >> 32).unwrap_or_default()
 }
 
 /// Reads batches until the capture ends, into spare ones where there are any.

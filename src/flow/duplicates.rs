@@ -6,10 +6,12 @@
 //! may have another TTL, MAC, VLAN tag or tunnel. A true retransmission has a new IP identification
 //! and comes hundreds of milliseconds later.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
+use crate::flow::Flow;
 use crate::net::Timestamp;
 use crate::packet::{Body, Encapsulation, Flags, Packet};
 
@@ -18,6 +20,10 @@ use crate::packet::{Body, Encapsulation, Flags, Packet};
 const PROVEN: u32 = 50_000;
 /// Where there is neither (no identification in IPv6, or 0), in microseconds.
 const LIKELY: u32 = 1_000;
+
+/// Copies stand this close in a capture, in frames. What is farther away is not compared, so that
+/// the last packets of flows that lie idle may be forgotten.
+pub(super) const NEAR: u64 = 1 << 20;
 
 /// Bytes of a datagram that are looked at.
 const MOST_HASHED: usize = 256;
@@ -66,6 +72,40 @@ impl Recent {
             self.next = (self.next + 1) % 4;
         }
         copy
+    }
+}
+
+/// The last packets of flows that were put away, as long as copies of them may still come.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    /// How many were forgotten.
+    forgotten: u64,
+    /// Last frame of a flow, and the packets of its initiator and its responder.
+    flows: VecDeque<(u64, [Recent; 2])>,
+}
+
+impl Remembered {
+    /// Keeps the last packets of a flow, and gives the number to [`Remembered::recall`] them by.
+    pub(super) fn keep(&mut self, flow: &Flow) -> u64 {
+        let last = flow.last_frame.0;
+        while self.flows.front().is_some_and(|(frame, _)| last.saturating_sub(*frame) > NEAR) {
+            self.flows.pop_front();
+            self.forgotten += 1;
+        }
+        self.flows.push_back((last, [flow.initiator.recent, flow.responder.recent]));
+        self.forgotten + self.flows.len() as u64
+    }
+
+    /// Gives a flow its last packets back. Number 0 stands for none that were kept.
+    pub(super) fn recall(&self, number: u64, flow: &mut Flow) {
+        let place = number.checked_sub(self.forgotten + 1).map(usize::try_from);
+        if number == 0 {
+            return;
+        }
+        let kept = place.and_then(Result::ok).and_then(|place| self.flows.get(place));
+        let [initiator, responder] = kept.map(|(_, sides)| *sides).unwrap_or_default();
+        flow.initiator.recent = initiator;
+        flow.responder.recent = responder;
     }
 }
 

@@ -6,6 +6,9 @@
 
 use std::fmt;
 
+/// All letters, as the initiator's.
+const LETTERS: [u8; 6] = *b"SHADFR";
+
 /// The letters of a flow. The first 30 are kept, `+` stands for the rest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct History {
@@ -30,6 +33,39 @@ impl History {
             }
             None => self.more = true,
         }
+    }
+
+    /// Appends it to a record: its length, and two letters a byte.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let code = |letter: &u8| {
+            let upper = letter.to_ascii_uppercase();
+            let place = LETTERS.iter().position(|known| *known == upper).unwrap_or_default();
+            place << 1 | usize::from(letter.is_ascii_lowercase())
+        };
+        out.push(self.length | if self.more { 0x80 } else { 0 });
+        for pair in self.as_bytes().chunks(2) {
+            let codes = pair.iter().map(code).rfold(0, |codes, code| codes << 4 | code);
+            out.push(u8::try_from(codes).unwrap_or_default());
+        }
+    }
+
+    /// Reads what [`History::write`] wrote, and leaves what stands behind it.
+    pub(super) fn read(from: &mut &[u8]) -> History {
+        let mut history = History::default();
+        let Some((&head, mut rest)) = from.split_first() else { return history };
+        history.length = (head & 0x7f).min(30);
+        history.more = head & 0x80 != 0;
+        let count = usize::from(history.length);
+        for pair in history.letters.get_mut(..count).unwrap_or_default().chunks_mut(2) {
+            let Some((&codes, after)) = rest.split_first() else { break };
+            rest = after;
+            for (letter, code) in pair.iter_mut().zip([codes & 15, codes >> 4]) {
+                let known = LETTERS.get(usize::from(code >> 1)).copied().unwrap_or_default();
+                *letter = if code & 1 == 0 { known } else { known.to_ascii_lowercase() };
+            }
+        }
+        *from = rest;
+        history
     }
 
     /// Whether there are no letters: no packet whose flags or payload were captured.

@@ -6,6 +6,9 @@ use crate::net::{End, Transport};
 use crate::packet::{Flags, Packet, Segment};
 use crate::probe::{Dialogue, Heard, Signal, Speaker};
 
+/// Dialogues that are over and kept to be used again.
+const MOST_SPARE: usize = 64;
+
 /// Whether a flow is being listened to.
 #[derive(Debug, Default)]
 pub(super) enum Listening {
@@ -26,6 +29,7 @@ impl Listening {
         packet: &Packet<'_>,
         segment: Segment,
         hearing: Hearing,
+        spare: &mut Vec<Box<Dialogue>>,
     ) {
         if hearing == Hearing::Nothing {
             return;
@@ -34,7 +38,7 @@ impl Listening {
         // it: it is no part of the dialogue.
         if segment.length > 0
             && !segment.flags.has(Flags::RST)
-            && let Some(dialogue) = self.dialogue(flow)
+            && let Some(dialogue) = self.dialogue(flow, spare)
         {
             let from = speaker(flow, packet.sender);
             let syn = u32::from(segment.flags.has(Flags::SYN));
@@ -45,11 +49,11 @@ impl Listening {
                 tell(heard, hearing, it);
             });
             if dialogue.is_done() {
-                *self = Listening::Over;
+                self.close(spare);
             }
         }
         if segment.flags.has(Flags::RST) || segment.flags.has(Flags::FIN) && flow.is_finished() {
-            self.finish(flow, hearing);
+            self.finish(flow, hearing, spare);
         }
     }
 
@@ -60,11 +64,12 @@ impl Listening {
         packet: &Packet<'_>,
         length: u32,
         hearing: Hearing,
+        spare: &mut Vec<Box<Dialogue>>,
     ) {
         if length == 0 || hearing == Hearing::Nothing {
             return;
         }
-        if let Some(dialogue) = self.dialogue(flow) {
+        if let Some(dialogue) = self.dialogue(flow, spare) {
             let from = speaker(flow, packet.sender);
             let Packet { payload, frame, time, .. } = *packet;
             let heard = &mut flow.heard;
@@ -72,25 +77,57 @@ impl Listening {
                 tell(heard, hearing, it);
             });
             if dialogue.is_done() {
-                *self = Listening::Over;
+                self.close(spare);
             }
         }
     }
 
     /// The flow is over, or the capture is.
-    pub(super) fn finish(&mut self, flow: &mut Flow, hearing: Hearing) {
+    pub(super) fn finish(
+        &mut self,
+        flow: &mut Flow,
+        hearing: Hearing,
+        spare: &mut Vec<Box<Dialogue>>,
+    ) {
         if let Listening::Open(dialogue) = self {
             let speakers = [speaker(flow, End::Low), speaker(flow, End::High)];
             let heard = &mut flow.heard;
             dialogue.finish(speakers, &mut |it| tell(heard, hearing, it));
-            *self = Listening::Over;
+            self.close(spare);
         }
     }
 
-    fn dialogue(&mut self, flow: &Flow) -> Option<&mut Dialogue> {
+    /// Hears no more, and leaves the memory to others.
+    pub(super) fn close(&mut self, spare: &mut Vec<Box<Dialogue>>) {
+        if let Listening::Open(dialogue) = std::mem::replace(self, Listening::Over)
+            && spare.len() < MOST_SPARE
+        {
+            spare.push(dialogue);
+        }
+    }
+
+    /// Where it stands, for [`Listening::resumed`]; `None` where that is more than a number can
+    /// tell.
+    pub(super) fn bookmark(&self) -> Option<u64> {
+        match self {
+            Listening::Waiting => Some(0),
+            Listening::Over => Some(1),
+            Listening::Open(dialogue) => Some(dialogue.bookmark()? + 2),
+        }
+    }
+
+    /// What stands where another one stood.
+    pub(super) fn resumed(bookmark: u64, flow: &Flow) -> Listening {
+        match bookmark {
+            0 => Listening::Waiting,
+            1 => Listening::Over,
+            open => Listening::Open(Box::new(Dialogue::resumed(ports(flow), open - 2))),
+        }
+    }
+
+    fn dialogue(&mut self, flow: &Flow, spare: &mut Vec<Box<Dialogue>>) -> Option<&mut Dialogue> {
         if let Listening::Waiting = self {
-            let ports = [End::Low, End::High].map(|end| flow.key.endpoint(end).port);
-            let mut dialogue = Dialogue::new(flow.transport(), ports);
+            let mut dialogue = Dialogue::new(flow.transport(), ports(flow));
             if flow.transport() == Transport::Tcp {
                 let initiator = flow.initiator_end;
                 for (end, side) in
@@ -101,13 +138,24 @@ impl Listening {
                     }
                 }
             }
-            *self = Listening::Open(Box::new(dialogue));
+            *self = Listening::Open(match spare.pop() {
+                Some(mut spare) => {
+                    *spare = dialogue;
+                    spare
+                }
+                None => Box::new(dialogue),
+            });
         }
         match self {
             Listening::Open(dialogue) => Some(dialogue),
             Listening::Waiting | Listening::Over => None,
         }
     }
+}
+
+/// Ports of both ends: low, high.
+fn ports(flow: &Flow) -> [u16; 2] {
+    [End::Low, End::High].map(|end| flow.key.endpoint(end).port)
 }
 
 fn speaker(flow: &Flow, end: End) -> Speaker {

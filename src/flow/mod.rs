@@ -18,7 +18,10 @@ mod duplicates;
 mod evidence;
 mod finished;
 mod history;
+mod keys;
 mod listen;
+mod packed;
+mod place;
 #[cfg(test)]
 pub(crate) mod script;
 mod services;
@@ -89,6 +92,12 @@ impl Side {
         self.packets > 0 && self.dropped >= self.packets
     }
 
+    /// Forgets its last packets.
+    #[cfg(test)]
+    fn forget(&mut self) {
+        self.recent = Recent::default();
+    }
+
     /// Whether a flag was seen.
     pub fn has_sent(&self, flag: u8) -> bool {
         self.flags & flag != 0
@@ -142,12 +151,12 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// A flow that begins with this packet, before the packet is counted.
-    fn begin(packet: &Packet<'_>, initiator_end: End, initiator_by: InitiatorBy) -> Flow {
+    /// A flow of nothing, to be written over.
+    fn blank() -> Flow {
         Flow {
-            key: packet.key,
-            initiator_end,
-            initiator_by,
+            key: FlowKey::of_parts(0, [[0; 2]; 2], [0; 2]),
+            initiator_end: End::Low,
+            initiator_by: InitiatorBy::FirstPacket,
             initiator: Side::default(),
             responder: Side::default(),
             tcp: TcpFacts::default(),
@@ -155,18 +164,43 @@ impl Flow {
             to_group: false,
             prohibited: false,
             unreachable: false,
-            first_frame: packet.frame,
-            last_frame: packet.frame,
-            first_seen: packet.time,
-            last_seen: packet.time,
+            first_frame: FrameNumber(0),
+            last_frame: FrameNumber(0),
+            first_seen: None,
+            last_seen: None,
             duplicates: 0,
             history: History::default(),
             evidence: Vec::new(),
-            encapsulation: packet.encapsulation,
+            encapsulation: Encapsulation::default(),
             asked: None,
             heard: None,
             also_in: None,
         }
+    }
+
+    /// Becomes a flow that begins with this packet, before the packet is counted.
+    fn restart(&mut self, packet: &Packet<'_>, initiator_end: End, initiator_by: InitiatorBy) {
+        let mut evidence = std::mem::take(&mut self.evidence);
+        evidence.clear();
+        *self = Flow {
+            key: packet.key,
+            initiator_end,
+            initiator_by,
+            first_frame: packet.frame,
+            last_frame: packet.frame,
+            first_seen: packet.time,
+            last_seen: packet.time,
+            evidence,
+            encapsulation: packet.encapsulation,
+            ..Flow::blank()
+        };
+    }
+
+    /// Whether nothing more is to be expected of it, though something may come.
+    fn is_over(&self) -> bool {
+        let said_no = matches!(self.tcp.handshake, Handshake::Refused | Handshake::Probed);
+        let both = self.initiator.has_sent(Flags::FIN) && self.responder.has_sent(Flags::FIN);
+        said_no || both || self.tcp.reset_by.is_some()
     }
 
     /// Transport.
@@ -200,6 +234,10 @@ impl Flow {
     /// Counts a packet; false where it is a copy of one that was counted.
     fn count(&mut self, packet: &Packet<'_>, length: u32) -> bool {
         let from_initiator = self.is_from_initiator(packet);
+        if packet.frame.0.saturating_sub(self.last_frame.0) > duplicates::NEAR {
+            self.initiator.recent = Recent::default();
+            self.responder.recent = Recent::default();
+        }
         self.last_frame = packet.frame;
         self.last_seen = packet.time.or(self.last_seen);
         if packet.note.is_some() {

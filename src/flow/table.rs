@@ -1,33 +1,74 @@
 //! Finds the flow that a packet belongs to, or begins it.
 
 use std::collections::HashMap;
+use std::hint::black_box;
 
 use foldhash::fast::FixedState;
 
+use crate::flow::duplicates::Remembered;
+use crate::flow::keys::Keys;
 use crate::flow::listen::Listening;
+use crate::flow::packed::{Aside, Store};
+use crate::flow::place::Place;
 use crate::flow::{Finished, Flow, Handshake, InitiatorBy, KnownPorts};
 use crate::net::{End, FlowKey, SeqNumber, Timestamp, Transport};
 use crate::packet::{Body, Flags, IcmpError, Packet, Segment, Skipped, SkippedTally};
+use crate::probe::Dialogue;
+
+/// Flows that are left as they are, however long nothing comes of them: putting a flow away and
+/// taking it out again costs more than the memory of so many is worth.
+const ROOM: usize = 4_096;
+
+/// Room without bound: nothing is ever put away.
+pub(super) const UNBOUNDED: usize = usize::MAX;
+
+/// Packets that are looked up together, so that the processor fetches what they need at once.
+const TOGETHER: usize = 32;
 
 /// All flows of a capture, or of a shard of it.
 ///
 /// Packets must come in the order of the capture. Flows come out in the order in which they
-/// began. A fixed hash seed is safe here: reports do not depend on the order of the table, and a
+/// began. A fixed hash is safe here: reports do not depend on the order of the table, and a
 /// capture made to collide slows down only its own analysis.
+///
+/// Flows of which packets come stand in slots. Where there are many, those of which nothing came for
+/// a while are put away in a tenth of the space and taken out again when something does: that
+/// changes where they are, and nothing else.
 #[derive(Debug)]
 pub struct FlowTable {
     known_ports: KnownPorts,
     /// Nanoseconds of silence that end a UDP flow.
     udp_idle: i64,
-    flows: Vec<Flow>,
     /// The newest flow of each key.
-    newest: HashMap<FlowKey, usize, FixedState>,
+    newest: Keys,
+    /// Where each flow is, in the order in which they began.
+    places: Vec<Place>,
+    slots: Vec<Slot>,
+    /// Slots without a flow.
+    free: Vec<usize>,
+    /// The slot that is looked at next for a flow to put away.
+    hand: usize,
+    room: usize,
+    store: Store,
+    /// The last packets of flows that were put away.
+    remembered: Remembered,
     /// Attempts by initial sequence number, of keys that hold several.
-    attempts: HashMap<(FlowKey, End, u32), usize, FixedState>,
+    attempts: HashMap<(FlowKey, End, u32), u32, FixedState>,
     skipped: SkippedTally,
-    /// What listens to each flow.
-    listening: Vec<Listening>,
     hearing: Hearing,
+    /// To be used again.
+    dialogues: Vec<Box<Dialogue>>,
+}
+
+/// A flow that is under way, and what listens to it.
+#[derive(Debug)]
+struct Slot {
+    /// Its number; `None` where there is no flow.
+    number: Option<u32>,
+    /// Whether a packet of it came since it was looked at last.
+    touched: bool,
+    listening: Listening,
+    flow: Flow,
 }
 
 /// How well a table hears what the payload says.
@@ -41,18 +82,33 @@ pub enum Hearing {
     Signals,
 }
 
+/// The hash of a key that tables and shards go by.
+///
+/// Tables use the lower half, shards the upper one, or each shard's table would fill only every n-th
+/// of its places.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+fn hash_of(key: &FlowKey) -> u32 {
+    key.mixed() as u32
+}
+
 impl FlowTable {
     /// A table without flows. `udp_idle` is in nanoseconds.
     pub fn new(known_ports: KnownPorts, udp_idle: i64) -> FlowTable {
         FlowTable {
             known_ports,
             udp_idle,
-            flows: Vec::new(),
-            newest: HashMap::default(),
+            newest: Keys::default(),
+            places: Vec::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            hand: 0,
+            room: ROOM,
+            store: Store::default(),
+            remembered: Remembered::default(),
             attempts: HashMap::default(),
             skipped: SkippedTally::default(),
-            listening: Vec::new(),
             hearing: Hearing::Sums,
+            dialogues: Vec::new(),
         }
     }
 
@@ -62,13 +118,48 @@ impl FlowTable {
         FlowTable { hearing, ..self }
     }
 
+    /// Takes packets into account, one after the other: faster than each alone.
+    pub fn observe_all(&mut self, packets: &[Packet<'_>]) {
+        for packets in packets.chunks(TOGETHER) {
+            let mut hashes = [0; TOGETHER];
+            let mut flows = [None; TOGETHER];
+            for (packet, hash) in packets.iter().zip(&mut hashes) {
+                *hash = hash_of(&packet.key);
+            }
+            // None of these waits for the one before it, so the processor has many under way.
+            for ((hash, flow), _) in hashes.iter().zip(&mut flows).zip(packets) {
+                *flow = self.newest.any(*hash);
+            }
+            let touched = flows.iter().flatten().fold(0, |sum, flow| sum ^ self.touch(*flow));
+            black_box(touched);
+            for (packet, hash) in packets.iter().zip(hashes) {
+                self.observe_hashed(packet, hash);
+            }
+        }
+    }
+
+    /// Reads something of where a flow is.
+    fn touch(&self, number: u32) -> u64 {
+        let place = self.places.get(number as usize).map(|place| place.get());
+        match place {
+            Some(Ok(slot)) => self.slots.get(slot).map_or(0, |slot| slot.flow.last_frame.0),
+            Some(Err(at)) => self.store.first_byte_at(at).into(),
+            None => 0,
+        }
+    }
+
     /// Takes a packet into account.
     pub fn observe(&mut self, packet: &Packet<'_>) {
+        self.observe_hashed(packet, hash_of(&packet.key));
+    }
+
+    fn observe_hashed(&mut self, packet: &Packet<'_>, hash: u32) {
+        let newest = self.newest_of(&packet.key, hash);
         match packet.body {
-            Body::Segment(segment) => self.observe_segment(packet, segment),
+            Body::Segment(segment) => self.observe_segment(packet, segment, hash, newest),
             Body::CutSegment => {
-                let index = self.newest_or_begin(packet);
-                if let Some(flow) = self.flows.get_mut(index)
+                let index = self.newest_or_begin(packet, hash, newest);
+                if let Some(Slot { flow, .. }) = self.slots.get_mut(index)
                     && flow.count(packet, 0)
                 {
                     if !flow.tcp.cut {
@@ -77,27 +168,14 @@ impl FlowTable {
                     flow.tcp.cut = true;
                 }
             }
-            Body::Datagram { length } => {
-                let idle = self.udp_idle;
-                let silent = |flow: &Flow| is_silent(flow.last_seen, packet.time, idle);
-                if self.newest_of(&packet.key).is_some_and(silent) {
-                    self.newest.remove(&packet.key);
-                }
-                let index = self.newest_or_begin(packet);
-                let both = (self.flows.get_mut(index), self.listening.get_mut(index));
-                if let (Some(flow), Some(listening)) = both
-                    && flow.observe_datagram(packet, length)
-                {
-                    listening.datagram(flow, packet, length, self.hearing);
-                }
-            }
+            Body::Datagram { length } => self.observe_datagram(packet, length, hash, newest),
             Body::LaterFragment { at, length } => {
-                let index = self.newest.get(&packet.key).copied();
-                let Some(index) = index else {
+                let Some(newest) = newest else {
                     return self.skipped.count(Skipped::HeadlessFragment, packet.frame);
                 };
-                if let Some(flow) = self.flows.get_mut(index) {
-                    flow.observe_later_fragment(packet, at, length);
+                let index = self.slot_of(newest);
+                if let Some(slot) = self.slots.get_mut(index) {
+                    slot.flow.observe_later_fragment(packet, at, length);
                 }
                 // A datagram's payload is heard as far as its first fragment holds it.
                 if packet.key.transport() == Transport::Tcp {
@@ -106,45 +184,170 @@ impl FlowTable {
                     self.listen(index, packet, segment);
                 }
             }
-            Body::IcmpError(error) => self.observe_icmp_error(packet, error),
+            Body::IcmpError(error) => self.observe_icmp_error(packet, error, newest),
         }
     }
 
     /// The flows in the order in which they began, and the packets that belong to none.
-    pub fn into_flows(mut self) -> (Vec<Flow>, SkippedTally) {
-        for (flow, listening) in self.flows.iter_mut().zip(&mut self.listening) {
-            listening.finish(flow, self.hearing);
-        }
-        (self.flows, self.skipped)
+    pub fn into_flows(self) -> (Vec<Flow>, SkippedTally) {
+        let (finished, skipped) = self.finish();
+        (finished.iter().collect(), skipped)
     }
 
     /// The flows, and the packets that belong to none.
-    pub fn finish(self) -> (Finished, SkippedTally) {
-        let (flows, skipped) = self.into_flows();
-        (Finished::of_flows(flows), skipped)
+    pub fn finish(mut self) -> (Finished, SkippedTally) {
+        for slot in &mut self.slots {
+            if let (Some(number), Slot { flow, listening, .. }) = (slot.number, slot) {
+                listening.finish(flow, self.hearing, &mut self.dialogues);
+                let at = self.store.put(flow, Aside::default());
+                if let Some(place) = self.places.get_mut(number as usize) {
+                    *place = Place::stored(at);
+                }
+            }
+        }
+        let FlowTable { mut places, store, skipped, .. } = self;
+        places.shrink_to_fit();
+        (Finished::of(store, places), skipped)
     }
 
-    fn newest_of(&self, key: &FlowKey) -> Option<&Flow> {
-        self.flows.get(*self.newest.get(key)?)
+    /// The number of the newest flow of a key.
+    #[inline]
+    fn newest_of(&self, key: &FlowKey, hash: u32) -> Option<u32> {
+        self.newest.get(hash, |number| {
+            match self.places.get(number as usize).map(|place| place.get()) {
+                Some(Ok(slot)) => self.slots.get(slot).is_some_and(|slot| slot.flow.key == *key),
+                Some(Err(at)) => self.store.key_at(at) == *key,
+                None => false,
+            }
+        })
     }
 
-    fn observe_segment(&mut self, packet: &Packet<'_>, segment: Segment) {
-        let Some(&index) = self.newest.get(&packet.key) else {
-            self.begin_segment(packet, segment);
+    /// The slot of a flow, which is taken out of the store where it was put away.
+    fn slot_of(&mut self, number: u32) -> usize {
+        let Some(place) = self.places.get(number as usize).map(|place| place.get()) else {
+            return usize::MAX;
+        };
+        match place {
+            Ok(index) => {
+                if let Some(slot) = self.slots.get_mut(index) {
+                    slot.touched = true;
+                }
+                index
+            }
+            Err(at) => self.take_out(number, at),
+        }
+    }
+
+    fn take_out(&mut self, number: u32, at: u64) -> usize {
+        let index = self.allocate(number);
+        if let Some(slot) = self.slots.get_mut(index) {
+            let aside = self.store.take(at, &mut slot.flow);
+            self.remembered.recall(aside.recent, &mut slot.flow);
+            slot.listening = Listening::resumed(aside.listening, &slot.flow);
+        }
+        if let Some(place) = self.places.get_mut(number as usize) {
+            *place = Place::slot(index);
+        }
+        index
+    }
+
+    /// A slot for the flow with this number.
+    fn allocate(&mut self, number: u32) -> usize {
+        if self.slots.len() - self.free.len() >= self.room {
+            // More than one for each that comes, so that their number falls when it may.
+            self.look_for_idle();
+            self.look_for_idle();
+        }
+        let index = self.free.pop().unwrap_or(self.slots.len());
+        if index == self.slots.len() {
+            let (listening, flow) = (Listening::default(), Flow::blank());
+            self.slots.push(Slot { number: None, touched: false, listening, flow });
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.number = Some(number);
+            slot.touched = true;
+        }
+        index
+    }
+
+    /// Looks at the next slot, and puts its flow away if nothing came of it since the last time, or
+    /// nothing more is to be expected.
+    fn look_for_idle(&mut self) {
+        self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
+        let Some(slot) = self.slots.get_mut(self.hand) else { return };
+        let touched = std::mem::take(&mut slot.touched);
+        if slot.number.is_some() && (!touched || slot.flow.is_over()) {
+            self.put_away(self.hand);
+        }
+    }
+
+    /// Puts the flow in this slot away, where that is possible.
+    fn put_away(&mut self, index: usize) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let (Some(number), Some(listening)) = (slot.number, slot.listening.bookmark()) else {
             return;
         };
-        let index = if segment.flags.has(Flags::RST) {
-            self.refused_attempt(packet, segment).or(Some(index))
+        slot.listening.close(&mut self.dialogues);
+        let recent = self.remembered.keep(&slot.flow);
+        let at = self.store.put(&mut slot.flow, Aside { recent, listening });
+        slot.flow.heard = None;
+        slot.number = None;
+        self.free.push(index);
+        if let Some(place) = self.places.get_mut(number as usize) {
+            *place = Place::stored(at);
+        }
+    }
+
+    fn observe_datagram(
+        &mut self,
+        packet: &Packet<'_>,
+        length: u32,
+        hash: u32,
+        newest: Option<u32>,
+    ) {
+        let index = match newest {
+            None => self.begin_guessed(packet, hash, None),
+            Some(number) => {
+                let index = self.slot_of(number);
+                let last = self.slots.get(index).and_then(|slot| slot.flow.last_seen);
+                if is_silent(last, packet.time, self.udp_idle) {
+                    self.begin_guessed(packet, hash, newest)
+                } else {
+                    index
+                }
+            }
+        };
+        if let Some(Slot { flow, listening, .. }) = self.slots.get_mut(index)
+            && flow.observe_datagram(packet, length)
+        {
+            listening.datagram(flow, packet, length, self.hearing, &mut self.dialogues);
+        }
+    }
+
+    fn observe_segment(
+        &mut self,
+        packet: &Packet<'_>,
+        segment: Segment,
+        hash: u32,
+        newest: Option<u32>,
+    ) {
+        let Some(newest) = newest else {
+            self.begin_segment(packet, segment, hash, None);
+            return;
+        };
+        let number = if segment.flags.has(Flags::RST) {
+            self.refused_attempt(packet, segment).or(Some(newest))
         } else if segment.flags.has(Flags::SYN) {
-            self.attempt_of(packet, segment, index)
+            self.attempt_of(packet, segment, newest)
         } else {
-            Some(index)
+            Some(newest)
         };
-        let Some(index) = index else {
-            self.begin_segment(packet, segment);
+        let Some(number) = number else {
+            self.begin_segment(packet, segment, hash, Some(newest));
             return;
         };
-        let Some(flow) = self.flows.get_mut(index) else { return };
+        let index = self.slot_of(number);
+        let Some(Slot { flow, .. }) = self.slots.get_mut(index) else { return };
         // A handshake that was captured after other segments corrects a guess.
         let opens = segment.flags.is_syn() && !segment.flags.has(Flags::RST);
         let accepts = segment.flags.is_syn_ack() && !segment.flags.has(Flags::RST);
@@ -159,23 +362,24 @@ impl FlowTable {
     }
 
     /// Lets the probes hear a segment.
+    #[inline]
     fn listen(&mut self, index: usize, packet: &Packet<'_>, segment: Segment) {
-        let both = (self.flows.get_mut(index), self.listening.get_mut(index));
-        if let (Some(flow), Some(listening)) = both {
-            listening.segment(flow, packet, segment, self.hearing);
+        if let Some(Slot { flow, listening, .. }) = self.slots.get_mut(index) {
+            listening.segment(flow, packet, segment, self.hearing, &mut self.dialogues);
         }
     }
 
     /// The attempt that a reset refuses, where its key holds several.
-    fn refused_attempt(&self, packet: &Packet<'_>, segment: Segment) -> Option<usize> {
+    fn refused_attempt(&self, packet: &Packet<'_>, segment: Segment) -> Option<u32> {
         let initiator = packet.sender.opposite();
         let isn = segment.ack.plus(u32::MAX);
         self.attempts.get(&(packet.key, initiator, isn.0)).copied()
     }
 
     /// The attempt that a SYN or SYN-ACK belongs to; `None` where it begins one.
-    fn attempt_of(&self, packet: &Packet<'_>, segment: Segment, newest: usize) -> Option<usize> {
-        let flow = self.flows.get(newest)?;
+    fn attempt_of(&mut self, packet: &Packet<'_>, segment: Segment, newest: u32) -> Option<u32> {
+        let index = self.slot_of(newest);
+        let flow = &self.slots.get(index)?.flow;
         let from_initiator = flow.is_from_initiator(packet);
         if segment.flags.is_syn() {
             let sender = if from_initiator { &flow.initiator } else { &flow.responder };
@@ -210,49 +414,95 @@ impl FlowTable {
         earlier.or(unanswered.then_some(newest))
     }
 
-    /// Begins a TCP flow with this segment.
-    fn begin_segment(&mut self, packet: &Packet<'_>, segment: Segment) {
+    /// Begins a TCP flow with this segment. `earlier` is the newest flow of its key so far.
+    fn begin_segment(
+        &mut self,
+        packet: &Packet<'_>,
+        segment: Segment,
+        hash: u32,
+        earlier: Option<u32>,
+    ) {
+        if earlier.is_none()
+            && self.room != UNBOUNDED
+            && segment.flags.is_syn()
+            && let Some(at) = self.store.put_lone(packet, segment)
+        {
+            self.add(Place::stored(at), hash, None);
+            return;
+        }
+        // Where its key holds several flows, each is found by its number too.
+        if let Some(earlier) = earlier {
+            let index = self.slot_of(earlier);
+            let attempt = self.slots.get(index).and_then(|slot| attempt_key(&slot.flow));
+            self.know_attempt(attempt, earlier);
+        }
         let reset = segment.flags.has(Flags::RST);
-        let mut flow = if segment.flags.is_syn() && !reset {
-            Flow::begin(packet, packet.sender, InitiatorBy::Handshake)
+        let (initiator, by) = if segment.flags.is_syn() && !reset {
+            (packet.sender, InitiatorBy::Handshake)
         } else if segment.flags.is_syn_ack() && !reset {
-            let mut flow = Flow::begin(packet, packet.sender.opposite(), InitiatorBy::Handshake);
-            flow.initiator.isn = Some(segment.ack.plus(u32::MAX));
-            flow
+            (packet.sender.opposite(), InitiatorBy::Handshake)
         } else {
-            let (initiator, by) = self.guess_initiator(packet);
-            Flow::begin(packet, initiator, by)
+            self.guess_initiator(packet)
         };
+        let (number, index) = self.begin(packet, hash, earlier, initiator, by);
+        let Some(Slot { flow, .. }) = self.slots.get_mut(index) else { return };
+        if segment.flags.is_syn_ack() && !reset {
+            flow.initiator.isn = Some(segment.ack.plus(u32::MAX));
+        }
         flow.observe_segment(packet, segment);
-        let index = self.add(flow);
+        if earlier.is_some() {
+            let attempt = attempt_key(flow);
+            self.know_attempt(attempt, number);
+        }
         self.listen(index, packet, segment);
     }
 
-    /// The newest flow of a packet's key, begun with this packet where there is none.
-    fn newest_or_begin(&mut self, packet: &Packet<'_>) -> usize {
-        if let Some(&index) = self.newest.get(&packet.key) {
-            return index;
+    fn know_attempt(&mut self, attempt: Option<(FlowKey, End, SeqNumber)>, number: u32) {
+        if let Some((key, end, isn)) = attempt {
+            self.attempts.entry((key, end, isn.0)).or_insert(number);
         }
-        let (initiator, by) = self.guess_initiator(packet);
-        self.add(Flow::begin(packet, initiator, by))
     }
 
-    fn add(&mut self, flow: Flow) -> usize {
-        let index = self.flows.len();
-        if let Some(earlier) = self.newest.insert(flow.key, index)
-            && flow.transport() == Transport::Tcp
-        {
-            for index in [earlier, index] {
-                let flow =
-                    if index == self.flows.len() { Some(&flow) } else { self.flows.get(index) };
-                if let Some((key, end, isn)) = flow.and_then(attempt_key) {
-                    self.attempts.entry((key, end, isn.0)).or_insert(index);
-                }
-            }
+    /// The slot of the newest flow of a packet's key, begun with this packet where there is none.
+    fn newest_or_begin(&mut self, packet: &Packet<'_>, hash: u32, newest: Option<u32>) -> usize {
+        match newest {
+            Some(number) => self.slot_of(number),
+            None => self.begin_guessed(packet, hash, None),
         }
-        self.flows.push(flow);
-        self.listening.push(Listening::default());
-        index
+    }
+
+    fn begin_guessed(&mut self, packet: &Packet<'_>, hash: u32, earlier: Option<u32>) -> usize {
+        let (initiator, by) = self.guess_initiator(packet);
+        self.begin(packet, hash, earlier, initiator, by).1
+    }
+
+    /// Begins a flow with this packet, which is still to be observed; gives its number and slot.
+    fn begin(
+        &mut self,
+        packet: &Packet<'_>,
+        hash: u32,
+        earlier: Option<u32>,
+        initiator: End,
+        by: InitiatorBy,
+    ) -> (u32, usize) {
+        let index = self.allocate(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.flow.restart(packet, initiator, by);
+            slot.listening = Listening::default();
+        }
+        (self.add(Place::slot(index), hash, earlier), index)
+    }
+
+    /// Gives a flow its number, and makes it the newest of its key.
+    fn add(&mut self, place: Place, hash: u32, earlier: Option<u32>) -> u32 {
+        // Four thousand million flows would need four hundred gigabytes.
+        let number = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        self.places.push(place);
+        match earlier {
+            None => self.newest.insert(hash, number),
+            Some(earlier) => self.newest.replace(hash, earlier, number),
+        }
+        number
     }
 
     /// Who opened a flow without a handshake: the side whose peer has the known service port; for
@@ -276,12 +526,12 @@ impl FlowTable {
         }
     }
 
-    fn observe_icmp_error(&mut self, packet: &Packet<'_>, error: IcmpError) {
+    fn observe_icmp_error(&mut self, packet: &Packet<'_>, error: IcmpError, newest: Option<u32>) {
         let by_seq = error
             .quoted_seq
             .and_then(|seq| self.attempts.get(&(packet.key, packet.sender, seq.0)).copied());
-        let index = by_seq.or_else(|| self.newest.get(&packet.key).copied());
-        let Some(flow) = index.and_then(|index| self.flows.get_mut(index)) else {
+        let index = by_seq.or(newest).map(|number| self.slot_of(number));
+        let Some(Slot { flow, .. }) = index.and_then(|index| self.slots.get_mut(index)) else {
             self.skipped.count(Skipped::QuotedOnly, packet.frame);
             return;
         };
@@ -322,6 +572,36 @@ fn meaning(error: IcmpError) -> IcmpMeaning {
         (true, 3, 4) => IcmpMeaning::Other,
         (true, 3, _) | (false, 1, _) => IcmpMeaning::Unreachable,
         _ => IcmpMeaning::Other,
+    }
+}
+
+#[cfg(test)]
+impl FlowTable {
+    pub(super) fn with_room(self, room: usize) -> FlowTable {
+        FlowTable { room, ..self }
+    }
+
+    pub(super) fn put_all_away(&mut self) {
+        (0..self.slots.len()).for_each(|index| self.put_away(index));
+    }
+
+    /// Length of the longest record.
+    pub(super) fn longest_record(&self) -> usize {
+        let stored = self.places.iter().filter_map(|place| place.get().err());
+        stored.map(|at| self.store.length_at(at)).max().unwrap()
+    }
+
+    /// The flows of a table that never put one away, as text, and the packets that belong to none.
+    pub(super) fn as_they_stand(mut self) -> (Vec<String>, SkippedTally) {
+        let mut flows = Vec::new();
+        for Slot { flow, listening, .. } in &mut self.slots {
+            listening.finish(flow, self.hearing, &mut self.dialogues);
+            flow.initiator.forget();
+            flow.responder.forget();
+            flows.push((flow.first_frame, format!("{flow:?}")));
+        }
+        flows.sort();
+        (flows.into_iter().map(|(_, text)| text).collect(), self.skipped)
     }
 }
 

@@ -48,7 +48,7 @@ pub struct TcpFacts {
     /// A segment without its flags was captured.
     pub cut: bool,
     /// Payload that the SYN carried (TCP Fast Open, RFC 7413).
-    syn_length: u32,
+    pub(super) syn_length: u32,
     /// The first reset after the handshake: by whom.
     pub reset_by: Option<Sender>,
     /// That reset came from the responder, before a byte of its own, and the initiator had not

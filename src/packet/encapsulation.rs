@@ -164,6 +164,19 @@ impl Encapsulation {
         number.copy_from_slice(digits);
     }
 
+    /// All of it, for [`Encapsulation::of_bytes`].
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let all = self.bytes.into_iter().chain([self.used]);
+        bytes.iter_mut().zip(all).for_each(|(place, byte)| *place = byte);
+        bytes
+    }
+
+    /// What [`Encapsulation::to_bytes`] gave.
+    pub(crate) fn of_bytes([bytes @ .., used]: [u8; 16]) -> Encapsulation {
+        Encapsulation { bytes, used }
+    }
+
     /// The layers, outermost first.
     pub fn layers(&self) -> impl Iterator<Item = Layer> {
         let mut rest = self.bytes.as_slice();

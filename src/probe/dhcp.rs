@@ -55,6 +55,10 @@ impl Talk for Leases {
         Framing::Lost
     }
 
+    fn remembers(&self) -> bool {
+        false
+    }
+
     fn hear(&mut self, message: &Message<'_>, signals: &mut Vec<Meaning>) -> Next {
         if let Some(lease) = Lease::of(message.bytes) {
             lease.tell(signals);

@@ -8,6 +8,7 @@ use crate::probe::assembler::{Assembler, Chunk, Piece};
 use crate::probe::read::find;
 use crate::probe::{
     Framing, Meaning, Message, Next, Opening, PROBES, Probe, Recognition, Signal, Speaker, Talk,
+    protocol_place,
 };
 
 /// Bytes held of one message, whatever a probe asks for.
@@ -88,6 +89,32 @@ impl Dialogue {
             tries: 0,
             done: false,
             meanings: Vec::new(),
+        }
+    }
+
+    /// Where it stands, for [`Dialogue::resumed`], as far as a number can tell.
+    ///
+    /// It can for datagrams whose probe remembers nothing, as that of DNS: a capture has many of
+    /// those, and they have no end that could be seen.
+    pub(crate) fn bookmark(&self) -> Option<u64> {
+        let probe = match &self.talk {
+            None => 0,
+            Some((probe, talk)) if !talk.remembers() => u64::from(protocol_place(probe.name)) + 1,
+            Some(_) => return None,
+        };
+        let may = self.transport == Transport::Udp && !self.done && self.meanings.is_empty();
+        may.then_some(u64::from(self.tries) << 8 | probe)
+    }
+
+    /// A dialogue of datagrams between these ports that stands where another one stood.
+    pub(crate) fn resumed(ports: [u16; 2], bookmark: u64) -> Dialogue {
+        let transport = Transport::Udp;
+        let place = usize::try_from(bookmark & 0xff).unwrap_or_default().checked_sub(1);
+        let probe = place.and_then(|place| PROBES.get(place));
+        Dialogue {
+            talk: probe.map(|&probe| (probe, (probe.begin)(transport))),
+            tries: u16::try_from(bookmark >> 8).unwrap_or(u16::MAX),
+            ..Dialogue::new(transport, ports)
         }
     }
 

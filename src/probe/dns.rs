@@ -75,6 +75,10 @@ impl Talk for Dns {
         }
     }
 
+    fn remembers(&self) -> bool {
+        false
+    }
+
     fn hear(&mut self, message: &Message<'_>, signals: &mut Vec<Meaning>) -> Next {
         let bytes = if self.over_tcp { message.bytes.get(2..) } else { Some(message.bytes) };
         if let Some(message) = bytes.and_then(Reader::new) {

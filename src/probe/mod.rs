@@ -69,6 +69,17 @@ const PROBES: &[&Probe] = &[
     &service_broker::PROBE,
 ];
 
+/// The place of a protocol's probe in the list, by the protocol's name.
+pub(crate) fn protocol_place(name: &str) -> u8 {
+    let place = PROBES.iter().position(|probe| probe.name == name);
+    place.and_then(|place| u8::try_from(place).ok()).unwrap_or_default()
+}
+
+/// The name of the protocol whose probe is at this place.
+pub(crate) fn protocol_at(place: u8) -> &'static str {
+    PROBES.get(usize::from(place)).map_or("", |probe| probe.name)
+}
+
 /// A protocol that we read.
 pub(crate) struct Probe {
     /// Its name, as administrators call it.
@@ -126,6 +137,11 @@ pub(crate) trait Talk: Send + fmt::Debug {
 
     /// Takes a message into account.
     fn hear(&mut self, message: &Message<'_>, signals: &mut Vec<Meaning>) -> Next;
+
+    /// Whether it holds anything of the messages before: else a new one does as well.
+    fn remembers(&self) -> bool {
+        true
+    }
 
     /// Bytes of a direction are missing, or make no sense: the next message may begin anywhere.
     fn lose(&mut self, _from: Speaker) {}

@@ -54,6 +54,10 @@ impl Talk for Names {
         Framing::Lost
     }
 
+    fn remembers(&self) -> bool {
+        false
+    }
+
     fn hear(&mut self, message: &Message<'_>, signals: &mut Vec<Meaning>) -> Next {
         tell(message.bytes, signals);
         Next::Stay

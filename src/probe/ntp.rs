@@ -44,6 +44,10 @@ impl Talk for TimeService {
         Framing::Lost
     }
 
+    fn remembers(&self) -> bool {
+        false
+    }
+
     fn hear(&mut self, message: &Message<'_>, signals: &mut Vec<Meaning>) -> Next {
         if let Some(packet) = Packet::of(message.bytes) {
             packet.tell(message.time, signals);

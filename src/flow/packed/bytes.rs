@@ -1,0 +1,149 @@
+//! Numbers and texts as few bytes, for [`super`] to write and read again.
+//!
+//! What is read was written by the same program in the same run; a reader that runs out of bytes
+//! gives zeros all the same, and never stops.
+
+/// Appends to a record.
+pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
+
+impl Writer<'_> {
+    pub(super) fn byte(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Seven bits a byte, the lowest first; the highest bit says that more follow.
+    #[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
+    pub(super) fn number(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    /// A number that is near zero on either side.
+    pub(super) fn signed(&mut self, value: i64) {
+        self.number((value << 1 ^ value >> 63).cast_unsigned());
+    }
+
+    /// The way from one 32-bit number to another, the short way round.
+    pub(super) fn step(&mut self, from: u32, to: u32) {
+        self.signed(i64::from(to.wrapping_sub(from).cast_signed()));
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.bytes(text.as_bytes());
+    }
+}
+
+/// Reads a record from its beginning.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) fn byte(&mut self) -> u8 {
+        match self.0.split_first() {
+            Some((&first, rest)) => {
+                self.0 = rest;
+                first
+            }
+            None => 0,
+        }
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> [u8; N] {
+        match self.0.split_first_chunk() {
+            Some((&first, rest)) => {
+                self.0 = rest;
+                first
+            }
+            None => [0; N],
+        }
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        let mut value = 0_u64;
+        let mut shift = 0_u32;
+        loop {
+            let byte = self.byte();
+            value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or_default();
+            if byte < 0x80 {
+                return value;
+            }
+            shift += 7;
+        }
+    }
+
+    pub(super) fn signed(&mut self) -> i64 {
+        let value = self.number();
+        (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as written")]
+    pub(super) fn step(&mut self, from: u32) -> u32 {
+        from.wrapping_add(self.signed() as u32)
+    }
+
+    /// A number that was written from a type of this size.
+    #[expect(clippy::cast_possible_truncation, reason = "as written")]
+    pub(super) fn small(&mut self) -> u32 {
+        self.number() as u32
+    }
+
+    pub(super) fn text(&mut self) -> String {
+        let length = usize::try_from(self.number()).unwrap_or(usize::MAX).min(self.0.len());
+        let (text, rest) = self.0.split_at(length);
+        self.0 = rest;
+        String::from_utf8_lossy(text).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(
+            number in any::<u64>(),
+            signed in any::<i64>(),
+            from in any::<u32>(),
+            to in any::<u32>(),
+            text in ".{0,40}",
+        ) {
+            let mut bytes = Vec::new();
+            let mut out = Writer(&mut bytes);
+            out.number(number);
+            out.signed(signed);
+            out.step(from, to);
+            out.text(&text);
+            let mut all = Reader(&bytes);
+            prop_assert_eq!(all.number(), number);
+            prop_assert_eq!(all.signed(), signed);
+            prop_assert_eq!(all.step(from), to);
+            prop_assert_eq!(all.text(), text);
+            prop_assert_eq!(all.0.len(), 0);
+        }
+    }
+
+    #[test]
+    fn small_numbers_are_one_byte() {
+        for (signed, expected) in [(0, 1), (-1, 1), (63, 1), (-64, 1), (64, 2)] {
+            let mut bytes = Vec::new();
+            Writer(&mut bytes).signed(signed);
+            assert_eq!(bytes.len(), expected, "{signed}");
+        }
+    }
+
+    #[test]
+    fn an_empty_record_is_all_zeros() {
+        let mut nothing = Reader(&[]);
+        assert_eq!((nothing.number(), nothing.byte(), nothing.text()), (0, 0, String::new()));
+    }
+}
