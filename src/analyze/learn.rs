@@ -24,10 +24,10 @@ const MOST_CALLED: usize = 4;
 /// Adds what the packets tell of hosts to what the capture stores of them, each once.
 pub(super) fn learn(summary: &mut CaptureSummary, flows: &Finished) {
     let (mut telling, mut sights) = (Telling::default(), Sights::default());
-    for flow in flows.iter() {
-        sights.see(&flow);
+    flows.each(|flow| {
+        sights.see(flow);
         telling.see(flow);
-    }
+    });
     of_heard(summary, &telling.flows);
     summary.links = links(&sights);
     summary.taken_on = taken_on(&sights, summary);
@@ -41,7 +41,7 @@ struct Telling {
 }
 
 impl Telling {
-    fn see(&mut self, flow: Flow) {
+    fn see(&mut self, flow: &Flow) {
         let Some(heard) = flow.heard.as_deref() else { return };
         let Heard { names, serves, introduced, called, leases_asked, leases_given, .. } = heard;
         let silent = names.is_empty()
@@ -56,7 +56,7 @@ impl Telling {
         let ends = [flow.initiator_endpoint().address, flow.responder_endpoint().address];
         let said = (ends, names, serves, introduced, called, leases_asked, leases_given);
         if self.said.insert(FixedState::default().hash_one(said)) {
-            self.flows.push(flow);
+            self.flows.push(flow.clone());
         }
     }
 }

@@ -132,8 +132,10 @@ impl Pipeline<'_> {
         };
         let (sorted, ()) = rayon::join(sort, || learn(summary, &flows));
         let telling = sorted.telling(flows.len());
-        let judged = telling.par_iter().filter_map(|place| flows.get(*place));
-        let judged: Vec<JudgedFlow> = judged.map(|flow| judge(&flow, 0, &circumstances)).collect();
+        let judged = telling.par_iter().map_init(Flow::blank, |flow, place| {
+            flows.read(*place, flow).then(|| judge(flow, 0, &circumstances))
+        });
+        let judged: Vec<JudgedFlow> = judged.flatten().collect();
         sorted.flows(flows, circumstances, &telling, judged)
     }
 

@@ -152,7 +152,7 @@ pub struct Flow {
 
 impl Flow {
     /// A flow of nothing, to be written over.
-    fn blank() -> Flow {
+    pub(crate) fn blank() -> Flow {
         Flow {
             key: FlowKey::of_parts(0, [[0; 2]; 2], [0; 2]),
             initiator_end: End::Low,

@@ -405,21 +405,25 @@ impl Flows {
         self.places_of_lanes(wanted).filter_map(|(of_capture, place)| of_capture.made(place))
     }
 
-    /// What was recorded of the plain flows of the lanes that are wanted, with the index of their
-    /// capture.
-    pub(super) fn facts_of_lanes<'a>(
-        &'a self,
-        wanted: impl Fn(usize, &Lane) -> bool + 'a,
-    ) -> impl Iterator<Item = (usize, Flow)> + 'a {
-        self.places_of_lanes(wanted).filter_map(|(of_capture, place)| {
-            Some((of_capture.capture, of_capture.hidden.finished.get(place)?))
-        })
+    /// Shows what was recorded of the plain flows of the lanes that are wanted, with the index of
+    /// their capture.
+    pub(super) fn each_of_lanes(
+        &self,
+        wanted: impl Fn(usize, &Lane) -> bool,
+        mut show: impl FnMut(usize, &Flow),
+    ) {
+        let mut flow = Flow::blank();
+        for (of_capture, place) in self.places_of_lanes(wanted) {
+            if of_capture.hidden.finished.read(place, &mut flow) {
+                show(of_capture.capture, &flow);
+            }
+        }
     }
 
     fn places_of_lanes<'a>(
         &'a self,
-        wanted: impl Fn(usize, &Lane) -> bool + 'a,
-    ) -> impl Iterator<Item = (&'a OfCapture, usize)> + 'a {
+        wanted: impl Fn(usize, &Lane) -> bool,
+    ) -> impl Iterator<Item = (&'a OfCapture, usize)> {
         self.hidden.iter().flat_map(move |of_capture| {
             let lanes = of_capture.hidden.lanes.iter();
             let wanted: Vec<bool> =
@@ -464,10 +468,12 @@ impl OfCapture {
 
     /// The plain flows, each with its lane.
     fn plain(&self) -> impl Iterator<Item = (u32, JudgedFlow)> + use<'_> {
-        let lanes = self.hidden.lane_of.iter().enumerate().zip(self.hidden.finished.iter());
-        lanes
-            .filter(|((_, lane), _)| **lane != TELLING)
-            .map(|((place, lane), flow)| (*lane, self.judged(place, &flow)))
+        let mut flow = Flow::blank();
+        let lanes = self.hidden.lane_of.iter().enumerate();
+        lanes.filter(|(_, lane)| **lane != TELLING).filter_map(move |(place, lane)| {
+            let is_there = self.hidden.finished.read(place, &mut flow);
+            is_there.then(|| (*lane, self.judged(place, &flow)))
+        })
     }
 }
 

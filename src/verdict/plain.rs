@@ -88,14 +88,18 @@ fn lanes(
 ) -> (Vec<Lane>, Vec<u32>) {
     let mut found = Lanes { not_rpc: not_rpc.iter().copied().collect(), ..Lanes::default() };
     let mut lane_of = Vec::with_capacity(finished.len());
+    // What comes first must also be first in time.
     let mut before: Option<Timestamp> = None;
-    for (place, flow) in finished.iter().enumerate() {
-        // What comes first must also be first in time.
-        if flow.first_seen.is_none() || flow.first_seen < before {
-            return (Vec::new(), Vec::new());
-        }
+    let mut is_ordered = true;
+    finished.each(|flow| {
+        is_ordered &= flow.first_seen.is_some() && flow.first_seen >= before;
         before = flow.first_seen;
-        lane_of.push(found.lane_of(place, &flow, circumstances));
+        if is_ordered {
+            lane_of.push(found.lane_of(lane_of.len(), flow, circumstances));
+        }
+    });
+    if !is_ordered {
+        return (Vec::new(), Vec::new());
     }
     // The last of each tells, too.
     for begun in found.begun.values() {

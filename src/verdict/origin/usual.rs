@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 
 use crate::flow::{Evidence, EvidenceKind, Sender};
 use crate::net::{Address, Endpoint, FrameNumber, Timestamp, Transport};
-use crate::verdict::flows::Flows;
+use crate::verdict::flows::{Flows, Lane};
 use crate::verdict::origin::{Answer, Beside, ForeignTtl, is_same_way};
 use crate::verdict::record::{EvidenceRecord, JudgedFlow, Verdict};
 
@@ -146,11 +146,11 @@ impl Usual {
             usual.see(ends, flow.evidence.iter().map(Packet::of_record));
         }
         let refusers: HashSet<(usize, Address), FixedState> = usual.hosts.keys().copied().collect();
-        let plain = flows.facts_of_lanes(move |capture, lane| {
+        let is_wanted = |capture, lane: &Lane| {
             let is_refuser = |host| refusers.contains(&(capture, host));
             is_refuser(lane.from()) || !lane.is_unanswered() && is_refuser(lane.to())
-        });
-        for (capture, flow) in plain {
+        };
+        flows.each_of_lanes(is_wanted, |capture, flow| {
             let ends = Ends {
                 capture,
                 transport: flow.transport(),
@@ -158,7 +158,7 @@ impl Usual {
                 responder: flow.responder_endpoint(),
             };
             usual.see(ends, flow.evidence.iter().map(Packet::of_evidence));
-        }
+        });
         for heard in &mut usual.heard {
             heard.see_whether_it_counts();
         }
