@@ -112,6 +112,7 @@ impl Address {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the two halves of 128 bits")]
+#[inline]
 pub(super) fn halves(bits: u128) -> [u64; 2] {
     [(bits >> 64) as u64, bits as u64]
 }
@@ -404,6 +405,7 @@ impl Ord for HostName {
 
 impl HostName {
     /// The first letters, and the hash.
+    #[inline]
     fn halves(self) -> [u64; 2] {
         halves(u128::from_be_bytes(self.0))
     }
