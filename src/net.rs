@@ -98,6 +98,7 @@ pub enum End {
 impl End {
     /// The other end.
     #[must_use]
+    #[inline]
     pub fn opposite(self) -> End {
         match self {
             End::Low => End::High,
@@ -210,11 +211,13 @@ impl FlowKey {
     }
 
     /// All of it as numbers: kind, addresses and ports, of the low end first.
+    #[inline]
     pub(crate) fn parts(&self) -> (u32, [[u64; 2]; 2], [u16; 2]) {
         (self.kind, [self.low, self.high], self.ports)
     }
 
     /// What [`FlowKey::parts`] gave.
+    #[inline]
     pub(crate) fn of_parts(kind: u32, [low, high]: [[u64; 2]; 2], ports: [u16; 2]) -> FlowKey {
         FlowKey { low, high, ports, kind }
     }
@@ -247,6 +250,7 @@ impl FlowKey {
     }
 
     /// The transport.
+    #[inline]
     pub fn transport(&self) -> Transport {
         if self.kind & KIND_UDP == 0 { Transport::Tcp } else { Transport::Udp }
     }
@@ -268,11 +272,13 @@ pub struct SeqNumber(pub u32);
 impl SeqNumber {
     /// The number `count` bytes later.
     #[must_use]
+    #[inline]
     pub fn plus(self, count: u32) -> SeqNumber {
         SeqNumber(self.0.wrapping_add(count))
     }
 
     /// Whether this number is later than `other`, less than half the space away.
+    #[inline]
     pub fn is_after(self, other: SeqNumber) -> bool {
         self.0.wrapping_sub(other.0).cast_signed() > 0
     }
@@ -294,17 +300,20 @@ pub struct Timestamp(NonZeroU64);
 
 impl Timestamp {
     /// From nanoseconds since 1970; `None` for what the type cannot hold.
+    #[inline]
     pub fn from_nanoseconds(nanoseconds: i128) -> Option<Timestamp> {
         let stored = u64::try_from(nanoseconds.checked_add(1 << 63)?).ok()?;
         NonZeroU64::new(stored).map(Timestamp)
     }
 
     /// Nanoseconds since 1970.
+    #[inline]
     pub fn as_nanoseconds(self) -> i64 {
         self.0.get().cast_signed() ^ i64::MIN
     }
 
     /// Nanoseconds from `earlier` to this time, negative where this one is earlier.
+    #[inline]
     pub fn since(self, earlier: Timestamp) -> i64 {
         self.as_nanoseconds().saturating_sub(earlier.as_nanoseconds())
     }

@@ -14,6 +14,7 @@ use foldhash::fast::FixedState;
 use crate::flow::Flow;
 use crate::net::Timestamp;
 use crate::packet::{Body, Encapsulation, Flags, Packet};
+use crate::probe::Dialogue;
 
 /// Copies with the same IP identification come this close, in microseconds; and those that are
 /// wrapped in something else, because a host does not send one packet in two ways.
@@ -21,9 +22,10 @@ const PROVEN: u32 = 50_000;
 /// Where there is neither (no identification in IPv6, or 0), in microseconds.
 const LIKELY: u32 = 1_000;
 
-/// Copies stand this close in a capture, in frames. What is farther away is not compared, so that
-/// the last packets of flows that lie idle may be forgotten.
-pub(super) const NEAR: u64 = 1 << 20;
+/// Copies stand this close in a capture, in frames. Where a flow was silent for longer, its last
+/// packets are not compared, and what its datagrams said before does not help to understand the next
+/// ones: so both may be forgotten of flows that lie idle.
+pub(super) const NEAR: u64 = 1 << 18;
 
 /// Bytes of a datagram that are looked at.
 const MOST_HASHED: usize = 256;
@@ -75,37 +77,50 @@ impl Recent {
     }
 }
 
-/// The last packets of flows that were put away, as long as copies of them may still come.
+/// What helps with the next packets of flows that were put away, as long as they are not silent for
+/// too long.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
     /// How many were forgotten.
     forgotten: u64,
-    /// Last frame of a flow, and the packets of its initiator and its responder.
-    flows: VecDeque<(u64, [Recent; 2])>,
+    flows: VecDeque<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    last_frame: u64,
+    /// The last packets of the initiator and of the responder.
+    recent: [Recent; 2],
+    dialogue: Option<Box<Dialogue>>,
 }
 
 impl Remembered {
-    /// Keeps the last packets of a flow, and gives the number to [`Remembered::recall`] them by.
-    pub(super) fn keep(&mut self, flow: &Flow) -> u64 {
-        let last = flow.last_frame.0;
-        while self.flows.front().is_some_and(|(frame, _)| last.saturating_sub(*frame) > NEAR) {
+    /// Keeps this of a flow, and gives the number to [`Remembered::recall`] it by.
+    pub(super) fn keep(&mut self, flow: &Flow, dialogue: Option<Box<Dialogue>>) -> u64 {
+        let last_frame = flow.last_frame.0;
+        while self.flows.front().is_some_and(|old| old.last_frame + NEAR < last_frame) {
             self.flows.pop_front();
             self.forgotten += 1;
         }
-        self.flows.push_back((last, [flow.initiator.recent, flow.responder.recent]));
+        let recent = [flow.initiator.recent, flow.responder.recent];
+        self.flows.push_back(Kept { last_frame, recent, dialogue });
         self.forgotten + self.flows.len() as u64
     }
 
-    /// Gives a flow its last packets back. Number 0 stands for none that were kept.
-    pub(super) fn recall(&self, number: u64, flow: &mut Flow) {
-        let place = number.checked_sub(self.forgotten + 1).map(usize::try_from);
+    /// Gives a flow its last packets back, and what listened to it. Number 0 stands for none that
+    /// were kept.
+    pub(super) fn recall(&mut self, number: u64, flow: &mut Flow) -> Option<Box<Dialogue>> {
         if number == 0 {
-            return;
+            return None;
         }
-        let kept = place.and_then(Result::ok).and_then(|place| self.flows.get(place));
-        let [initiator, responder] = kept.map(|(_, sides)| *sides).unwrap_or_default();
-        flow.initiator.recent = initiator;
-        flow.responder.recent = responder;
+        let place = number.checked_sub(self.forgotten + 1).map(usize::try_from);
+        let kept = place.and_then(Result::ok).and_then(|place| self.flows.get_mut(place));
+        let (recent, dialogue) = match kept {
+            Some(Kept { recent, dialogue, .. }) => (*recent, dialogue.take()),
+            None => Default::default(),
+        };
+        [flow.initiator.recent, flow.responder.recent] = recent;
+        dialogue
     }
 }
 

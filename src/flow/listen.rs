@@ -6,6 +6,9 @@ use crate::net::{End, Transport};
 use crate::packet::{Flags, Packet, Segment};
 use crate::probe::{Dialogue, Heard, Signal, Speaker};
 
+/// Stands for a dialogue that was kept as it is.
+pub(super) const KEPT: u64 = 2;
+
 /// Dialogues that are over and kept to be used again.
 const MOST_SPARE: usize = 64;
 
@@ -112,16 +115,37 @@ impl Listening {
         match self {
             Listening::Waiting => Some(0),
             Listening::Over => Some(1),
-            Listening::Open(dialogue) => Some(dialogue.bookmark()? + 2),
+            Listening::Open(dialogue) => Some(dialogue.bookmark()? + 3),
         }
     }
 
-    /// What stands where another one stood.
-    pub(super) fn resumed(bookmark: u64, flow: &Flow) -> Listening {
+    /// The dialogue, to be kept as it is: that of datagrams, which has no end that could be seen.
+    /// [`KEPT`] stands for it.
+    pub(super) fn take_dialogue(&mut self, flow: &Flow) -> Option<Box<Dialogue>> {
+        if flow.transport() == Transport::Tcp {
+            return None;
+        }
+        match std::mem::replace(self, Listening::Over) {
+            Listening::Open(dialogue) => Some(dialogue),
+            Listening::Waiting | Listening::Over => None,
+        }
+    }
+
+    /// Begins anew, where datagrams come after a long silence.
+    pub(super) fn forget(&mut self, flow: &Flow) {
+        if flow.transport() == Transport::Udp && matches!(self, Listening::Open(_)) {
+            *self = Listening::Waiting;
+        }
+    }
+
+    /// What stands where another one stood; `kept` is its dialogue, where that was kept and not
+    /// forgotten.
+    pub(super) fn resumed(bookmark: u64, flow: &Flow, kept: Option<Box<Dialogue>>) -> Listening {
         match bookmark {
             0 => Listening::Waiting,
             1 => Listening::Over,
-            open => Listening::Open(Box::new(Dialogue::resumed(ports(flow), open - 2))),
+            KEPT => kept.map_or(Listening::Waiting, Listening::Open),
+            open => Listening::Open(Box::new(Dialogue::resumed(ports(flow), open - 3))),
         }
     }
 

@@ -99,6 +99,7 @@ impl Side {
     }
 
     /// Whether a flag was seen.
+    #[inline]
     pub fn has_sent(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -180,30 +181,39 @@ impl Flow {
 
     /// Becomes a flow that begins with this packet, before the packet is counted.
     fn restart(&mut self, packet: &Packet<'_>, initiator_end: End, initiator_by: InitiatorBy) {
-        let mut evidence = std::mem::take(&mut self.evidence);
-        evidence.clear();
-        *self = Flow {
-            key: packet.key,
-            initiator_end,
-            initiator_by,
-            first_frame: packet.frame,
-            last_frame: packet.frame,
-            first_seen: packet.time,
-            last_seen: packet.time,
-            evidence,
-            encapsulation: packet.encapsulation,
-            ..Flow::blank()
-        };
+        // In place, for it is large.
+        self.key = packet.key;
+        self.initiator_end = initiator_end;
+        self.initiator_by = initiator_by;
+        self.initiator = Side::default();
+        self.responder = Side::default();
+        self.tcp = TcpFacts::default();
+        self.answered = false;
+        self.to_group = false;
+        self.prohibited = false;
+        self.unreachable = false;
+        self.first_frame = packet.frame;
+        self.last_frame = packet.frame;
+        self.first_seen = packet.time;
+        self.last_seen = packet.time;
+        self.duplicates = 0;
+        self.history = History::default();
+        self.evidence.clear();
+        self.encapsulation = packet.encapsulation;
+        self.asked = None;
+        self.heard = None;
+        self.also_in = None;
     }
 
     /// Whether nothing more is to be expected of it, though something may come.
     fn is_over(&self) -> bool {
         let said_no = matches!(self.tcp.handshake, Handshake::Refused | Handshake::Probed);
         let both = self.initiator.has_sent(Flags::FIN) && self.responder.has_sent(Flags::FIN);
-        said_no || both || self.tcp.reset_by.is_some()
+        said_no || both || self.tcp.reset_by.is_some() || self.answered
     }
 
     /// Transport.
+    #[inline]
     pub fn transport(&self) -> Transport {
         self.key.transport()
     }
@@ -218,11 +228,13 @@ impl Flow {
         self.key.endpoint(self.initiator_end.opposite())
     }
 
+    #[inline]
     fn is_from_initiator(&self, packet: &Packet<'_>) -> bool {
         packet.sender == self.initiator_end
     }
 
     /// The side that sent a packet, and the other.
+    #[inline]
     fn sides(&mut self, from_initiator: bool) -> (&mut Side, &mut Side) {
         if from_initiator {
             (&mut self.initiator, &mut self.responder)
@@ -234,10 +246,6 @@ impl Flow {
     /// Counts a packet; false where it is a copy of one that was counted.
     fn count(&mut self, packet: &Packet<'_>, length: u32) -> bool {
         let from_initiator = self.is_from_initiator(packet);
-        if packet.frame.0.saturating_sub(self.last_frame.0) > duplicates::NEAR {
-            self.initiator.recent = Recent::default();
-            self.responder.recent = Recent::default();
-        }
         self.last_frame = packet.frame;
         self.last_seen = packet.time.or(self.last_seen);
         if packet.note.is_some() {

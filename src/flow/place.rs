@@ -9,11 +9,13 @@ const UNDER_WAY: u8 = u8::MAX;
 
 impl Place {
     /// Under way, in this slot.
+    #[inline]
     pub(super) fn slot(index: usize) -> Place {
         Place::of(UNDER_WAY, index as u64)
     }
 
     /// Put away at this place of the store of a table.
+    #[inline]
     pub(super) fn stored(at: u64) -> Place {
         Place::of(0, at)
     }
@@ -25,11 +27,13 @@ impl Place {
         Place([store, a, b, c, d, e])
     }
 
+    #[inline]
     fn of(mark: u8, number: u64) -> Place {
         let [a, b, c, d, e, ..] = number.to_le_bytes();
         Place([mark, a, b, c, d, e])
     }
 
+    #[inline]
     fn number(self) -> u64 {
         let Place([_, a, b, c, d, e]) = self;
         u64::from_le_bytes([a, b, c, d, e, 0, 0, 0])
@@ -46,6 +50,7 @@ impl Place {
     }
 
     /// The number of the store, and the place in it.
+    #[inline]
     pub(super) fn store(self) -> (usize, u64) {
         let Place([store, ..]) = self;
         (store.into(), self.number())

@@ -5,9 +5,9 @@ use std::hint::black_box;
 
 use foldhash::fast::FixedState;
 
-use crate::flow::duplicates::Remembered;
+use crate::flow::duplicates::{NEAR, Recent, Remembered};
 use crate::flow::keys::Keys;
-use crate::flow::listen::Listening;
+use crate::flow::listen::{KEPT, Listening};
 use crate::flow::packed::{Aside, Store};
 use crate::flow::place::Place;
 use crate::flow::{Finished, Flow, Handshake, InitiatorBy, KnownPorts};
@@ -17,7 +17,7 @@ use crate::probe::Dialogue;
 
 /// Flows that are left as they are, however long nothing comes of them: putting a flow away and
 /// taking it out again costs more than the memory of so many is worth.
-const ROOM: usize = 4_096;
+const ROOM: usize = 8_192;
 
 /// Room without bound: nothing is ever put away.
 pub(super) const UNBOUNDED: usize = usize::MAX;
@@ -173,7 +173,7 @@ impl FlowTable {
                 let Some(newest) = newest else {
                     return self.skipped.count(Skipped::HeadlessFragment, packet.frame);
                 };
-                let index = self.slot_of(newest);
+                let index = self.slot_of(newest, packet);
                 if let Some(slot) = self.slots.get_mut(index) {
                     slot.flow.observe_later_fragment(packet, at, length);
                 }
@@ -222,28 +222,30 @@ impl FlowTable {
         })
     }
 
-    /// The slot of a flow, which is taken out of the store where it was put away.
-    fn slot_of(&mut self, number: u32) -> usize {
+    /// The slot of a flow, which is taken out of the store where it was put away, so that this
+    /// packet can be observed or compared with it.
+    fn slot_of(&mut self, number: u32, packet: &Packet<'_>) -> usize {
         let Some(place) = self.places.get(number as usize).map(|place| place.get()) else {
             return usize::MAX;
         };
-        match place {
-            Ok(index) => {
-                if let Some(slot) = self.slots.get_mut(index) {
-                    slot.touched = true;
-                }
-                index
+        let index = place.unwrap_or_else(|at| self.take_out(number, at));
+        if let Some(Slot { touched, flow, listening, .. }) = self.slots.get_mut(index) {
+            *touched = true;
+            if packet.frame.0.saturating_sub(flow.last_frame.0) > NEAR {
+                flow.initiator.recent = Recent::default();
+                flow.responder.recent = Recent::default();
+                listening.forget(flow);
             }
-            Err(at) => self.take_out(number, at),
         }
+        index
     }
 
     fn take_out(&mut self, number: u32, at: u64) -> usize {
         let index = self.allocate(number);
         if let Some(slot) = self.slots.get_mut(index) {
             let aside = self.store.take(at, &mut slot.flow);
-            self.remembered.recall(aside.recent, &mut slot.flow);
-            slot.listening = Listening::resumed(aside.listening, &slot.flow);
+            let kept = self.remembered.recall(aside.recent, &mut slot.flow);
+            slot.listening = Listening::resumed(aside.listening, &slot.flow, kept);
         }
         if let Some(place) = self.places.get_mut(number as usize) {
             *place = Place::slot(index);
@@ -284,11 +286,16 @@ impl FlowTable {
     /// Puts the flow in this slot away, where that is possible.
     fn put_away(&mut self, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
-        let (Some(number), Some(listening)) = (slot.number, slot.listening.bookmark()) else {
-            return;
+        let Some(number) = slot.number else { return };
+        let (listening, dialogue) = match slot.listening.bookmark() {
+            Some(bookmark) => (bookmark, None),
+            None => match slot.listening.take_dialogue(&slot.flow) {
+                Some(dialogue) => (KEPT, Some(dialogue)),
+                None => return,
+            },
         };
         slot.listening.close(&mut self.dialogues);
-        let recent = self.remembered.keep(&slot.flow);
+        let recent = self.remembered.keep(&slot.flow, dialogue);
         let at = self.store.put(&mut slot.flow, Aside { recent, listening });
         slot.flow.heard = None;
         slot.number = None;
@@ -308,7 +315,7 @@ impl FlowTable {
         let index = match newest {
             None => self.begin_guessed(packet, hash, None),
             Some(number) => {
-                let index = self.slot_of(number);
+                let index = self.slot_of(number, packet);
                 let last = self.slots.get(index).and_then(|slot| slot.flow.last_seen);
                 if is_silent(last, packet.time, self.udp_idle) {
                     self.begin_guessed(packet, hash, newest)
@@ -346,7 +353,7 @@ impl FlowTable {
             self.begin_segment(packet, segment, hash, Some(newest));
             return;
         };
-        let index = self.slot_of(number);
+        let index = self.slot_of(number, packet);
         let Some(Slot { flow, .. }) = self.slots.get_mut(index) else { return };
         // A handshake that was captured after other segments corrects a guess.
         let opens = segment.flags.is_syn() && !segment.flags.has(Flags::RST);
@@ -378,7 +385,7 @@ impl FlowTable {
 
     /// The attempt that a SYN or SYN-ACK belongs to; `None` where it begins one.
     fn attempt_of(&mut self, packet: &Packet<'_>, segment: Segment, newest: u32) -> Option<u32> {
-        let index = self.slot_of(newest);
+        let index = self.slot_of(newest, packet);
         let flow = &self.slots.get(index)?.flow;
         let from_initiator = flow.is_from_initiator(packet);
         if segment.flags.is_syn() {
@@ -432,7 +439,7 @@ impl FlowTable {
         }
         // Where its key holds several flows, each is found by its number too.
         if let Some(earlier) = earlier {
-            let index = self.slot_of(earlier);
+            let index = self.slot_of(earlier, packet);
             let attempt = self.slots.get(index).and_then(|slot| attempt_key(&slot.flow));
             self.know_attempt(attempt, earlier);
         }
@@ -466,7 +473,7 @@ impl FlowTable {
     /// The slot of the newest flow of a packet's key, begun with this packet where there is none.
     fn newest_or_begin(&mut self, packet: &Packet<'_>, hash: u32, newest: Option<u32>) -> usize {
         match newest {
-            Some(number) => self.slot_of(number),
+            Some(number) => self.slot_of(number, packet),
             None => self.begin_guessed(packet, hash, None),
         }
     }
@@ -530,7 +537,7 @@ impl FlowTable {
         let by_seq = error
             .quoted_seq
             .and_then(|seq| self.attempts.get(&(packet.key, packet.sender, seq.0)).copied());
-        let index = by_seq.or(newest).map(|number| self.slot_of(number));
+        let index = by_seq.or(newest).map(|number| self.slot_of(number, packet));
         let Some(Slot { flow, .. }) = index.and_then(|index| self.slots.get_mut(index)) else {
             self.skipped.count(Skipped::QuotedOnly, packet.frame);
             return;

@@ -123,6 +123,7 @@ impl Address {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the two halves of 128 bits")]
+#[inline]
 pub(super) fn halves(bits: u128) -> [u64; 2] {
     [(bits >> 64) as u64, bits as u64]
 }
@@ -459,6 +460,7 @@ impl Ord for HostName {
 
 impl HostName {
     /// The first letters, and the hash.
+    #[inline]
     fn halves(self) -> [u64; 2] {
         halves(u128::from_be_bytes(self.0))
     }

@@ -5,7 +5,7 @@
 //! fragments, tunnels, options, lengths that contradict each other, headers that are cut off.
 
 use crate::capture::{Frame, LinkType};
-use crate::net::{End, FlowKey, SeqNumber, Transport};
+use crate::net::{FlowKey, SeqNumber, Transport};
 use crate::packet::encapsulation::{Encapsulation, LayerKind};
 use crate::packet::link::number;
 use crate::packet::transport::{Flags, Segment};
@@ -48,31 +48,27 @@ pub(super) fn plain(frame: Frame<'_>) -> Option<Packet<'_>> {
         }
         other => (other, rest),
     };
-    let (network, (key, sender), body, payload, unsummed);
-    match ether_type {
-        number::IPV4 => {
-            let &[.., s0, s1, s2, s3, d0, d1, d2, d3] = rest.first_chunk::<20>()?;
-            network = ipv4(rest)?;
-            let (from, to, above) = transport(&network)?;
-            (body, payload, unsummed) = above;
+    let (network, (from, to, above)) = match ether_type {
+        number::IPV4 => ipv4(rest).and_then(|ip| transport(&ip).map(|above| (ip, above)))?,
+        number::IPV6 => ipv6(rest).and_then(|ip| transport(&ip).map(|above| (ip, above)))?,
+        _ => return None,
+    };
+    let (body, payload, unsummed) = above;
+    let (key, sender) = match *network.addresses {
+        [s0, s1, s2, s3, d0, d1, d2, d3] => {
             let source = u32::from_be_bytes([s0, s1, s2, s3]);
             let destination = u32::from_be_bytes([d0, d1, d2, d3]);
-            (key, sender) = FlowKey::of_ipv4(network.transport, (source, from), (destination, to));
+            FlowKey::of_ipv4(network.transport, (source, from), (destination, to))
         }
-        number::IPV6 => {
-            network = ipv6(rest)?;
-            let (from, to, above) = transport(&network)?;
-            (body, payload, unsummed) = above;
+        _ => {
             let (source, destination) = network.addresses.split_first_chunk::<16>()?;
             let source = u128::from_be_bytes(*source);
             let destination = u128::from_be_bytes(*destination.first_chunk()?);
-            (key, sender) = FlowKey::of_ipv6(network.transport, (source, from), (destination, to));
+            FlowKey::of_ipv6(network.transport, (source, from), (destination, to))
         }
-        _ => return None,
-    }
+    };
     let [first, ..] = link;
     let leaving = network.unsummed || unsummed;
-    let sender: End = sender;
     Some(Packet {
         frame: frame.number,
         time: frame.time,

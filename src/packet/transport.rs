@@ -27,17 +27,20 @@ impl Flags {
     pub const ACK: u8 = 0x10;
 
     /// Whether any of these is set.
+    #[inline]
     pub fn has(self, flags: u8) -> bool {
         self.0 & flags != 0
     }
 
     /// Opens a connection: SYN without ACK, whatever else is set. SYNs that offer ECN carry CWR
     /// and ECE too (RFC 3168 6.1.1), so flags must never be compared with 2.
+    #[inline]
     pub fn is_syn(self) -> bool {
         self.has(Flags::SYN) && !self.has(Flags::ACK)
     }
 
     /// Accepts a connection: SYN and ACK.
+    #[inline]
     pub fn is_syn_ack(self) -> bool {
         self.has(Flags::SYN) && self.has(Flags::ACK)
     }

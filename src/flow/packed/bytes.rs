@@ -7,16 +7,19 @@
 pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
 
 impl Writer<'_> {
+    #[inline]
     pub(super) fn byte(&mut self, value: u8) {
         self.0.push(value);
     }
 
+    #[inline]
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
     /// Seven bits a byte, the lowest first; the highest bit says that more follow.
     #[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
+    #[inline]
     pub(super) fn number(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -26,11 +29,13 @@ impl Writer<'_> {
     }
 
     /// A number that is near zero on either side.
+    #[inline]
     pub(super) fn signed(&mut self, value: i64) {
         self.number((value << 1 ^ value >> 63).cast_unsigned());
     }
 
     /// The way from one 32-bit number to another, the short way round.
+    #[inline]
     pub(super) fn step(&mut self, from: u32, to: u32) {
         self.signed(i64::from(to.wrapping_sub(from).cast_signed()));
     }
@@ -46,6 +51,7 @@ impl Writer<'_> {
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
+    #[inline]
     pub(super) fn byte(&mut self) -> u8 {
         match self.0.split_first() {
             Some((&first, rest)) => {
@@ -56,6 +62,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> [u8; N] {
         match self.0.split_first_chunk() {
             Some((&first, rest)) => {
@@ -66,6 +73,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn number(&mut self) -> u64 {
         let mut value = 0_u64;
         let mut shift = 0_u32;
@@ -79,18 +87,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn signed(&mut self) -> i64 {
         let value = self.number();
         (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as written")]
+    #[inline]
     pub(super) fn step(&mut self, from: u32) -> u32 {
         from.wrapping_add(self.signed() as u32)
     }
 
     /// A number that was written from a type of this size.
     #[expect(clippy::cast_possible_truncation, reason = "as written")]
+    #[inline]
     pub(super) fn small(&mut self) -> u32 {
         self.number() as u32
     }

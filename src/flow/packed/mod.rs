@@ -42,6 +42,8 @@ pub(super) struct Store {
     /// Link addresses by number.
     links: Vec<[u8; 12]>,
     link_numbers: HashMap<[u8; 12], u32, FixedState>,
+    /// The number that was asked for last: a capture has few, and each many times in a row.
+    last_link: Option<([u8; 12], u32)>,
     /// What was heard and is too much to be written.
     kept: Vec<Option<Box<Heard>>>,
     /// The time that others are written from.
@@ -202,11 +204,17 @@ impl Store {
     }
 
     fn link_number(&mut self, link: [u8; 12]) -> u32 {
+        if let Some((last, number)) = self.last_link
+            && last == link
+        {
+            return number;
+        }
         let next = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
         let number = *self.link_numbers.entry(link).or_insert(next);
         if number == next {
             self.links.push(link);
         }
+        self.last_link = Some((link, number));
         number
     }
 

@@ -91,10 +91,16 @@ fn rest() -> impl Strategy<Value = (i64, u8, u8)> {
 fn packets() -> impl Strategy<Value = Vec<Packet<'static>>> {
     prop::collection::vec((ends(), body(), rest()), 1..40).prop_map(|all| {
         let mut now = 1_400_000_000_000_i64;
+        let mut left_out = 0;
         let make = |(place, ((from, to), (transport, body, payload), (step, few, rare)))| {
             let (key, sender) = FlowKey::of(transport, from, to);
             let mut packet: Packet<'static> = packet(place, key, sender, body);
             now += step;
+            // Other flows' frames, so many that what was said before them is forgotten.
+            if rare & 0x48 == 0x48 {
+                left_out += 300_000;
+            }
+            packet.frame.0 += left_out;
             packet.payload = payload;
             // Nanoseconds in some.
             let odd = if few & 1 == 0 { 0 } else { 123 };
