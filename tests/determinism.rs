@@ -26,7 +26,7 @@ use std::io::Write;
 use std::path::Path;
 
 use portmortem::analyze::{Config, analyze};
-use portmortem::capture::Progress;
+use portmortem::capture::{Progress, Reached};
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::render::{Format, Style, View, render};
 use portmortem::report::Report;
@@ -268,6 +268,13 @@ fn folders_and_archives_among_captures_come_in_their_order_on_every_way() {
     outer.append_dir_all("heap", &heap).unwrap();
     outer.finish().unwrap();
     let named = of("torn", "capture.pcap");
+    for (threads, big_capture) in WAYS {
+        // What is shown while it goes on ends with everything, once: archives by their own bytes.
+        let config = config(&[&archive, &named, &heap], threads, big_capture);
+        analyze(&config);
+        let Reached { bytes, all_bytes, files, all_files } = config.progress.reached();
+        assert_eq!((Some(bytes), files, all_files), (all_bytes, 7, 7));
+    }
     let report = same_on_every_way(&[&archive, &named, &heap]);
     let copies = report.captures.iter().filter(|capture| capture.same_as.is_some()).count();
     // All that is in the folder is in the archive too, whose order is that of the file system.

@@ -168,9 +168,9 @@ fn archives_are_known_as_a_whole() {
     let heap = Heap::new();
     let testdata = case::testdata();
     let mut tar = tar::Builder::new(fs::File::create(heap.captures().join("a.tar")).unwrap());
-    let names =
+    let members =
         [("seed/capture.pcap", "x/a.pcap"), ("torn/capture.pcap", "b"), ("seed/case.toml", "c")];
-    for (path, name) in names {
+    for (path, name) in members {
         tar.append_path_with_name(testdata.join(path), name).unwrap();
     }
     tar.finish().unwrap();
