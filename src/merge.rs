@@ -247,21 +247,18 @@ impl Sum {
                 let same = known.path == log.path && known.sha256 == log.sha256;
                 !met && same && (known.sha256.is_some() || known.problems == log.problems)
             };
-            match self.logs.iter().zip(&met).position(is_it) {
-                Some(place) => {
-                    if let Some(met) = met.get_mut(place) {
-                        *met = true;
-                    }
-                    if let Some(known) = self.logs.get_mut(place)
-                        && log.entries_left_out < known.entries_left_out
-                    {
-                        *known = log;
-                    }
+            if let Some(place) = self.logs.iter().zip(&met).position(is_it) {
+                if let Some(met) = met.get_mut(place) {
+                    *met = true;
                 }
-                None => {
-                    self.logs.push(log);
-                    met.push(true);
+                if let Some(known) = self.logs.get_mut(place)
+                    && log.entries_left_out < known.entries_left_out
+                {
+                    *known = log;
                 }
+            } else {
+                self.logs.push(log);
+                met.push(true);
             }
         }
     }

@@ -23,10 +23,11 @@ mod traffic;
 
 use std::fs;
 use std::io::Cursor;
+use std::io::Write;
 use std::path::Path;
 
 use portmortem::analyze::{Config, analyze};
-use portmortem::capture::Progress;
+use portmortem::capture::{Progress, Reached};
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::render::{Format, Style, View, render};
 use portmortem::report::Report;
@@ -46,6 +47,7 @@ fn config(inputs: &[&Path], threads: usize, big_capture: u64) -> Config {
         big_capture,
         digest: true,
         whole: false,
+        state: None,
         matrix: Matrix::built_in(DEFAULT_PROFILE).unwrap(),
         since: None,
         until: None,
@@ -246,4 +248,54 @@ fn the_same_capture_twice_counts_once() {
     assert_eq!(twice.captures[0], once.captures[0]);
     assert_eq!(twice.captures[1].same_as, Some(0));
     assert_eq!((twice.flows, twice.totals), (once.flows, once.totals));
+}
+
+#[test]
+fn folders_and_archives_among_captures_come_in_their_order_on_every_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let heap = folder.path().join("heap");
+    fs::create_dir_all(heap.join("deep")).unwrap();
+    let of = |case: &str, name: &str| case::testdata().join(case).join(name);
+    let seed = fs::read(of("seed", "capture.pcap")).unwrap();
+    fs::write(heap.join("deep").join("seed.pcap"), &seed).unwrap();
+    fs::write(heap.join("notes.txt"), "no capture").unwrap();
+    load(&heap.join("load.pcap"), "F", 300_000);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&fs::read(heap.join("load.pcap")).unwrap()).unwrap();
+    fs::write(heap.join("load.pcap.gz"), packed.finish().unwrap()).unwrap();
+    let mut inner = tar::Builder::new(Vec::new());
+    inner.append_path_with_name(of("ipv6", "capture.pcap"), "ipv6.pcap").unwrap();
+    inner.append_path_with_name(of("damaged", "capture.pcapng"), "damaged").unwrap();
+    let inner = inner.into_inner().unwrap();
+    fs::write(heap.join("inner.tar"), &inner).unwrap();
+    let archive = folder.path().join("all.tar");
+    let mut outer = tar::Builder::new(fs::File::create(&archive).unwrap());
+    outer.append_dir_all("heap", &heap).unwrap();
+    outer.finish().unwrap();
+    let named = of("torn", "capture.pcap");
+    for (threads, big_capture) in WAYS {
+        // What is shown while it goes on ends with everything, once: archives by their own bytes.
+        let config = config(&[&archive, &named, &heap], threads, big_capture);
+        analyze(&config);
+        let Reached { bytes, all_bytes, files, all_files } = config.progress.reached();
+        assert_eq!((Some(bytes), files, all_files), (all_bytes, 7, 7));
+    }
+    let report = same_on_every_way(&[&archive, &named, &heap]);
+    let copies = report.captures.iter().filter(|capture| capture.same_as.is_some()).count();
+    // All that is in the folder is in the archive too, whose order is that of the file system.
+    assert_eq!((report.captures.len(), copies), (13, 5));
+    let turned = same_on_every_way(&[&heap, &named, &archive]);
+    let paths: Vec<&str> = turned.captures.iter().map(|it| it.path.as_str()).collect();
+    let ends = [
+        "deep/seed.pcap",
+        "ipv6.pcap",
+        "damaged",
+        "load.pcap",
+        "load.pcap.gz",
+        "torn/capture.pcap",
+    ];
+    for (path, end) in paths.iter().zip(ends) {
+        assert!(path.ends_with(end), "{paths:?}");
+    }
+    assert_eq!(turned.totals, report.totals);
 }

@@ -30,7 +30,9 @@ const STACK: [&str; 19] = [
 ];
 
 /// A library, and the beginnings of the paths in `src` that may name it.
-const LIBRARIES: [(&str, &[&str]); 9] = [
+const LIBRARIES: [(&str, &[&str]); 11] = [
+    ("ctrlc", &["cli/interrupt.rs"]),
+    ("postcard", &["analyze/state.rs"]),
     ("etherparse", &["packet"]),
     ("pcap_parser", &["capture"]),
     ("quick_xml", &["capture/wireshark/xml"]),

@@ -14,13 +14,17 @@ use std::path::{Path, PathBuf};
 
 use portmortem::analyze::{Config, analyze};
 use portmortem::capture::Progress;
+use portmortem::matrix::GivenRole;
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::merge::{Refusal, Sum};
 use portmortem::render::{Format, Style, View, render};
 use portmortem::report::{Options, Report};
 use proptest::prelude::*;
 use support::case;
+use support::files::pcap;
 use support::program::run;
+use support::rpc;
+use support::scene::{Host, Scene, Tcp};
 use support::validity::options;
 
 /// How a run is made: everything but its inputs.
@@ -49,6 +53,7 @@ impl Call {
             progress: Progress::default(),
             big_capture: Config::BIG_CAPTURE,
             digest: true,
+            state: None,
             matrix: self.matrix(),
             since: None,
             until: None,
@@ -189,4 +194,265 @@ fn every_case_adds_up_with_every_other() {
         let parts = [std::slice::from_ref(other), std::slice::from_ref(one)];
         Call::default().same_in_parts(&parts);
     }
+}
+
+/// A capture with these frames, as a file.
+fn written(folder: &Path, name: &str, scene: &Scene) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, pcap::write(scene, pcap::Form::USUAL)).unwrap();
+    path
+}
+
+const DC: &str = "10.1.0.10";
+
+/// The endpoint mapper says where DRSUAPI listens.
+fn announcement() -> Scene {
+    let (cas, dc) = (Host::new("10.0.0.5"), Host::new(DC));
+    let mut scene = Scene::new();
+    let mut tcp = Tcp::new(cas, 50_000, dc, 135);
+    scene.handshake(&mut tcp);
+    scene.exchange(&mut tcp, &rpc::bind(1, rpc::MAPPER), &rpc::accepted(1, "135"));
+    let place = rpc::Place::Tcp(49_155);
+    let answer = rpc::mapped(rpc::DRSUAPI, &[(place, [10, 1, 0, 10])]);
+    scene.exchange(
+        &mut tcp,
+        &rpc::request(2, 3, &rpc::map(rpc::DRSUAPI, place)),
+        &rpc::response(2, &answer),
+    );
+    scene.close(&mut tcp);
+    scene
+}
+
+/// A call to a port that nothing in this capture announces, a minute later, which nobody answers.
+fn dropped_call() -> Scene {
+    let mut scene = Scene::new();
+    scene.wait(60_000);
+    let mut tcp = Tcp::new(Host::new("10.0.0.5"), 50_100, Host::new(DC), 49_155);
+    for _ in 0..3 {
+        scene.syn(&mut tcp);
+        scene.wait(3_000);
+    }
+    scene
+}
+
+#[test]
+fn an_announcement_in_one_report_names_the_port_that_is_called_in_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = written(folder.path(), "told.pcap", &announcement());
+    let called = written(folder.path(), "called.pcap", &dropped_call());
+    let call = Call::default();
+    let alone = |path: &PathBuf| call.run(std::slice::from_ref(path));
+    let sum = call.merge(&[alone(&told), alone(&called)]).unwrap();
+    let rpc = sum.flows.last().unwrap().rpc.as_ref().unwrap();
+    assert_eq!((rpc.interface.as_deref(), rpc.endpoint_mapper_flow), (Some("DRSUAPI"), Some(1)));
+    for parts in [[&told, &called], [&called, &told]] {
+        call.same_in_parts(&parts.map(std::slice::from_ref));
+    }
+    // With roles, the flow exercises a requirement in the sum that it did not alone, or another way.
+    let mut options = options();
+    options.roles = vec![
+        GivenRole { role: "cas".to_owned(), hosts: vec!["10.0.0.5".to_owned()] },
+        GivenRole { role: "child-dc".to_owned(), hosts: vec![DC.to_owned()] },
+    ];
+    let call = Call { options: Some(options), ..Call::default() };
+    for parts in [[&told, &called], [&called, &told]] {
+        call.same_in_parts(&parts.map(std::slice::from_ref));
+    }
+}
+
+#[test]
+fn conversations_of_several_reports_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let article = of("article", "capture.txt");
+    let other = folder.path().join("other.txt");
+    let text = fs::read_to_string(&article).unwrap();
+    fs::write(&other, text.lines().skip(1).map(|line| line.to_owned() + "\n").collect::<String>())
+        .unwrap();
+    let numbered = [article, of("seed", "capture.pcap"), other];
+    let call = Call::default();
+    let parts: Vec<&[PathBuf]> = numbered.chunks(1).collect();
+    call.same_in_parts(&parts);
+    let sum = call.merge(&parts.iter().map(|part| call.run(part)).collect::<Vec<_>>()).unwrap();
+    assert!(sum.flows.iter().any(|flow| flow.initiator.to_string().contains("of capture 3")));
+}
+
+#[test]
+fn a_log_of_several_reports_counts_once() {
+    let mut seen = 0;
+    for case in case::all().into_iter().filter(|case| !case.logs.is_empty()) {
+        seen += 1;
+        let logs = case.logs.iter().map(|log| of(&case.name, log).to_str().unwrap().to_owned());
+        let call = Call { logs: logs.collect(), ..Call::default() };
+        let other = of("ipv6", "capture.pcap");
+        let capture = case.captures[0].clone();
+        call.same_in_parts(&[std::slice::from_ref(&capture), std::slice::from_ref(&other)]);
+        // One of the reports alone was made with it.
+        let whole = call.run(&[capture.clone(), other.clone()]);
+        let parts = [call.run(&[capture]), Call::default().run(&[other])];
+        same(&call.merge(&parts).unwrap(), &whole, &case.name);
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn a_long_firewall_log_is_chosen_from_again_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = written(folder.path(), "told.pcap", &announcement());
+    let other = of("ipv6", "capture.pcap");
+    let log = |drops: u32| {
+        let mut lines = vec![
+            "#Version: 1.5".to_owned(),
+            "#Software: Microsoft Windows Firewall".to_owned(),
+            "#Time Format: Local".to_owned(),
+            "#Fields: date time action protocol src-ip dst-ip src-port dst-port size tcpflags tcpsyn \
+             tcpack tcpwin icmptype icmpcode info path"
+                .to_owned(),
+            String::new(),
+        ];
+        lines.extend((0..drops).map(|number| {
+            let (minute, second) = (number / 60 % 60, number % 60);
+            format!(
+                "2014-05-27 10:{minute:02}:{second:02} DROP TCP 10.0.0.5 {DC} {} 135 52 S 1 0 8192 - - \
+                 - RECEIVE",
+                50_000 + number
+            )
+        }));
+        let text = lines.join("\r\n");
+        let path = folder.path().join(format!("pfirewall{drops}.log"));
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    // 400 are kept of hosts that nobody knows, and of those that talk.
+    let call = Call { logs: vec![log(400)], ..Call::default() };
+    let parts = [std::slice::from_ref(&other), std::slice::from_ref(&told)];
+    call.same_in_parts(&parts);
+    // Of 700 the report without their hosts keeps 500, and the other all.
+    let call = Call { logs: vec![log(700)], ..Call::default() };
+    call.same_in_parts(&parts);
+    let lone = call.run(&[other]);
+    assert_eq!(lone.logs[0].entries_left_out, 200);
+    let without = Call::default().run(&[told]);
+    let refusal = call.merge(&[lone, without]).unwrap_err();
+    assert!(refusal.to_string().contains("tells of more drops than a report keeps"), "{refusal}");
+}
+
+/// Runs merge over these reports, written to files.
+fn merged(folder: &Path, reports: &[(&str, &str)]) -> (i32, String, String) {
+    let mut words = vec!["merge".to_owned()];
+    for (name, text) in reports {
+        fs::write(folder.join(name), text).unwrap();
+        words.push(folder.join(name).to_str().unwrap().to_owned());
+    }
+    let run = run(&words);
+    (run.exit, run.stdout, run.stderr)
+}
+
+fn json_of(words: &[&str]) -> String {
+    run([&["-q", "-f", "json"], words].concat()).stdout
+}
+
+#[test]
+fn what_cannot_be_added_up_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let (seed, ipv6) = (of("seed", "capture.pcap"), of("ipv6", "capture.pcap"));
+    let (seed, ipv6) = (seed.to_str().unwrap(), ipv6.to_str().unwrap());
+    let plain = json_of(&[seed]);
+    let own = folder.path().join("own.toml");
+    let matrix = run(["matrix", "show", "configmgr-dc"]).stdout;
+    fs::write(&own, &matrix).unwrap();
+    let own = own.to_str().unwrap().to_owned();
+    let of_own = json_of(&[seed, "--matrix", &own]);
+    fs::write(&own, matrix.replace("ports = [445]", "ports = [4450]")).unwrap();
+    for (other, parts) in [
+        (json_of(&[ipv6, "--syn-wait", "1"]), &["--syn-wait (milliseconds) 1000", "with 3000"][..]),
+        (json_of(&[ipv6, "--role", "cas=10.0.0.5"]), &["--role or --roles [{", "with not given"]),
+        (
+            json_of(&[ipv6, "--profile", "configmgr"]),
+            &["--profile configmgr, and", "a.json with configmgr-dc"],
+        ),
+        (json_of(&[ipv6, "--since", "2001-01-01"]), &["made with --since 2001-01-01T00:00:00"]),
+        (json_of(&[ipv6, "--no-flows"]), &["0 of its ", "without --no-flows"]),
+        (json_of(&[seed, ipv6, "--join"]), &["--join true"]),
+        (json_of(&[ipv6, "--anonymize", "a key"]), &["has no digest in it", "merge --anonymize"]),
+        (plain.replace("portmortem.report/1", "portmortem.report/2"), &["\"portmortem.report/2\""]),
+        (
+            plain.replacen("\"totals\"", "\"sums\"", 1).replace("report/1", "report/9"),
+            &["its schema is \"portmortem.report/9\""],
+        ),
+        (
+            plain.replacen(&format!("\"{}\"", env!("CARGO_PKG_VERSION")), "\"9.9.9\"", 1),
+            &["made by portmortem 9.9.9, and this is"],
+        ),
+        (plain[..plain.len() / 2].to_owned(), &["ends in the middle (EOF while parsing", "line "]),
+        (
+            plain.replacen("\"totals\"", "\"sums\"", 1),
+            &["unknown field `sums`", "line ", "column "],
+        ),
+        (
+            run(["flows", "-f", "ndjson", seed]).stdout,
+            &["as the lines of --format ndjson have none"],
+        ),
+        (run(["flows", "-f", "json", seed]).stdout, &["this is a list of flows or cells"]),
+        (String::new(), &["the file is empty"]),
+        ("# Notes".to_owned(), &["this is no JSON"]),
+        (of_own.clone(), &["--profile not given"]),
+    ] {
+        let (exit, out, told) = merged(folder.path(), &[("a.json", &plain), ("b.json", &other)]);
+        assert_eq!((exit, out.as_str()), (2, ""), "{parts:?}: {told}");
+        assert!(told.starts_with("portmortem: "), "{told}");
+        assert!(told.contains("b.json: "), "{told}");
+        for part in parts {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+    for (report, part) in [
+        (
+            json_of(&[ipv6, "--filter", "port = 1"]),
+            "holds only flows of which this is true: port = 1",
+        ),
+        (of_own, "own.toml is not the matrix that it was made with"),
+    ] {
+        let (exit, _, told) = merged(folder.path(), &[("a.json", &report)]);
+        assert!(exit == 2 && told.contains(part), "{told}");
+    }
+    let capture = run(["merge", seed]);
+    assert!(capture.stderr.contains("this is a capture and no report"), "{}", capture.stderr);
+}
+
+#[test]
+fn merge_prints_what_analyze_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let (seed, torn) = (of("seed", "capture.pcap"), of("torn", "capture.pcap"));
+    let (seed, torn) = (seed.to_str().unwrap(), torn.to_str().unwrap());
+    let (a, b) = (folder.path().join("a.json"), folder.path().join("b.json"));
+    fs::write(&a, json_of(&[seed])).unwrap();
+    // As `>` of Windows PowerShell writes it.
+    let text = json_of(&[torn]);
+    let utf16 = std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes);
+    fs::write(&b, utf16.collect::<Vec<u8>>()).unwrap();
+    let reports = [a.to_str().unwrap(), b.to_str().unwrap()];
+    for words in [
+        &["-f", "table"][..],
+        &["-f", "table", "-v"],
+        &["-f", "json"],
+        &["-f", "json", "--no-flows"],
+        &["-f", "ndjson"],
+        &["-f", "csv"],
+        &["-f", "markdown"],
+        &["-f", "html"],
+        &["-f", "json", "--anonymize", "a key"],
+        &["-q", "--fail-on", "dropped"],
+    ] {
+        let once = run([&["analyze", seed, torn], words].concat());
+        let sum = run([&["merge"], &reports[..], words].concat());
+        assert_eq!(sum.stdout, once.stdout, "{words:?}");
+        assert_eq!((sum.exit, sum.stderr), (once.exit, once.stderr), "{words:?}");
+    }
+    let over = run(["merge", reports[0], "-o", reports[0]]);
+    assert_eq!(over.exit, 2);
+    assert!(over.stderr.contains("not written over what it is made from"), "{}", over.stderr);
+    // A pattern that the shell left alone.
+    let pattern = folder.path().join("?.json");
+    let by_pattern = run(["merge", pattern.to_str().unwrap()]);
+    assert_eq!(by_pattern.stdout, run([&["merge"], &reports[..]].concat()).stdout);
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use crate::capture::{Bounds, CaptureSummary, Input, Severity};
+use crate::capture::{Bounds, CaptureSummary, Input, Progress, Severity};
 use crate::packet::SkippedTally;
 use crate::report::{CaptureRecord, ProblemRecord};
 use crate::verdict::flows::{CaptureFlows, Flows};
@@ -49,14 +49,15 @@ type Origin = (usize, usize);
 pub(super) struct Heap<'a> {
     inputs: &'a [Input],
     bounds: Bounds,
+    progress: &'a Progress,
     found: Vec<(Origin, Analysed)>,
     /// By folder or archive that was named.
     places: BTreeMap<&'a str, InPlace>,
 }
 
 impl<'a> Heap<'a> {
-    pub(super) fn new(inputs: &'a [Input], bounds: Bounds) -> Heap<'a> {
-        Heap { inputs, bounds, found: Vec::new(), places: BTreeMap::new() }
+    pub(super) fn new(inputs: &'a [Input], bounds: Bounds, progress: &'a Progress) -> Heap<'a> {
+        Heap { inputs, bounds, progress, found: Vec::new(), places: BTreeMap::new() }
     }
 
     /// Adds the contents of the input at `place`. Inputs come in their order.
@@ -103,7 +104,7 @@ impl<'a> Heap<'a> {
                 })
             })
             .collect();
-        let copies = copies(&looks, self.bounds);
+        let copies = copies(&looks, self.bounds, self.progress);
         let origins: Vec<usize> = self
             .found
             .iter()
@@ -145,7 +146,11 @@ pub(super) struct Look<'a> {
 /// The captures that are copies of earlier ones: each with the first of its kind.
 ///
 /// Digests are computed only of those that look alike, which are nearly always copies.
-pub(super) fn copies(looks: &[Look<'_>], bounds: Bounds) -> BTreeMap<usize, usize> {
+pub(super) fn copies(
+    looks: &[Look<'_>],
+    bounds: Bounds,
+    progress: &Progress,
+) -> BTreeMap<usize, usize> {
     let mut alike: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     for (place, look) in looks.iter().enumerate() {
         alike.entry(look.outside).or_default().push(place);
@@ -154,7 +159,9 @@ pub(super) fn copies(looks: &[Look<'_>], bounds: Bounds) -> BTreeMap<usize, usiz
     // The contents of an input are gone through once, whatever is wanted of them.
     let mut wanted: BTreeMap<&str, (&Input, BTreeSet<usize>)> = BTreeMap::new();
     for look in alike.values().flatten().filter_map(|place| looks.get(*place)) {
-        if look.sha256.is_none() && look.input.opens_again() {
+        // Nobody who interrupts a run waits for digests.
+        let is_wanted = look.sha256.is_none() && !progress.is_interrupted();
+        if is_wanted && look.input.opens_again() {
             let entry = wanted.entry(look.input.shown_as());
             entry.or_insert_with(|| (look.input, BTreeSet::new())).1.insert(look.number);
         }

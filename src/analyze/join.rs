@@ -140,7 +140,7 @@ fn without_copies(pipeline: Pipeline<'_>, parts: Vec<Part>) -> (Vec<Part>, Vec<(
             sha256: None,
         })
         .collect();
-    let copies = copies(&looks, pipeline.bounds());
+    let copies = copies(&looks, pipeline.bounds(), &pipeline.config.progress);
     drop(looks);
     let names: Vec<String> = parts.iter().map(|part| part.shown_as.clone()).collect();
     let name = |place: usize| names.get(place).cloned().unwrap_or_default();

@@ -13,6 +13,7 @@ mod learn;
 mod packets;
 mod pipeline;
 mod place;
+mod state;
 
 use std::num::NonZeroUsize;
 use std::thread;
@@ -21,10 +22,11 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIter
 
 pub(crate) use heap::{InPlace, become_copy, left_out};
 pub use packets::{Selection, WrittenPackets, write_packets};
+pub use state::State;
 
 use crate::analyze::heap::{Analysed, Heap};
 use crate::analyze::pipeline::Pipeline;
-use crate::capture::{Bounds, Input, Progress, expand, is_packed};
+use crate::capture::{Bounds, Input, Progress, Severity, expand, is_packed};
 use crate::log::{self, HostPairs, LogRecord};
 use crate::matrix::Matrix;
 use crate::net::Timestamp;
@@ -51,6 +53,8 @@ pub struct Config {
     /// Whether every flow is judged and kept whole, as if no two were alike. Changes no result: for
     /// checks.
     pub whole: bool,
+    /// Where to keep what each file gives, if anywhere. Wants the digests.
+    pub state: Option<State>,
     /// The matrix to assess.
     pub matrix: Matrix,
     /// Frames before this time are left out.
@@ -75,6 +79,7 @@ pub fn analyze(config: &Config) -> Report {
         // No threads to be had: this one will do.
         Err(_) => read_all(config, 1),
     };
+    config.progress.end();
     let logs = read_logs(config, &flows);
     Report::build(config.options.clone(), &config.matrix, captures, logs, flows)
 }
@@ -94,7 +99,35 @@ fn most_threads() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get).max(ALWAYS_ALLOWED)
 }
 
+/// The message about an input that was not begun when the run was interrupted.
+pub const NOT_BEGUN: &str = "not read, because the run was interrupted before: run it again";
+
 fn read_all(config: &Config, threads: usize) -> (Vec<CaptureRecord>, Flows) {
+    let (mut records, flows) = read_inputs(config, threads);
+    if config.progress.is_interrupted() {
+        records.iter_mut().for_each(tell_interruption);
+    }
+    (records, flows)
+}
+
+/// Says of a capture that was being read when the run was interrupted how far that came.
+fn tell_interruption(record: &mut CaptureRecord) {
+    let frames = record.frames;
+    for problem in &mut record.problems {
+        if problem.message.contains(Progress::INTERRUPTED) && problem.message != NOT_BEGUN {
+            problem.severity = Severity::Error;
+            problem.frame = None;
+            problem.message = match frames {
+                0 => "interrupted while it was read: nothing, or not all of it, is in the report; run it \
+                      again"
+                    .to_owned(),
+                _ => format!("interrupted after frame {frames}: the rest was not read; run it again"),
+            };
+        }
+    }
+}
+
+fn read_inputs(config: &Config, threads: usize) -> (Vec<CaptureRecord>, Flows) {
     let known_ports = config.matrix.known_ports();
     let inputs = expand(&config.inputs, config.recursive);
     config.progress.begin(&inputs);
@@ -117,14 +150,14 @@ fn read_all(config: &Config, threads: usize) -> (Vec<CaptureRecord>, Flows) {
         .par_iter()
         .enumerate()
         .filter(|(place, _)| !in_waves(*place))
-        .map(|(place, input)| (place, pipeline.input(input, 1)))
+        .map(|(place, input)| (place, pipeline.contents(input, 1)))
         .collect();
     // One after the other: each keeps all threads busy.
     for (place, input) in inputs.iter().enumerate().filter(|(place, _)| in_waves(*place)) {
-        results.push((place, pipeline.input(input, threads)));
+        results.push((place, pipeline.contents(input, threads)));
     }
     results.sort_by_key(|(place, _)| *place);
-    let mut heap = Heap::new(&inputs, pipeline.bounds());
+    let mut heap = Heap::new(&inputs, pipeline.bounds(), &config.progress);
     for (place, analysed) in results {
         heap.add(place, analysed);
     }

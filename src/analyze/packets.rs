@@ -213,6 +213,7 @@ pub fn write_packets(
             copy.input(pipeline, input)?;
         }
     }
+    config.progress.end();
     let mut problems: Vec<String> = Vec::new();
     for place in copy.missing.keys() {
         let path = report.captures.get(*place).map_or("", |capture| capture.path.as_str());

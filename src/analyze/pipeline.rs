@@ -10,9 +10,9 @@ use rayon::iter::{
     IntoParallelRefMutIterator, ParallelIterator,
 };
 
-use crate::analyze::Config;
 use crate::analyze::heap::Analysed;
 use crate::analyze::learn::learn;
+use crate::analyze::{Config, NOT_BEGUN};
 use crate::capture::{
     Bounds, CaptureReader, CaptureSummary, Content, Frame, FrameBatch, Input, Reading,
 };
@@ -65,9 +65,21 @@ impl Pipeline<'_> {
         Reading { digest, progress: Some(self.config.progress.clone()), ..Reading::default() }
     }
 
+    /// Everything in an input, as it is known or as it is read.
+    pub(super) fn contents(&self, input: &Input, threads: usize) -> Vec<Analysed> {
+        if self.config.progress.is_interrupted() && !matches!(input, Input::Missing { .. }) {
+            return vec![Analysed::unread(input.shown_as(), NOT_BEGUN)];
+        }
+        let read = || self.input(input, threads);
+        match &self.config.state {
+            Some(state) => state.contents(self.config, input, read),
+            None => read(),
+        }
+    }
+
     /// Everything in an input. A panic while reading it is our fault, and a problem of this
     /// input alone.
-    pub(super) fn input(&self, input: &Input, threads: usize) -> Vec<Analysed> {
+    fn input(&self, input: &Input, threads: usize) -> Vec<Analysed> {
         let mut contents = match input.contents(self.reading(input), self.bounds()) {
             Ok(contents) => contents,
             Err(message) => return vec![Analysed::unread(input.shown_as(), &message)],

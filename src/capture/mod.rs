@@ -17,6 +17,7 @@ use std::path::Path;
 use crate::capture::archive::Members;
 use crate::capture::bounds::{Budget, Counted};
 use crate::capture::progress::Watched;
+use crate::capture::waiting::Waiting;
 
 mod archive;
 mod batch;
@@ -42,6 +43,7 @@ mod summary;
 mod tap;
 mod text;
 mod text_file;
+mod waiting;
 mod wireshark;
 
 pub use batch::{Frame, FrameBatch, LinkType};
@@ -232,6 +234,11 @@ impl Opened {
         mut reading: Reading,
         bounds: Bounds,
     ) -> Opened {
+        let heeded = reading.progress.as_ref().filter(|progress| progress.heeds_interrupts());
+        let pipe = match heeded {
+            Some(progress) => Box::new(Waiting::new(pipe, progress.clone())),
+            None => pipe,
+        };
         let mut source: Box<dyn Source> = Box::new(Pipe(pipe));
         if let Some(progress) = reading.progress.take() {
             source = Box::new(Watched::new(source, progress, None));

@@ -2,6 +2,9 @@
 //!
 //! Counted where bytes come from the disk, a piece at a time: nothing is paid for it per frame.
 //! It changes no result, and is exact only at the end: some formats read parts of a file twice.
+//!
+//! In the same place reading can be interrupted: from then on every read fails, which ends each
+//! capture with what was read of it.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -21,6 +24,11 @@ struct Counts {
     all_files: AtomicU64,
     /// Nobody knows how long a pipe is.
     endless: AtomicBool,
+    /// Whether somebody may interrupt.
+    heeds: AtomicBool,
+    /// Whether something is being read.
+    reading: AtomicBool,
+    interrupted: AtomicBool,
 }
 
 /// How far reading has come at a moment.
@@ -37,6 +45,46 @@ pub struct Reached {
 }
 
 impl Progress {
+    /// Why a read failed that was interrupted.
+    pub const INTERRUPTED: &str = "the run was interrupted";
+
+    /// Says that somebody may interrupt reading, so that it has to wait for nothing without end.
+    pub fn heed_interrupts(&self) {
+        self.0.heeds.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody may interrupt reading.
+    pub fn heeds_interrupts(&self) -> bool {
+        self.0.heeds.load(Ordering::Relaxed)
+    }
+
+    /// Interrupts reading. False where nothing is being read, or it was interrupted already.
+    pub fn interrupt(&self) -> bool {
+        self.0.reading.load(Ordering::Relaxed) && !self.0.interrupted.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether reading was interrupted.
+    pub fn is_interrupted(&self) -> bool {
+        self.0.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// An error where reading was interrupted.
+    pub(super) fn go_on(&self) -> io::Result<()> {
+        // Not of the kind `Interrupted`, after which everybody tries again.
+        if self.is_interrupted() { Err(io::Error::other(Progress::INTERRUPTED)) } else { Ok(()) }
+    }
+
+    /// Counts a file of this size as read.
+    pub fn pass(&self, bytes: u64) {
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.0.files.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says that everything was read.
+    pub fn end(&self) {
+        self.0.reading.store(false, Ordering::Relaxed);
+    }
+
     /// Begins anew: all of these inputs are to be read, once.
     pub fn begin<'a>(&self, inputs: impl IntoIterator<Item = &'a Input>) {
         let (mut bytes, mut files, mut endless) = (0_u64, 0, false);
@@ -58,6 +106,7 @@ impl Progress {
         counts.all_bytes.store(bytes, Ordering::Relaxed);
         counts.endless.store(endless, Ordering::Relaxed);
         counts.all_files.store(files, Ordering::Relaxed);
+        counts.reading.store(true, Ordering::Relaxed);
     }
 
     /// How far reading has come.
@@ -100,6 +149,7 @@ impl Watched {
 
 impl Read for Watched {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        self.progress.go_on()?;
         let count = self.source.read(space)?;
         self.count(count as u64);
         Ok(count)

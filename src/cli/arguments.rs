@@ -159,7 +159,6 @@ pub(super) struct MergeArguments {
 
 /// Where a report goes, and how it looks there.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct ShownArguments {
     /// Write the report to a file: whole, or not at all
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
@@ -245,6 +244,16 @@ pub(super) struct InputArguments {
     /// Bytes that one compressed input may inflate to, as 64GiB or 500M
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Reading")]
     pub(super) max_inflated: Option<Bytes>,
+    /// Keep what each file gives in this folder, by its content, and read another time only what is
+    /// new; a run that was ended goes on where it was
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "join",
+        value_hint = ValueHint::DirPath,
+        help_heading = "Reading"
+    )]
+    pub(super) state: Option<String>,
     /// Do not read folders below a folder
     #[arg(long, help_heading = "Reading")]
     pub(super) no_recursive: bool,

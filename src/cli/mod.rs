@@ -5,6 +5,7 @@
 //! readable only in part, an output not written. A broken pipe is quiet success.
 
 mod arguments;
+mod interrupt;
 mod matrix;
 mod merge;
 mod meter;
@@ -13,12 +14,13 @@ mod text_file;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
-use crate::analyze::{Config, Selection, analyze};
+use crate::analyze::{Config, NOT_BEGUN, Selection, State, analyze};
 use crate::anonymize::anonymize;
 use crate::capture::{Progress, Severity};
 use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments, ShownArguments};
@@ -100,7 +102,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
             let status = finish(shown, &report, |style, out| {
                 render(&report, view, flows.format.0, style, out)
             })?;
-            Ok(if is_whole { status } else { Status::Trouble })
+            Ok(if is_whole && is_kept(&config) { status } else { Status::Trouble })
         }
         Some(Command::Requests(arguments)) => {
             let config = config_of(&arguments.input, &[], &arguments.log, false)?;
@@ -156,7 +158,7 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
     }
     let told = Analysis { format: arguments.format.0, script, no_flows: arguments.no_flows };
     let status = tell(shown, report, told)?;
-    Ok(if is_whole { status } else { Status::Trouble })
+    Ok(if is_whole && is_kept(&config) { status } else { Status::Trouble })
 }
 
 /// What is wanted of an analysis.
@@ -182,7 +184,48 @@ fn tell(shown: &ShownArguments, report: Report, wanted: Analysis<'_>) -> Result<
 
 /// The report of what the arguments ask for.
 fn read(arguments: &ShownArguments, config: &Config) -> Report {
-    meter::shown(arguments, &config.progress, "reading", || analyze(config))
+    interrupt::heed(&config.progress, arguments.quiet);
+    let report = meter::shown(arguments, &config.progress, "reading", || analyze(config));
+    if let Some(state) = config.state.as_ref().filter(|_| !arguments.quiet) {
+        // Where nobody hears of it, the report tells the same.
+        let _ = print_state(state);
+    }
+    report
+}
+
+fn print_state(state: &State) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    let (known, read) = state.known_and_read();
+    let many = if known + read == 1 { "file" } else { "files" };
+    let mut lines = state.problems();
+    lines.push(format!(
+        "{known} of {} {many} with captures known from {}, {read} read",
+        known + read,
+        state.folder().display()
+    ));
+    for line in lines {
+        writeln!(out, "{}", crate::render::safe_for_terminal(&format!("portmortem: {line}")))?;
+    }
+    Ok(())
+}
+
+/// Whether everything was kept that was to be.
+fn is_kept(config: &Config) -> bool {
+    !config.state.as_ref().is_some_and(State::has_failed)
+}
+
+/// Opens the folder in which results are kept; it may not be among what is read.
+fn state_of(folder: &str, inputs: &[String]) -> Result<State> {
+    let failed = || format!("{folder}: results cannot be kept here");
+    let state = State::open(Path::new(folder)).with_context(failed)?;
+    let whole = state.folder().canonicalize().with_context(failed)?;
+    for input in inputs {
+        let input_folder = Path::new(input).canonicalize().ok().filter(|path| path.is_dir());
+        if input_folder.is_some_and(|input| whole.starts_with(input)) {
+            bail!("{folder}: it lies in {input}, which is read: give --state another folder");
+        }
+    }
+    Ok(state)
 }
 
 /// The report as it may be shown: with pseudonyms, where they are asked for.
@@ -247,6 +290,7 @@ fn config_of(
     for argument in &arguments.port {
         ports.push(parse_port_argument(argument, &matrix)?);
     }
+    let state = arguments.state.as_deref().map(|folder| state_of(folder, &inputs)).transpose()?;
     let ports = effective(ports);
     let matrix = matrix.with_ports(&ports);
     let options = Options {
@@ -276,8 +320,10 @@ fn config_of(
         threads: arguments.threads,
         progress: Progress::default(),
         big_capture: Config::BIG_CAPTURE,
-        digest,
         whole: false,
+        // A file is known by its digest.
+        digest: digest || state.is_some(),
+        state,
         matrix,
         since: arguments.since.map(|time| time.at),
         until: arguments.until.map(|time| time.at),
@@ -338,15 +384,29 @@ fn finish(
 
 fn print_problems(report: &Report) -> io::Result<()> {
     let mut out = io::stderr().lock();
+    let mut not_begun = Vec::new();
     for capture in &report.captures {
         for problem in capture.problems.iter().filter(|problem| problem.severity != Severity::Info)
         {
+            if problem.message == NOT_BEGUN {
+                not_begun.push(&capture.path);
+                continue;
+            }
             let frame = problem.frame.map(|frame| format!("frame {frame}: ")).unwrap_or_default();
             let offset = problem.offset.map(|offset| format!("offset {offset}: "));
             let place = frame + &offset.unwrap_or_default();
             let line = format!("portmortem: {}: {place}{}", capture.path, problem.message);
             writeln!(out, "{}", crate::render::safe_for_terminal(&line))?;
         }
+    }
+    if let Some(first) = not_begun.first() {
+        // Of a heap they would fill the screen; reports list them.
+        let more = match not_begun.len() {
+            1 => String::new(),
+            many => format!(" and {} more", many - 1),
+        };
+        let line = format!("portmortem: {first}{more}: {NOT_BEGUN}");
+        writeln!(out, "{}", crate::render::safe_for_terminal(&line))?;
     }
     for file in &report.options.hosts {
         for problem in &file.problems {

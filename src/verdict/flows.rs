@@ -136,6 +136,34 @@ impl CaptureFlows {
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
+
+    /// All flows in order, as they were judged.
+    fn in_order(&self) -> Vec<Cow<'_, JudgedFlow>> {
+        let mut telling = self.telling.iter();
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+        let flow_at = |place| {
+            let plain = self.hidden.as_ref().and_then(|hidden| {
+                let is_plain = hidden.lane_of.get(place).is_some_and(|lane| *lane != TELLING);
+                let flow = is_plain.then(|| hidden.finished.get(place)).flatten()?;
+                Some(judge(&flow, 0, &hidden.circumstances))
+            });
+            plain.map(Cow::Owned).or_else(|| telling.next().map(Cow::Borrowed))
+        };
+        (0..count).filter_map(flow_at).collect()
+    }
+}
+
+impl Serialize for CaptureFlows {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Some formats want to know how many there are.
+        serializer.collect_seq(self.in_order())
+    }
+}
+
+impl<'de> Deserialize<'de> for CaptureFlows {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CaptureFlows, D::Error> {
+        Vec::deserialize(deserializer).map(CaptureFlows::from)
+    }
 }
 
 /// The service of a row of the matrix, for flows that are made when they are wanted.
