@@ -161,7 +161,8 @@ pub(super) struct MergeArguments {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct ShownArguments {
-    /// Write the report to a file: whole, or not at all
+    /// Write the report to a file: whole, or not at all. With --format parquet, analyze and merge
+    /// take a folder too, for flows.parquet, cells.parquet and report.json
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(super) output: Option<String>,
     /// Replace addresses, names and realms by pseudonyms, which are the same for the same key
