@@ -52,6 +52,8 @@ pub(super) enum Command {
     /// Adds up JSON reports of analyze that were made apart: the same as one run over all their
     /// inputs
     Merge(MergeArguments),
+    /// Prints a PySpark job that runs this program over an archive of captures on a cluster
+    SparkJob,
     /// Prints a completion script for a shell
     Completions {
         /// Shell to complete for

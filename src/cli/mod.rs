@@ -119,6 +119,10 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         }
         Some(Command::Compare(_)) => bail!("compare: not in this version; the name is reserved"),
         Some(Command::Merge(arguments)) => merge::run(&arguments),
+        Some(Command::SparkJob) => {
+            io::stdout().write_all(include_bytes!("spark_job.py"))?;
+            Ok(Status::Analysed)
+        }
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "portmortem", &mut script);
