@@ -16,6 +16,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::{Map, Value, json};
@@ -204,7 +205,7 @@ fn rows_of_many_flows_stand_in_several_row_groups() {
     let reader = SerializedFileReader::new(File::open(&table).unwrap()).unwrap();
     let metadata = reader.metadata();
     assert_eq!(metadata.file_metadata().num_rows(), 70_000);
-    let groups: Vec<i64> = metadata.row_groups().iter().map(|group| group.num_rows()).collect();
+    let groups: Vec<i64> = metadata.row_groups().iter().map(RowGroupMetaData::num_rows).collect();
     assert_eq!(groups, [65_536, 4_464]);
     for (id, row) in (1..).zip(reader.get_row_iter(None).unwrap()) {
         let row = object(&row.unwrap());

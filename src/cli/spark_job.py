@@ -69,12 +69,13 @@ def list_captures(spark, place):
     jvm = spark.sparkContext._jvm
     path = jvm.org.apache.hadoop.fs.Path(place)
     system = path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
-    found = system.globStatus(path)
+    # A name may look like a pattern.
+    found = [path] if system.exists(path) else [status.getPath() for status in system.globStatus(path) or []]
     if not found:
         sys.exit(f"{place}: nothing is there, or Spark cannot list it")
     files = []
-    for status in found:
-        below = system.listFiles(status.getPath(), True)
+    for each in found:
+        below = system.listFiles(each, True)
         while below.hasNext():
             file = below.next()
             name = file.getPath().getName()

@@ -1,4 +1,4 @@
-//! Parquet, for `DuckDB`, Spark, pandas and whatever else reads tables: of `flows` a row a flow, of
+//! Parquet, for DuckDB, Spark, pandas and whatever else reads tables: of `flows` a row a flow, of
 //! `analyze` a row a cell.
 //!
 //! Columns have the names of the JSON contract and nest as it does: `initiator.address` is the field
@@ -25,7 +25,7 @@ use crate::net::{Address, Endpoint, Time};
 use crate::render::View;
 use crate::render::parquet::shred::Table;
 use crate::report::Report;
-use crate::verdict::record::{EvidenceRecord, JudgedFlow, PerSide};
+use crate::verdict::record::{Closing, EvidenceRecord, JudgedFlow, Origin, PerSide};
 
 const FLOWS: &str = "
 message flow {
@@ -218,7 +218,7 @@ fn flow_row(row: &mut Table<'_>, flow: &JudgedFlow, path: Option<&str>) -> io::R
     row.text(flow.verdict.as_str())?;
     row.text(flow.confidence.as_str())?;
     row.text(&flow.explanation)?;
-    row.optional_text(flow.origin.map(|origin| origin.as_str()))?;
+    row.optional_text(flow.origin.map(Origin::as_str))?;
     texts(row, "origin_reasons", &flow.origin_reasons)?;
     row.text(&flow.history)?;
     row.list("evidence", &flow.evidence, evidence)?;
@@ -235,7 +235,7 @@ fn flow_row(row: &mut Table<'_>, flow: &JudgedFlow, path: Option<&str>) -> io::R
     per_side(row, flow.packets)?;
     per_side(row, flow.bytes)?;
     row.number(flow.duplicates)?;
-    row.optional_text(flow.closing.map(|closing| closing.as_str()))?;
+    row.optional_text(flow.closing.map(Closing::as_str))?;
     row.optional_text(flow.service.name.as_deref())?;
     row.text(flow.service.outcome.as_str())?;
     row.optional_text(flow.service.code.as_deref())?;

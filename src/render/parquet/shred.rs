@@ -13,7 +13,6 @@ use std::sync::Arc;
 use parquet::basic::Compression;
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
-use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -67,7 +66,7 @@ impl<'a> Table<'a> {
         schema: &str,
         facts: &[(&str, &str)],
     ) -> io::Result<Table<'a>> {
-        let schema = Arc::new(parse_message_type(schema).map_err(failed)?);
+        let schema = Arc::new(parse_message_type(schema).map_err(io::Error::other)?);
         let facts =
             facts.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), (*value).to_owned()));
         let properties = WriterProperties::builder()
@@ -76,7 +75,7 @@ impl<'a> Table<'a> {
             .set_key_value_metadata(Some(facts.collect()))
             .build();
         let file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties));
-        let file = file.map_err(failed)?;
+        let file = file.map_err(io::Error::other)?;
         let columns = file.schema_descr().columns().iter().map(|it| Column::of(it)).collect();
         let (at, definition, repetition, rows, text) = (0, 0, 0, 0, 0);
         Ok(Table { out, file, columns, at, definition, repetition, rows, text })
@@ -84,9 +83,10 @@ impl<'a> Table<'a> {
 
     /// A value that is true or false.
     pub(super) fn flag(&mut self, flag: bool) -> io::Result<()> {
-        self.value(|values| match values {
-            Values::Flags(flags) => Ok(flags.push(flag)),
-            Values::Shorts(_) | Values::Longs(_) | Values::Texts(..) => Err(()),
+        self.value(|values| {
+            let Values::Flags(flags) = values else { return false };
+            flags.push(flag);
+            true
         })
     }
 
@@ -95,22 +95,24 @@ impl<'a> Table<'a> {
         // Columns are signed, because Spark and others have no unsigned numbers. What does not fit
         // is no count of anything that happened.
         let number = number.try_into().unwrap_or(i64::MAX);
-        self.value(|values| match values {
-            Values::Shorts(shorts) => Ok(shorts.push(i32::try_from(number).unwrap_or(i32::MAX))),
-            Values::Longs(longs) => Ok(longs.push(number)),
-            Values::Flags(_) | Values::Texts(..) => Err(()),
+        self.value(|values| {
+            match values {
+                Values::Shorts(shorts) => shorts.push(i32::try_from(number).unwrap_or(i32::MAX)),
+                Values::Longs(longs) => longs.push(number),
+                Values::Flags(_) | Values::Texts(..) => return false,
+            }
+            true
         })
     }
 
     /// Text.
     pub(super) fn text(&mut self, text: &str) -> io::Result<()> {
         self.text += text.len();
-        self.value(|values| match values {
-            Values::Texts(all, ends) => {
-                all.extend_from_slice(text.as_bytes());
-                Ok(ends.push(all.len()))
-            }
-            Values::Flags(_) | Values::Shorts(_) | Values::Longs(_) => Err(()),
+        self.value(|values| {
+            let Values::Texts(all, ends) = values else { return false };
+            all.extend_from_slice(text.as_bytes());
+            ends.push(all.len());
+            true
         })
     }
 
@@ -187,18 +189,18 @@ impl<'a> Table<'a> {
         if self.rows > 0 {
             self.end_row_group()?;
         }
-        self.out.write_all(&self.file.into_inner().map_err(failed)?)
+        self.out.write_all(&self.file.into_inner().map_err(io::Error::other)?)
     }
 
     fn end_row_group(&mut self) -> io::Result<()> {
-        let mut group = self.file.next_row_group().map_err(failed)?;
+        let mut group = self.file.next_row_group().map_err(io::Error::other)?;
         let mut columns = self.columns.iter_mut();
-        while let Some(mut writer) = group.next_column().map_err(failed)? {
+        while let Some(mut writer) = group.next_column().map_err(io::Error::other)? {
             let Some(column) = columns.next() else { return Err(misfit()) };
             column.write(writer.untyped())?;
-            writer.close().map_err(failed)?;
+            writer.close().map_err(io::Error::other)?;
         }
-        group.close().map_err(failed)?;
+        group.close().map_err(io::Error::other)?;
         (self.rows, self.text) = (0, 0);
         // The footer that ends the file needs none of these bytes again.
         self.file.flush()?;
@@ -207,9 +209,12 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    fn value(&mut self, push: impl FnOnce(&mut Values) -> Result<(), ()>) -> io::Result<()> {
+    /// Adds a value to the column that comes next; `push` is false where it does not fit.
+    fn value(&mut self, push: impl FnOnce(&mut Values) -> bool) -> io::Result<()> {
         let Some(column) = self.columns.get_mut(self.at) else { return Err(misfit()) };
-        push(&mut column.values).map_err(|()| misfit())?;
+        if !push(&mut column.values) {
+            return Err(misfit());
+        }
         column.level(column.deepest, self.repetition);
         self.at += 1;
         Ok(())
@@ -284,15 +289,15 @@ impl Column {
         let repetitions = self.repeated.then_some(self.repetitions.as_slice());
         match (&mut self.values, writer) {
             (Values::Flags(values), ColumnWriter::BoolColumnWriter(writer)) => {
-                writer.write_batch(values, definitions, repetitions).map_err(failed)?;
+                writer.write_batch(values, definitions, repetitions).map_err(io::Error::other)?;
                 values.clear();
             }
             (Values::Shorts(values), ColumnWriter::Int32ColumnWriter(writer)) => {
-                writer.write_batch(values, definitions, repetitions).map_err(failed)?;
+                writer.write_batch(values, definitions, repetitions).map_err(io::Error::other)?;
                 values.clear();
             }
             (Values::Longs(values), ColumnWriter::Int64ColumnWriter(writer)) => {
-                writer.write_batch(values, definitions, repetitions).map_err(failed)?;
+                writer.write_batch(values, definitions, repetitions).map_err(io::Error::other)?;
                 values.clear();
             }
             (Values::Texts(text, ends), ColumnWriter::ByteArrayColumnWriter(writer)) => {
@@ -305,7 +310,7 @@ impl Column {
                     piece
                 });
                 let pieces: Vec<ByteArray> = pieces.collect();
-                writer.write_batch(&pieces, definitions, repetitions).map_err(failed)?;
+                writer.write_batch(&pieces, definitions, repetitions).map_err(io::Error::other)?;
                 ends.clear();
             }
             _ => return Err(misfit()),
@@ -313,16 +318,6 @@ impl Column {
         self.definitions.clear();
         self.repetitions.clear();
         Ok(())
-    }
-}
-
-fn failed(error: ParquetError) -> io::Error {
-    match error {
-        ParquetError::External(error) => match error.downcast::<io::Error>() {
-            Ok(error) => *error,
-            Err(error) => io::Error::other(error),
-        },
-        error => io::Error::other(error),
     }
 }
 
@@ -335,6 +330,7 @@ fn misfit() -> io::Error {
 mod tests {
     use std::fs::File;
 
+    use parquet::file::metadata::RowGroupMetaData;
     use parquet::file::reader::{FileReader, SerializedFileReader};
 
     use super::*;
@@ -402,7 +398,7 @@ mod tests {
         let word = "w".repeat(MOST_TEXT / 4);
         let reader = read(|table| (0..9).try_for_each(|id| row(table, id, None, &[&word])));
         let groups: Vec<i64> =
-            reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+            reader.metadata().row_groups().iter().map(RowGroupMetaData::num_rows).collect();
         assert_eq!(groups, [4, 4, 1]);
     }
 

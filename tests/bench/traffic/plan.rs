@@ -148,11 +148,8 @@ impl Plan {
     /// Whether such a frame may be lost on its way: full segments, and where there are none the
     /// request.
     pub fn may_lose(self, act: Act) -> bool {
-        match act {
-            Act::Segment => true,
-            Act::Request => self == Plan::Exchange { times: 1 },
-            _ => false,
-        }
+        matches!(act, Act::Segment)
+            || matches!((self, act), (Plan::Exchange { times: 1 }, Act::Request))
     }
 
     /// Act number `step`, and the milliseconds before the next one where that is no mere round
