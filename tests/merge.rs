@@ -53,6 +53,7 @@ impl Call {
             progress: Progress::default(),
             big_capture: Config::BIG_CAPTURE,
             digest: true,
+            whole: false,
             state: None,
             matrix: self.matrix(),
             since: None,
@@ -243,7 +244,7 @@ fn an_announcement_in_one_report_names_the_port_that_is_called_in_another() {
     let call = Call::default();
     let alone = |path: &PathBuf| call.run(std::slice::from_ref(path));
     let sum = call.merge(&[alone(&told), alone(&called)]).unwrap();
-    let rpc = sum.flows.last().unwrap().rpc.as_ref().unwrap();
+    let rpc = sum.flows.telling().last().unwrap().rpc.as_ref().unwrap();
     assert_eq!((rpc.interface.as_deref(), rpc.endpoint_mapper_flow), (Some("DRSUAPI"), Some(1)));
     for parts in [[&told, &called], [&called, &told]] {
         call.same_in_parts(&parts.map(std::slice::from_ref));

@@ -52,6 +52,8 @@ pub(super) enum Command {
     /// Adds up JSON reports of analyze that were made apart: the same as one run over all their
     /// inputs
     Merge(MergeArguments),
+    /// Prints a PySpark job that runs this program over an archive of captures on a cluster
+    SparkJob,
     /// Prints a completion script for a shell
     Completions {
         /// Shell to complete for
@@ -160,7 +162,8 @@ pub(super) struct MergeArguments {
 /// Where a report goes, and how it looks there.
 #[derive(Debug, Args)]
 pub(super) struct ShownArguments {
-    /// Write the report to a file: whole, or not at all
+    /// Write the report to a file: whole, or not at all. With --format parquet, analyze and merge
+    /// take a folder too, for flows.parquet, cells.parquet and report.json
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(super) output: Option<String>,
     /// Replace addresses, names and realms by pseudonyms, which are the same for the same key

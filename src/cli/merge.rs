@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::capture::{Input, Reading, expand, open};
 use crate::cli::arguments::MergeArguments;
-use crate::cli::{Analysis, Status, matrix, output, tell, text_file};
+use crate::cli::{Analysis, Status, matrix, output, tables, tell, text_file};
 use crate::matrix::Matrix;
 use crate::merge::Sum;
 use crate::report::{Options, Report, SCHEMA};
@@ -22,9 +22,11 @@ const PIECE: usize = 1 << 20;
 pub(super) fn run(arguments: &MergeArguments) -> Result<Status> {
     let paths = paths_of(&arguments.reports)?;
     let script = arguments.probe_script.as_deref();
+    let folder = tables::folder_of(arguments.format.0, &arguments.shown)?;
     let mut written: Vec<&str> = Vec::new();
-    let places = [("--output", arguments.shown.output.as_deref()), ("--probe-script", script)];
-    for (option, path) in places {
+    let output = [("--output", arguments.shown.output.as_deref().filter(|_| folder.is_none()))];
+    let tables = folder.iter().flat_map(tables::Folder::places);
+    for (option, path) in output.into_iter().chain(tables).chain([("--probe-script", script)]) {
         let Some(path) = path else { continue };
         output::check_place(option, path, &[], &[], false, &paths)?;
         if written.contains(&path) {
@@ -43,7 +45,8 @@ pub(super) fn run(arguments: &MergeArguments) -> Result<Status> {
     }
     let report = sum.map(Sum::into_report).transpose().map_err(|refusal| anyhow!("{refusal}"))?;
     let Some(report) = report.flatten() else { bail!("there is no report to add up") };
-    let told = Analysis { format: arguments.format.0, script, no_flows: arguments.no_flows };
+    let (format, no_flows) = (arguments.format.0, arguments.no_flows);
+    let told = Analysis { format, folder: folder.as_ref(), script, no_flows };
     tell(&arguments.shown, report, told)
 }
 

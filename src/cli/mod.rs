@@ -10,6 +10,7 @@ mod matrix;
 mod merge;
 mod meter;
 mod output;
+mod tables;
 mod text_file;
 
 use std::collections::BTreeMap;
@@ -81,6 +82,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         None => analysis(&arguments.analyze),
         Some(Command::Analyze(analyze)) => analysis(&analyze),
         Some(Command::Flows(flows)) => {
+            tables::check(flows.format.0, &flows.input.shown)?;
             let packets = flows.write.as_deref();
             let config = config_of(&flows.input, &[("--write", packets)], &[], false)?;
             let shown = &flows.input.shown;
@@ -119,6 +121,10 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         }
         Some(Command::Compare(_)) => bail!("compare: not in this version; the name is reserved"),
         Some(Command::Merge(arguments)) => merge::run(&arguments),
+        Some(Command::SparkJob) => {
+            io::stdout().write_all(include_bytes!("spark_job.py"))?;
+            Ok(Status::Analysed)
+        }
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "portmortem", &mut script);
@@ -136,15 +142,18 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
 
 fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
     let shown = &arguments.input.shown;
+    let folder = tables::folder_of(arguments.format.0, shown)?;
     // Half of the time of a run, so only for formats that print it.
     let digest = match arguments.format.0 {
         Format::Json | Format::Markdown | Format::Html => true,
         Format::Table => shown.verbose,
+        Format::Parquet => folder.is_some(),
         Format::Ndjson | Format::Csv => false,
     };
     let packets = arguments.evidence.as_deref();
     let script = arguments.probe_script.as_deref();
-    let written = [("--evidence", packets), ("--probe-script", script)];
+    let mut written = vec![("--evidence", packets), ("--probe-script", script)];
+    written.extend(folder.iter().flat_map(tables::Folder::places));
     let config = config_of(&arguments.input, &written, &arguments.log, digest)?;
     let report = read(shown, &config);
     let mut is_whole = true;
@@ -156,7 +165,8 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
         };
         is_whole = output::write_packets(path, &config, &report, &selection, shown)?;
     }
-    let told = Analysis { format: arguments.format.0, script, no_flows: arguments.no_flows };
+    let (format, no_flows) = (arguments.format.0, arguments.no_flows);
+    let told = Analysis { format, folder: folder.as_ref(), script, no_flows };
     let status = tell(shown, report, told)?;
     Ok(if is_whole && is_kept(&config) { status } else { Status::Trouble })
 }
@@ -165,6 +175,8 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
 #[derive(Clone, Copy)]
 struct Analysis<'a> {
     format: Format,
+    /// Where to write tables, if not to one file.
+    folder: Option<&'a tables::Folder>,
     /// Where to write a script that tries what no capture tried.
     script: Option<&'a str>,
     no_flows: bool,
@@ -179,7 +191,14 @@ fn tell(shown: &ShownArguments, report: Report, wanted: Analysis<'_>) -> Result<
     if wanted.no_flows {
         report.flows.clear();
     }
-    finish(shown, &report, |style, out| render(&report, View::Analysis, wanted.format, style, out))
+    match wanted.folder {
+        Some(folder) => {
+            finish_by(shown, &report, || folder.write(&report, output::style_of_file(shown)))
+        }
+        None => finish(shown, &report, |style, out| {
+            render(&report, View::Analysis, wanted.format, style, out)
+        }),
+    }
 }
 
 /// The report of what the arguments ask for.
@@ -245,7 +264,9 @@ fn config_of(
 ) -> Result<Config> {
     check_times(arguments)?;
     let inputs = inputs_of(arguments)?;
-    let named = [("--output", arguments.shown.output.as_deref())];
+    // A folder is no place of a report, but the files are that are written into it.
+    let is_folder = written.iter().any(|(option, _)| *option == "--output");
+    let named = [("--output", arguments.shown.output.as_deref().filter(|_| !is_folder))];
     let mut places: BTreeMap<&str, &str> = BTreeMap::new();
     for (option, path) in named.iter().chain(written) {
         let Some(path) = *path else { continue };
@@ -360,18 +381,29 @@ fn finish(
     report: &Report,
     write: impl FnOnce(Style, &mut dyn Write) -> io::Result<()>,
 ) -> Result<Status> {
+    finish_by(arguments, report, || {
+        if let Some(path) = &arguments.output {
+            let style = output::style_of_file(arguments);
+            output::write_whole(path, |out| write(style, out))
+        } else {
+            let style = output::style_of_stdout(arguments, report);
+            write(style, &mut io::stdout().lock())
+                .context("standard output: the report cannot be written")
+        }
+    })
+}
+
+/// Prints problems, has the report written, and tells the exit status.
+fn finish_by(
+    arguments: &ShownArguments,
+    report: &Report,
+    write: impl FnOnce() -> Result<()>,
+) -> Result<Status> {
     if !arguments.quiet {
         // Where nobody hears of them, the report and the exit status still tell.
         let _ = print_problems(report);
     }
-    if let Some(path) = &arguments.output {
-        let style = output::style_of_file(arguments);
-        output::write_whole(path, |out| write(style, out))?;
-    } else {
-        let style = output::style_of_stdout(arguments, report);
-        write(style, &mut io::stdout().lock())
-            .context("standard output: the report cannot be written")?;
-    }
+    write()?;
     let named = |outcome| arguments.fail_on.iter().any(|named| named.0 == outcome);
     Ok(if report.has_trouble() {
         Status::Trouble

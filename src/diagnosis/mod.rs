@@ -17,6 +17,7 @@ mod grouping;
 mod logs;
 mod names;
 mod other;
+mod place;
 pub mod record;
 mod requests;
 mod roles;
@@ -40,6 +41,7 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 
 use crate::diagnosis::cause::Weights;
+use crate::diagnosis::place::Places;
 use crate::diagnosis::silence::Heard;
 use crate::log::LogRecord;
 use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
@@ -94,6 +96,7 @@ struct Evidence<'a> {
     left_out: &'a [JudgedFlow],
     /// Whether frame numbers need their capture beside them.
     several: bool,
+    places: Places,
     /// Ports that dynamic RPC is meant to use; empty where nobody said.
     rpc_range: &'a [PortRange],
     /// Logs of the failing machine.
@@ -115,15 +118,7 @@ type Ids = Known<u64>;
 
 impl<'a> Evidence<'a> {
     fn flow(&self, id: u64) -> Option<&'a JudgedFlow> {
-        // Ids count from 1; where flows are left out, there are gaps.
-        let guess = usize::try_from(id).ok()?.checked_sub(1)?;
-        if let Some(flow) = self.flows.get(guess).filter(|flow| flow.id == id) {
-            return Some(flow);
-        }
-        // Every id is at least as large as its place, so it stands no further behind.
-        let before = self.flows.get(..guess).unwrap_or(&self.flows);
-        let index = before.binary_search_by_key(&id, |flow| flow.id).ok()?;
-        before.get(index).copied()
+        self.flows.get(self.places.place(id)?).copied()
     }
 
     fn flows_of(&self, ids: &[u64]) -> Vec<&'a JudgedFlow> {
@@ -177,6 +172,7 @@ pub fn diagnose(
         matrix,
         sheet,
         hosts,
+        places: Places::of(&by_id),
         flows: by_id,
         left_out,
         several,

@@ -434,6 +434,7 @@ mod tests {
             hosts: &found.hosts,
             weights: crate::diagnosis::cause::Weights::default(),
             heard: Heard::of(&by_id),
+            places: crate::diagnosis::place::Places::of(&by_id),
             flows: by_id,
             left_out: &[],
             several: false,

@@ -2,7 +2,8 @@
 //!
 //! Every format prints the same [`Report`]. [`Format::Table`], [`Format::Markdown`] and
 //! [`Format::Html`] are for people, and say what was seen and what it may mean in different
-//! sentences; the others are for programs and hold all there is. Whatever the capture says, no
+//! sentences; the others are for programs and hold all there is. All but [`Format::Parquet`] are
+//! text. Whatever the capture says, no
 //! format lets it act: see the first lines of `text.rs`.
 
 mod csv;
@@ -10,6 +11,8 @@ mod html;
 mod json;
 mod logbook;
 mod markdown;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod phrase;
 mod probe_script;
 mod rules;
@@ -49,6 +52,20 @@ words! {
         Markdown = "markdown",
         /// One page for a browser, with all that it needs.
         Html = "html",
+        /// A table for programs that analyse many: binary.
+        Parquet = "parquet",
+    }
+}
+
+impl Format {
+    /// What to say where Parquet is asked of a program that was built without it.
+    #[cfg(not(feature = "parquet"))]
+    const LEFT_OUT: &str =
+        "this program was built without Parquet: build it with the feature \"parquet\", or use csv";
+
+    /// All that is text.
+    pub fn texts() -> impl Iterator<Item = Format> {
+        Format::ALL.iter().copied().filter(|format| *format != Format::Parquet)
     }
 }
 
@@ -100,7 +117,7 @@ pub fn render(
     let shows_all = match format {
         Format::Markdown | Format::Html => true,
         Format::Table => style.verbose || view != View::Analysis,
-        Format::Json | Format::Ndjson | Format::Csv => false,
+        Format::Json | Format::Ndjson | Format::Csv | Format::Parquet => false,
     };
     let mut whole;
     let report = if shows_all && report.flows.has_plain() {
@@ -117,6 +134,10 @@ pub fn render(
         Format::Csv => csv::table(report, view, &mut out)?,
         Format::Markdown => markdown::page(report, view, &mut out)?,
         Format::Html => html::page(report, view, &mut out)?,
+        #[cfg(feature = "parquet")]
+        Format::Parquet => parquet::table(report, view, &mut out)?,
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => return Err(io::Error::other(Format::LEFT_OUT)),
     }
     out.flush()
 }
@@ -257,8 +278,8 @@ mod tests {
         for view in [View::Analysis, View::Flows, View::Ladders] {
             for verbose in [false, true] {
                 let style = Style { verbose, ..NARROW };
-                for format in Format::ALL {
-                    let text = rendered(&samples::hostile(), view, *format, style);
+                for format in Format::texts() {
+                    let text = rendered(&samples::hostile(), view, format, style);
                     assert!(only_stands_there(&text.replace("\r\n", "\n")), "{format}: {text}");
                 }
             }

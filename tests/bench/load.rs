@@ -45,11 +45,8 @@ fn main() -> Result<()> {
     let file = File::create(output).with_context(|| format!("{output} cannot be written"))?;
     let file = BufWriter::with_capacity(1 << 20, file);
     let truth = generate(of_kind, bytes, seed, format, file).context(output.clone())?;
-    let flows: u64 = truth.verdicts.values().sum();
-    let mut totals = json!({ "flows": flows });
-    for (class, count) in &truth.classes {
-        totals[class] = json!(count);
-    }
+    let mut totals = truth.classes;
+    totals.insert("flows", truth.verdicts.values().sum());
     let truth = json!({
         "kind": kind,
         "seed": seed,

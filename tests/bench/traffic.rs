@@ -189,7 +189,7 @@ impl<'a> Flow<'a> {
         let (addresses, ports) = if kind == Kind::Scan {
             // One scanner, a thousand ports of each host.
             let host = number / 1000;
-            let addresses = if host % 16 == 0 {
+            let addresses = if host.is_multiple_of(16) {
                 [site(9, 9), site(64, host + 1)]
             } else {
                 let responder = Ipv4Addr::from_bits(0x0a40_0000 + host as u32);

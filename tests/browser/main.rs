@@ -25,6 +25,7 @@ use driver::{Browser, required};
 use portmortem::net::{Address, FrameNumber};
 use portmortem::render::{Format, Style, View, render};
 use portmortem::report::Report;
+use portmortem::verdict::record::JudgedFlow;
 use serde_json::{Value, json};
 use support::case::testdata;
 use support::files::pcapng;
@@ -477,8 +478,8 @@ fn fifty_thousand_flows_open_in_two_seconds_and_load_when_asked() {
     let Some(browser) = Browser::open() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut report = report_of("seed");
-    let pattern = report.flows.clone();
-    report.flows = (0..50_000_u32)
+    let pattern = report.flows.telling().to_vec();
+    let flows: Vec<JudgedFlow> = (0..50_000_u32)
         .map(|number| {
             let place = usize::try_from(number).unwrap();
             let mut flow = pattern[place % pattern.len()].clone();
@@ -489,6 +490,7 @@ fn fifty_thousand_flows_open_in_two_seconds_and_load_when_asked() {
             flow
         })
         .collect();
+    report.flows = flows.into();
     report.totals.flows = 50_000;
     let page = write(&folder, &report);
     let size = fs::metadata(&page).unwrap().len();

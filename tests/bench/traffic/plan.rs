@@ -52,8 +52,8 @@ impl Kind {
                 (1, Plan::Ask { answered: false }),
             ],
             Kind::Short => &[
-                (56, Plan::Exchange { times: 1 }),
-                (28, Plan::Ask { answered: true }),
+                (53, Plan::Exchange { times: 1 }),
+                (31, Plan::Ask { answered: true }),
                 (7, Plan::Dropped),
                 (6, Plan::Refused),
                 (3, Plan::Ask { answered: false }),
@@ -66,7 +66,7 @@ impl Kind {
                 (3, Plan::Refused),
             ],
             Kind::Scan => {
-                &[(91, Plan::Silent), (5, Plan::SilentTwice), (3, Plan::Closed), (1, Plan::Open)]
+                &[(90, Plan::Silent), (6, Plan::SilentTwice), (3, Plan::Closed), (1, Plan::Open)]
             }
         }
     }
@@ -148,11 +148,8 @@ impl Plan {
     /// Whether such a frame may be lost on its way: full segments, and where there are none the
     /// request.
     pub fn may_lose(self, act: Act) -> bool {
-        match act {
-            Act::Segment => true,
-            Act::Request => self == Plan::Exchange { times: 1 },
-            _ => false,
-        }
+        matches!(act, Act::Segment)
+            || matches!((self, act), (Plan::Exchange { times: 1 }, Act::Request))
     }
 
     /// Act number `step`, and the milliseconds before the next one where that is no mere round
