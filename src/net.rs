@@ -152,7 +152,8 @@ impl FlowKey {
         source: (u32, u16),
         destination: (u32, u16),
     ) -> (FlowKey, End) {
-        let [from, to] = [source, destination].map(|(address, port)| ([0, address.into()], port));
+        let from = ([0, u64::from(source.0)], source.1);
+        let to = ([0, u64::from(destination.0)], destination.1);
         FlowKey::of_one_kind(transport, Kind::V4, from, to)
     }
 
@@ -163,8 +164,8 @@ impl FlowKey {
         source: (u128, u16),
         destination: (u128, u16),
     ) -> (FlowKey, End) {
-        let [from, to] =
-            [source, destination].map(|(address, port)| (address::halves(address), port));
+        let from = (address::halves(source.0), source.1);
+        let to = (address::halves(destination.0), destination.1);
         FlowKey::of_one_kind(transport, Kind::V6, from, to)
     }
 
@@ -224,8 +225,9 @@ impl FlowKey {
 
     /// Whether the address at each end is an IPv4 address, by the kind: of those only 32 bits are
     /// not zero.
+    #[inline]
     pub(crate) fn are_ipv4(kind: u32) -> [bool; 2] {
-        [LOW_ADDRESS, HIGH_ADDRESS].map(|shift| Kind::of_bits(kind >> shift) == Kind::V4)
+        [kind >> LOW_ADDRESS & 3 == Kind::V4 as u32, kind >> HIGH_ADDRESS & 3 == Kind::V4 as u32]
     }
 
     /// The kind of a key between two IPv4 or two IPv6 addresses.

@@ -12,6 +12,11 @@ pub(super) const KEPT: u64 = 2;
 /// Dialogues that are over and kept to be used again.
 const MOST_SPARE: usize = 64;
 
+/// Memory of dialogues that are over.
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "the boxes are what is used again")]
+pub(super) struct Spare(Vec<Box<Dialogue>>);
+
 /// Whether a flow is being listened to.
 #[derive(Debug, Default)]
 pub(super) enum Listening {
@@ -32,7 +37,7 @@ impl Listening {
         packet: &Packet<'_>,
         segment: Segment,
         hearing: Hearing,
-        spare: &mut Vec<Box<Dialogue>>,
+        spare: &mut Spare,
     ) {
         if hearing == Hearing::Nothing {
             return;
@@ -67,7 +72,7 @@ impl Listening {
         packet: &Packet<'_>,
         length: u32,
         hearing: Hearing,
-        spare: &mut Vec<Box<Dialogue>>,
+        spare: &mut Spare,
     ) {
         if length == 0 || hearing == Hearing::Nothing {
             return;
@@ -86,12 +91,7 @@ impl Listening {
     }
 
     /// The flow is over, or the capture is.
-    pub(super) fn finish(
-        &mut self,
-        flow: &mut Flow,
-        hearing: Hearing,
-        spare: &mut Vec<Box<Dialogue>>,
-    ) {
+    pub(super) fn finish(&mut self, flow: &mut Flow, hearing: Hearing, spare: &mut Spare) {
         if let Listening::Open(dialogue) = self {
             let speakers = [speaker(flow, End::Low), speaker(flow, End::High)];
             let heard = &mut flow.heard;
@@ -101,11 +101,11 @@ impl Listening {
     }
 
     /// Hears no more, and leaves the memory to others.
-    pub(super) fn close(&mut self, spare: &mut Vec<Box<Dialogue>>) {
+    pub(super) fn close(&mut self, spare: &mut Spare) {
         if let Listening::Open(dialogue) = std::mem::replace(self, Listening::Over)
-            && spare.len() < MOST_SPARE
+            && spare.0.len() < MOST_SPARE
         {
-            spare.push(dialogue);
+            spare.0.push(dialogue);
         }
     }
 
@@ -149,7 +149,7 @@ impl Listening {
         }
     }
 
-    fn dialogue(&mut self, flow: &Flow, spare: &mut Vec<Box<Dialogue>>) -> Option<&mut Dialogue> {
+    fn dialogue(&mut self, flow: &Flow, spare: &mut Spare) -> Option<&mut Dialogue> {
         if let Listening::Waiting = self {
             let mut dialogue = Dialogue::new(flow.transport(), ports(flow));
             if flow.transport() == Transport::Tcp {
@@ -162,7 +162,7 @@ impl Listening {
                     }
                 }
             }
-            *self = Listening::Open(match spare.pop() {
+            *self = Listening::Open(match spare.0.pop() {
                 Some(mut spare) => {
                     *spare = dialogue;
                     spare

@@ -7,13 +7,12 @@ use foldhash::fast::FixedState;
 
 use crate::flow::duplicates::{NEAR, Recent, Remembered};
 use crate::flow::keys::Keys;
-use crate::flow::listen::{KEPT, Listening};
+use crate::flow::listen::{KEPT, Listening, Spare};
 use crate::flow::packed::{Aside, Store};
 use crate::flow::place::Place;
 use crate::flow::{Finished, Flow, Handshake, InitiatorBy, KnownPorts};
 use crate::net::{End, FlowKey, SeqNumber, Timestamp, Transport};
 use crate::packet::{Body, Flags, IcmpError, Packet, Segment, Skipped, SkippedTally};
-use crate::probe::Dialogue;
 
 /// Flows that are left as they are, however long nothing comes of them: putting a flow away and
 /// taking it out again costs more than the memory of so many is worth.
@@ -57,7 +56,7 @@ pub struct FlowTable {
     skipped: SkippedTally,
     hearing: Hearing,
     /// To be used again.
-    dialogues: Vec<Box<Dialogue>>,
+    dialogues: Spare,
 }
 
 /// A flow that is under way, and what listens to it.
@@ -108,7 +107,7 @@ impl FlowTable {
             attempts: HashMap::default(),
             skipped: SkippedTally::default(),
             hearing: Hearing::Sums,
-            dialogues: Vec::new(),
+            dialogues: Spare::default(),
         }
     }
 
@@ -599,7 +598,7 @@ impl FlowTable {
     }
 
     /// The flows of a table that never put one away, as text, and the packets that belong to none.
-    pub(super) fn as_they_stand(mut self) -> (Vec<String>, SkippedTally) {
+    pub(super) fn into_texts(mut self) -> (Vec<String>, SkippedTally) {
         let mut flows = Vec::new();
         for Slot { flow, listening, .. } in &mut self.slots {
             listening.finish(flow, self.hearing, &mut self.dialogues);

@@ -54,18 +54,15 @@ pub(super) fn plain(frame: Frame<'_>) -> Option<Packet<'_>> {
         _ => return None,
     };
     let (body, payload, unsummed) = above;
-    let (key, sender) = match *network.addresses {
-        [s0, s1, s2, s3, d0, d1, d2, d3] => {
-            let source = u32::from_be_bytes([s0, s1, s2, s3]);
-            let destination = u32::from_be_bytes([d0, d1, d2, d3]);
-            FlowKey::of_ipv4(network.transport, (source, from), (destination, to))
-        }
-        _ => {
-            let (source, destination) = network.addresses.split_first_chunk::<16>()?;
-            let source = u128::from_be_bytes(*source);
-            let destination = u128::from_be_bytes(*destination.first_chunk()?);
-            FlowKey::of_ipv6(network.transport, (source, from), (destination, to))
-        }
+    let (key, sender) = if let [s0, s1, s2, s3, d0, d1, d2, d3] = *network.addresses {
+        let source = u32::from_be_bytes([s0, s1, s2, s3]);
+        let destination = u32::from_be_bytes([d0, d1, d2, d3]);
+        FlowKey::of_ipv4(network.transport, (source, from), (destination, to))
+    } else {
+        let (source, destination) = network.addresses.split_first_chunk::<16>()?;
+        let source = u128::from_be_bytes(*source);
+        let destination = u128::from_be_bytes(*destination.first_chunk()?);
+        FlowKey::of_ipv6(network.transport, (source, from), (destination, to))
     };
     let [first, ..] = link;
     let leaving = network.unsummed || unsummed;
@@ -306,7 +303,8 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
         let (mut short, mut all) = (0, 0);
         for entry in walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok) {
-            let Ok(mut reader) = crate::capture::open(entry.path(), "it", Default::default())
+            let Ok(mut reader) =
+                crate::capture::open(entry.path(), "it", crate::capture::Reading::default())
             else {
                 continue;
             };

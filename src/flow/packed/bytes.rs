@@ -50,7 +50,7 @@ impl Writer<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     #[inline]
     pub(super) fn byte(&mut self) -> u8 {
         match self.0.split_first() {

@@ -4,6 +4,7 @@
 //! filled by the next ones.
 
 use crate::flow::packed::bytes::Reader;
+use crate::flow::packed::read_address;
 use crate::flow::{Flow, InitiatorBy};
 use crate::net::{End, FlowKey, FrameNumber, SeqNumber, Timestamp};
 use crate::packet::{Body, Encapsulation, Flags, Heading, Packet, Segment};
@@ -117,13 +118,7 @@ pub(super) fn key(kind: u8, from: &mut Reader<'_>) -> FlowKey {
 }
 
 fn read_key(kind: u8, from: &mut Reader<'_>) -> FlowKey {
-    let addresses = [(); 2].map(|()| {
-        if kind == V4 {
-            [0, u32::from_be_bytes(from.array()).into()]
-        } else {
-            [u64::from_be_bytes(from.array()), u64::from_be_bytes(from.array())]
-        }
-    });
+    let addresses = [read_address(kind == V4, from), read_address(kind == V4, from)];
     let ports = [u16::from_be_bytes(from.array()), u16::from_be_bytes(from.array())];
     FlowKey::of_parts(FlowKey::plain_tcp(kind == V4), addresses, ports)
 }
@@ -145,8 +140,11 @@ pub(super) fn read(
     let [bits, flags, ttl] = from.array();
     let key = read_key(kind, from);
     let frame = FrameNumber(u32::from_le_bytes(from.array()).into());
-    let [a, b, c, d, e, f] = from.array();
-    let since_base = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]).cast_signed();
+    let mut since_base = [0; 8];
+    if let Some(low) = since_base.first_chunk_mut::<6>() {
+        *low = from.array();
+    }
+    let since_base = u64::from_le_bytes(since_base).cast_signed();
     let seq = SeqNumber(u32::from_le_bytes(from.array()));
     let window = u16::from_le_bytes(from.array());
     let link = link(u16::from_le_bytes(from.array()).into());

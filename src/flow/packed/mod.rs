@@ -374,15 +374,20 @@ fn write_key(key: &FlowKey, out: &mut Writer<'_>) {
     }
 }
 
+#[inline]
+fn read_address(is_v4: bool, from: &mut Reader<'_>) -> [u64; 2] {
+    if is_v4 {
+        [0, u32::from_be_bytes(from.array()).into()]
+    } else {
+        [u64::from_be_bytes(from.array()), u64::from_be_bytes(from.array())]
+    }
+}
+
+#[inline]
 fn read_key(from: &mut Reader<'_>) -> FlowKey {
     let kind = from.small();
-    let addresses = FlowKey::are_ipv4(kind).map(|is_v4| {
-        if is_v4 {
-            [0, u32::from_be_bytes(from.array()).into()]
-        } else {
-            [u64::from_be_bytes(from.array()), u64::from_be_bytes(from.array())]
-        }
-    });
+    let [low_is_v4, high_is_v4] = FlowKey::are_ipv4(kind);
+    let addresses = [read_address(low_is_v4, from), read_address(high_is_v4, from)];
     let ports = [u16::from_be_bytes(from.array()), u16::from_be_bytes(from.array())];
     FlowKey::of_parts(kind, addresses, ports)
 }
@@ -419,7 +424,9 @@ fn write_tcp(tcp: &TcpFacts, out: &mut Writer<'_>) {
     let digits = if few { digits.fold(0, |sum, digit| sum | digit) } else { 0 };
     out.byte(reset_by | bit(1 << 2, few) | digits << 3);
     if !few {
-        counts.into_iter().for_each(|count| out.number(count.into()));
+        for count in counts {
+            out.number(count.into());
+        }
     }
 }
 
