@@ -269,7 +269,12 @@ impl<'a> Rows<'a> {
 
     /// Text of unknown origin.
     fn text(&mut self, text: &str) {
-        push_quoted(self.field(), &text::csv(text));
+        let field = self.field();
+        if text::is_printed_ascii(text) && !text.starts_with(['=', '+', '-', '@']) {
+            push_quoted(field, text);
+        } else {
+            push_quoted(field, &text::csv(text));
+        }
     }
 
     /// Texts with `; ` between them.
@@ -316,7 +321,9 @@ impl<'a> Rows<'a> {
 
 /// Writes a field, in quotes where it holds what else would end it (RFC 4180, 2).
 fn push_quoted(row: &mut String, field: &str) {
-    if !field.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
+    let ends = |byte: u8| matches!(byte, b',' | b'"' | b'\r' | b'\n');
+    // As a whole, which is faster than to stop at the first.
+    if !field.bytes().fold(false, |found, byte| found | ends(byte)) {
         row.push_str(field);
         return;
     }

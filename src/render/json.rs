@@ -76,8 +76,8 @@ impl<F: Formatter> Formatter for Guarded<F> {
     where
         W: ?Sized + Write,
     {
-        // All of those are DEL or beyond ASCII, and most text is neither.
-        if fragment.bytes().all(|byte| byte < 0x7f) {
+        // What else is to be escaped is not in a fragment.
+        if text::is_printed_ascii(fragment) {
             return writer.write_all(fragment.as_bytes());
         }
         let mut rest = fragment;

@@ -68,11 +68,16 @@ fn escaped_where(text: &str, unsafe_here: impl Fn(char) -> bool) -> Cow<'_, str>
 
 /// One line, safe on any terminal and in any file.
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
-    // Nothing acts that is printed ASCII, and most text is nothing else.
-    if text.bytes().all(|byte| matches!(byte, 0x20..0x7f)) {
+    if is_printed_ascii(text) {
         return Cow::Borrowed(text);
     }
     escaped_where(text, acts)
+}
+
+/// Whether text is printed ASCII, of which nothing acts: nearly all text is.
+// Without a way out in the middle, sixteen bytes and more are looked at in one step.
+pub(super) fn is_printed_ascii(text: &str) -> bool {
+    text.bytes().fold(true, |printed, byte| printed & matches!(byte, 0x20..0x7f))
 }
 
 /// As [`plain`], in ASCII alone: for terminals that would show anything else as rubbish.

@@ -13,8 +13,9 @@ use crate::verdict::record::{Class, EvidenceRecord, Verdict};
 use crate::verdict::schedule::Followed;
 use crate::verdict::{Circumstances, Frames, drop_note, icmp, origin, write_frames};
 
-/// Letters that an explanation of a usual length takes.
-const USUAL: usize = 224;
+/// Room for the explanation of most successes, and of most others: it is kept as long as the flow.
+const OF_SUCCESS: usize = 88;
+const OF_OTHERS: usize = 224;
 
 /// What is told of a flow beside its packets.
 #[derive(Clone, Copy)]
@@ -31,7 +32,8 @@ pub(super) fn of(
     told: Told<'_>,
     circumstances: &Circumstances,
 ) -> String {
-    let mut text = String::with_capacity(USUAL);
+    let room = if verdict.class() == Class::Success { OF_SUCCESS } else { OF_OTHERS };
+    let mut text = String::with_capacity(room);
     let Told { refusal, followed, evidence } = told;
     Seen { flow, circumstances, followed }.sentence(verdict, &mut text);
     capitalize(&mut text);

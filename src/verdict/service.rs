@@ -44,13 +44,7 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
     let name = service_name(flow.responder_endpoint().port)
         .or(heard.and_then(|heard| heard.protocol))
         .map(str::to_owned);
-    let record = |outcome| ServiceRecord {
-        name: name.clone(),
-        outcome,
-        code: None,
-        detail: None,
-        frame: None,
-    };
+    let record = |outcome| ServiceRecord { name, outcome, code: None, detail: None, frame: None };
     if verdict.class() != Class::Success {
         let asked = heard.and_then(|heard| heard.asked.as_ref());
         let asked = asked.filter(|_| verdict == Verdict::NoReply);

@@ -139,7 +139,7 @@ fn hosts_that_answer(words: &Words<'_, '_>, group: &Group<'_>) -> Option<String>
     let answering: Vec<Address> = called
         .iter()
         .copied()
-        .filter(|host| words.answers.get(host).is_some_and(|callers| !callers.is_empty()))
+        .filter(|host| words.answers_of.get(host).is_some_and(Option::is_some))
         .collect();
     let named: Vec<String> = answering.iter().map(|host| words.host(*host)).collect();
     Some(match (answering.len(), called.len()) {

@@ -11,7 +11,7 @@ pub(super) use explanation::{explanation, meaning};
 pub(super) use next_step::next_step;
 pub(super) use title::title;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::capture::FrameNote;
 use crate::diagnosis::cause::Weight;
@@ -35,20 +35,25 @@ pub(super) struct Words<'e, 'a> {
     /// What each host is to the sheet, else its first role.
     roles: Table<Address, &'a str>,
     /// The first success of each called host, by host and caller.
-    answers: Table<Address, BTreeMap<Address, &'a JudgedFlow>>,
+    answers: Table<(Address, Address), &'a JudgedFlow>,
+    /// The one of the caller that sorts first, by host.
+    answers_of: Table<Address, Option<&'a JudgedFlow>>,
 }
 
 impl<'e, 'a> Words<'e, 'a> {
     pub(super) fn new(evidence: &'e Evidence<'a>) -> Words<'e, 'a> {
-        let mut answers: Table<Address, BTreeMap<Address, &JudgedFlow>> = Table::default();
-        for cell in &evidence.sheet.cells {
-            answers.entry(cell.to.address).or_default();
-        }
-        for flow in &evidence.flows {
+        let mut answers: Table<(Address, Address), &JudgedFlow> = Table::default();
+        let called = evidence.sheet.cells.iter().map(|cell| (cell.to.address, None));
+        let mut answers_of: Table<Address, Option<&JudgedFlow>> = called.collect();
+        for &flow in &evidence.flows {
+            let (from, to) = (flow.initiator.address, flow.responder.address);
             if flow.class == Class::Success
-                && let Some(callers) = answers.get_mut(&flow.responder.address)
+                && let Some(least) = answers_of.get_mut(&to)
             {
-                callers.entry(flow.initiator.address).or_insert(flow);
+                answers.entry((to, from)).or_insert(flow);
+                if least.is_none_or(|least: &JudgedFlow| from < least.initiator.address) {
+                    *least = Some(flow);
+                }
             }
         }
         let hosts = evidence.hosts.iter();
@@ -66,7 +71,7 @@ impl<'e, 'a> Words<'e, 'a> {
                 roles.entry(host.address).or_insert(&first.role);
             }
         }
-        Words { evidence, names: names.collect(), roles, answers }
+        Words { evidence, names: names.collect(), roles, answers, answers_of }
     }
 
     /// "CAS01 (10.0.0.5)".
@@ -99,8 +104,7 @@ impl<'e, 'a> Words<'e, 'a> {
 
     /// What the called host answered otherwise, as that narrows down what silence means.
     fn other_answers(&self, from: Address, to: Address) -> Option<String> {
-        let callers = self.answers.get(&to)?;
-        let flow = callers.get(&from).or_else(|| callers.values().next())?;
+        let flow = self.answers.get(&(to, from)).copied().or(*self.answers_of.get(&to)?)?;
         let host = self.host(to);
         let service = format!("{}/{}", flow.transport, flow.responder.port);
         let seen = seen(flow, self.evidence.several);
