@@ -17,6 +17,7 @@
 
 mod shred;
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -24,7 +25,7 @@ use crate::matrix::Cell;
 use crate::net::{Address, Endpoint, Time};
 use crate::render::View;
 use crate::render::parquet::shred::Table;
-use crate::report::Report;
+use crate::report::{CaptureRecord, Report};
 use crate::verdict::record::{Closing, EvidenceRecord, JudgedFlow, Origin, PerSide};
 
 const FLOWS: &str = "
@@ -192,10 +193,7 @@ pub(super) fn table(report: &Report, view: View, out: &mut dyn Write) -> io::Res
     let mut table = Table::new(out, schema, &facts)?;
     match view {
         View::Flows | View::Ladders => {
-            for flow in report.flows.iter() {
-                let path = report.captures.get(flow.capture).map(|capture| capture.path.as_str());
-                flow_row(&mut table, &flow, path)?;
-            }
+            flow_rows(&mut table, report.flows.iter(), &report.captures)?;
         }
         View::Analysis => {
             let names: BTreeMap<Address, &[String]> =
@@ -206,6 +204,20 @@ pub(super) fn table(report: &Report, view: View, out: &mut dyn Write) -> io::Res
         }
     }
     table.end()
+}
+
+/// Adds a row for each flow, looking at each once.
+fn flow_rows(
+    table: &mut Table<'_>,
+    flows: impl IntoIterator<Item = impl Borrow<JudgedFlow>>,
+    captures: &[CaptureRecord],
+) -> io::Result<()> {
+    for flow in flows {
+        let flow = flow.borrow();
+        let path = captures.get(flow.capture).map(|capture| capture.path.as_str());
+        flow_row(table, flow, path)?;
+    }
+    Ok(())
 }
 
 fn flow_row(row: &mut Table<'_>, flow: &JudgedFlow, path: Option<&str>) -> io::Result<()> {
