@@ -4,15 +4,17 @@
 //! exercise it. Each requirement and pair of hosts is a cell; each cell gets one outcome and says
 //! from which frames. Rows that say the same of two hosts, which play several roles, are one cell. The result does not depend on the order of the flows, only on their ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use foldhash::fast::FixedState;
 
 use crate::matrix::Matrix;
 use crate::matrix::explain::{also, explain, is_weak, service_failed, several_captures};
 use crate::matrix::roles::{Cast, GivenRole, HostRecord, Part, Told, UnmatchedHost};
-use crate::matrix::rows::Rows;
+use crate::matrix::rows::{Rows, is_rpc};
 use crate::matrix::sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 use crate::matrix::untried::{Untried, untried};
-use crate::net::Address;
+use crate::net::{Address, Endpoint, Transport};
 use crate::verdict::flows::{Flows, Lane, Seen};
 use crate::verdict::record::{Class, JudgedFlow};
 
@@ -102,37 +104,33 @@ fn lay(
     wanted: Option<&BTreeSet<u64>>,
 ) -> (Assessment, OfLanes) {
     let rows = Rows::new(matrix);
-    let mut requirement_of = vec![None; flows.len()];
-    let mut exercised: BTreeMap<CellKey, Vec<&JudgedFlow>> = BTreeMap::new();
-    for (flow, requirement) in flows.iter().zip(&mut requirement_of) {
-        let (from, to) = (flow.initiator.address, flow.responder.address);
-        if from == to || wanted.is_some_and(|wanted| !wanted.contains(&flow.id)) {
-            continue;
-        }
-        let (Some(from_parts), Some(to_parts)) = (cast.parts_of(from), cast.parts_of(to)) else {
-            continue;
-        };
-        for row in rows.of(flow, from_parts, to_parts) {
-            requirement.get_or_insert(row);
-            exercised.entry((from, to, row)).or_default().push(flow);
+    let mut exercised = Exercised::default();
+    let mut of_cells: Vec<OfCell<'_>> = Vec::new();
+    let mut requirement_of = Vec::with_capacity(flows.len());
+    for flow in flows {
+        let wanted = wanted.is_none_or(|wanted| wanted.contains(&flow.id));
+        let call = wanted.then(|| Call::of_flow(&rows, flow));
+        let cells = call.map_or(&[][..], |call| exercised.cells_of(&rows, &cast, call));
+        requirement_of.push(cells.first().map(|(row, _)| *row));
+        for (_, place) in cells {
+            in_cell(&mut of_cells, *place, |cell| cell.flows.push(flow));
         }
     }
     let mut of_lanes =
         OfLanes { rows: vec![None; lanes.len()], cells: vec![Vec::new(); lanes.len()] };
-    let mut hidden: BTreeMap<CellKey, Vec<usize>> = BTreeMap::new();
-    for ((place, lane), first) in lanes.iter().enumerate().zip(&mut of_lanes.rows) {
-        let (from, to) = (lane.from(), lane.to());
-        let (Some(from_parts), Some(to_parts)) = (cast.parts_of(from), cast.parts_of(to)) else {
-            continue;
-        };
+    for ((number, lane), first) in lanes.iter().enumerate().zip(&mut of_lanes.rows) {
         if lane.hidden == 0 || lane.is_unanswered() {
             continue;
         }
-        for row in rows.of_lane(lane, from_parts, to_parts) {
-            first.get_or_insert(row);
-            hidden.entry((from, to, row)).or_default().push(place);
+        let cells = exercised.cells_of(&rows, &cast, Call::of_lane(&rows, lane));
+        *first = cells.first().map(|(row, _)| *row);
+        for (_, place) in cells {
+            in_cell(&mut of_cells, *place, |cell| cell.lanes.push(number));
         }
     }
+    of_cells.resize_with(exercised.keys.len(), OfCell::default);
+    let mut exercised: BTreeMap<CellKey, OfCell<'_>> =
+        exercised.keys.into_iter().zip(of_cells).collect();
     let (keys, not_exercised_unlisted, never_exercised) = match wanted {
         None => {
             let Untried { keys, unlisted, never } =
@@ -144,8 +142,7 @@ fn lay(
     let several = several_captures(flows);
     let mut cells = Vec::with_capacity(keys.len());
     for key in keys {
-        let of_cell = exercised.remove(&key).unwrap_or_default();
-        let lanes_of = hidden.remove(&key).unwrap_or_default();
+        let OfCell { flows: of_cell, lanes: lanes_of } = exercised.remove(&key).unwrap_or_default();
         let beside =
             lanes_of.iter().filter_map(|lane| lanes.get(*lane)).map(|lane| lane.hidden).sum();
         if let Some(cell) = cell(&rows, &cast, key, of_cell, beside, several) {
@@ -166,6 +163,90 @@ fn lay(
     };
     let Cast { hosts, unmatched, .. } = cast;
     (Assessment { hosts, sheet, requirement_of, unmatched }, of_lanes)
+}
+
+/// All that decides which rows a flow exercises.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Call {
+    from: Address,
+    to: Address,
+    transport: Transport,
+    port: u16,
+    is_rpc: bool,
+    can_be_rpc: bool,
+}
+
+impl Call {
+    fn of_flow(rows: &Rows<'_>, flow: &JudgedFlow) -> Call {
+        let Endpoint { address: to, port } = flow.responder;
+        let is_rpc = is_rpc(flow);
+        Call {
+            from: flow.initiator.address,
+            to,
+            transport: flow.transport,
+            port,
+            is_rpc,
+            can_be_rpc: is_rpc || rows.can_be_rpc(flow.transport, port, flow.initiator.port),
+        }
+    }
+
+    fn of_lane(rows: &Rows<'_>, lane: &Lane) -> Call {
+        let (transport, port) = (lane.transport(), lane.port());
+        let can_be_rpc = rows.can_be_rpc(transport, port, Lane::CALLING_PORT);
+        Call { from: lane.from(), to: lane.to(), transport, port, is_rpc: false, can_be_rpc }
+    }
+}
+
+/// The cells that were exercised, by what exercises them.
+#[derive(Default)]
+struct Exercised {
+    /// Rows, and the places of their cells.
+    known: HashMap<Call, Vec<(usize, usize)>, FixedState>,
+    places: HashMap<CellKey, usize, FixedState>,
+    keys: Vec<CellKey>,
+}
+
+impl Exercised {
+    fn cells_of(&mut self, rows: &Rows<'_>, cast: &Cast<'_>, call: Call) -> &[(usize, usize)] {
+        let Exercised { known, places, keys } = self;
+        known.entry(call).or_insert_with(|| {
+            let cells = rows_of(rows, cast, call).into_iter().map(|row| {
+                let key = (call.from, call.to, row);
+                let place = *places.entry(key).or_insert(keys.len());
+                if place == keys.len() {
+                    keys.push(key);
+                }
+                (row, place)
+            });
+            cells.collect()
+        })
+    }
+}
+
+fn rows_of(rows: &Rows<'_>, cast: &Cast<'_>, call: Call) -> Vec<usize> {
+    let Call { from, to, transport, port, is_rpc, can_be_rpc } = call;
+    match (cast.parts_of(from), cast.parts_of(to)) {
+        (Some(from_parts), Some(to_parts)) if from != to => {
+            rows.matching((transport, port), is_rpc, can_be_rpc, from_parts, to_parts)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What exercises a cell: telling flows, and numbers of lanes.
+#[derive(Default)]
+struct OfCell<'f> {
+    flows: Vec<&'f JudgedFlow>,
+    lanes: Vec<usize>,
+}
+
+fn in_cell<'f>(cells: &mut Vec<OfCell<'f>>, place: usize, add: impl FnOnce(&mut OfCell<'f>)) {
+    if cells.len() <= place {
+        cells.resize_with(place + 1, OfCell::default);
+    }
+    if let Some(cell) = cells.get_mut(place) {
+        add(cell);
+    }
 }
 
 /// From, to, and place of the row. Their order is that of the sheet.

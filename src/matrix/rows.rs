@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use crate::flow::service_name;
 use crate::matrix::roles::{DOMAIN_CONTROLLER, Part, is_kind_of};
 use crate::matrix::{Direction, Matrix, Need, PortRange, Requirement};
-use crate::net::{Endpoint, Transport};
-use crate::verdict::flows::Lane;
+use crate::net::Transport;
 use crate::verdict::record::JudgedFlow;
 
 /// What a host plays, by place of the row's role in the matrix.
@@ -134,30 +133,15 @@ impl<'m> Rows<'m> {
         indexes.into_iter().filter_map(|index| Some((index, self.all.get(index)?)))
     }
 
-    /// The rows that a flow exercises, in the matrix's order, one of those that say the same.
+    /// The rows that calls to a port exercise, in the matrix's order, one of those that say the same.
     ///
-    /// A port that was announced for remote procedure calls, or over which they went, is a dynamic
-    /// one wherever it lies. Else one of the dynamic ranges may be.
-    pub(super) fn of(&self, flow: &JudgedFlow, from: &Parts<'_>, to: &Parts<'_>) -> Vec<usize> {
-        let Endpoint { port, .. } = flow.responder;
-        let is_rpc = is_rpc(flow);
-        let is_dynamic = || is_rpc || self.can_be_rpc(flow.transport, port, flow.initiator.port);
-        self.matching(flow.transport, port, is_rpc, is_dynamic, from, to)
-    }
-
-    /// The rows that the flows of a lane exercise, as [`Rows::of`].
-    pub(super) fn of_lane(&self, lane: &Lane, from: &Parts<'_>, to: &Parts<'_>) -> Vec<usize> {
-        let (transport, port) = (lane.transport(), lane.port());
-        let is_dynamic = || self.can_be_rpc(transport, port, Lane::CALLING_PORT);
-        self.matching(transport, port, false, is_dynamic, from, to)
-    }
-
-    fn matching(
+    /// A port that was announced for remote procedure calls, or over which they went (`is_rpc`), is a
+    /// dynamic one wherever it lies. Else one of the dynamic ranges may be (`can_be_rpc`).
+    pub(super) fn matching(
         &self,
-        transport: Transport,
-        port: u16,
+        (transport, port): (Transport, u16),
         is_rpc: bool,
-        is_dynamic: impl Fn() -> bool,
+        can_be_rpc: bool,
         from: &Parts<'_>,
         to: &Parts<'_>,
     ) -> Vec<usize> {
@@ -177,7 +161,7 @@ impl<'m> Rows<'m> {
                 }
             }
         }
-        let is_dynamic = fixed.is_empty() && is_dynamic();
+        let is_dynamic = fixed.is_empty() && (is_rpc || can_be_rpc);
         self.without_twins(if is_dynamic { dynamic } else { fixed })
     }
 
@@ -194,7 +178,7 @@ impl<'m> Rows<'m> {
     ///
     /// Not if the port is another service's. Nor if it comes from a service's port: then it is
     /// an answer, whose question the capture missed.
-    fn can_be_rpc(&self, transport: Transport, port: u16, from: u16) -> bool {
+    pub(super) fn can_be_rpc(&self, transport: Transport, port: u16, from: u16) -> bool {
         !self.belongs_elsewhere(transport, port)
             && from >= 1024
             && !self.belongs_elsewhere(transport, from)
@@ -223,7 +207,7 @@ fn twins<'r>(requirements: &'r [Requirement]) -> Vec<usize> {
 const FIXED_RPC: [u16; 4] = [135, 139, 445, 593];
 
 /// Whether a flow is one of remote procedure calls for certain, to a dynamic port.
-fn is_rpc(flow: &JudgedFlow) -> bool {
+pub(super) fn is_rpc(flow: &JudgedFlow) -> bool {
     let known = flow.rpc.as_ref().is_some_and(|rpc| rpc.bound || rpc.announced_frame.is_some());
     known && !FIXED_RPC.contains(&flow.responder.port)
 }
