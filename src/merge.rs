@@ -52,7 +52,7 @@ pub enum Refusal {
     },
     /// Its flows are not, or not all, in it.
     #[error(
-        "{held} of its {counted} flows are in it, and all are needed: make it again, without \
+        "{held} of its {counted} flows are in it, and all are needed: make it again, without --fold and \
          --no-flows"
     )]
     WithoutFlows {

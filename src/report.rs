@@ -25,7 +25,7 @@ use crate::net::{Address, FrameNumber, KnownName, NameSource, Time, Transport};
 pub use crate::packet::NeighbourRecord;
 use crate::packet::SkippedTally;
 use crate::verdict::flows::{Flows, Seen};
-use crate::verdict::record::{Class, JudgedFlow};
+use crate::verdict::record::{Class, JudgedFlow, Verdict};
 use crate::verdict::{link, weigh_origins};
 
 /// Name and number of the JSON contract.
@@ -60,7 +60,10 @@ pub struct Report {
     pub rule_set: RuleSet,
     /// What to run during the next capture.
     pub to_try: Vec<HostTries>,
-    /// All flows, by capture and first frame; empty with `--no-flows`.
+    /// With `--fold`: the plain flows that are counted here instead of standing among `flows`.
+    pub folded: Option<Vec<FoldedRecord>>,
+    /// All flows, by capture and first frame; empty with `--no-flows`, and with `--fold` those that
+    /// tell something of their own.
     pub flows: Flows,
 }
 
@@ -236,6 +239,25 @@ pub struct TakenOn {
     pub evidence: String,
 }
 
+/// Plain flows that are alike: they worked, or are single calls that nobody answered, and others of
+/// their kind are among the flows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FoldedRecord {
+    /// Who called.
+    pub initiator: Address,
+    /// Who was called.
+    pub responder: Address,
+    /// Transport.
+    pub transport: Transport,
+    /// The port that was called.
+    pub port: u16,
+    /// What they did.
+    pub verdict: Verdict,
+    /// How many there are.
+    pub count: u64,
+}
+
 /// A line of a text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -376,6 +398,7 @@ impl Report {
             firewall_requests: diagnosis.requests,
             rule_set: diagnosis.rule_set,
             to_try: diagnosis.to_try,
+            folded: None,
             flows,
         }
     }
@@ -393,6 +416,15 @@ impl Report {
             }
             None => format!("there is no flow {id}: the captures hold no flow"),
         })
+    }
+
+    /// Counts plain flows instead of listing them (`--fold`); everything else stays as it is.
+    pub fn fold(&mut self) {
+        let folded = self.flows.fold().into_iter().map(|((pair, port), count)| {
+            let (initiator, responder, transport, verdict) = pair;
+            FoldedRecord { initiator, responder, transport, port, verdict, count }
+        });
+        self.folded = Some(folded.collect());
     }
 
     /// Leaves out all flows but these, and counts them again; what was found stays as it is.

@@ -102,6 +102,9 @@ pub(super) struct AnalyzeArguments {
     /// Configuration Manager, or pfirewall.log of Windows
     #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, help_heading = "Reading")]
     pub(super) log: Vec<String>,
+    /// Count flows that are like others instead of listing them in JSON
+    #[arg(long, conflicts_with_all = ["filter", "log", "no_flows"])]
+    pub(super) fold: bool,
     /// Leave the list of flows out of JSON
     #[arg(long)]
     pub(super) no_flows: bool,

@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &MergeArguments) -> Result<Status> {
     let report = sum.map(Sum::into_report).transpose().map_err(|refusal| anyhow!("{refusal}"))?;
     let Some(report) = report.flatten() else { bail!("there is no report to add up") };
     let (format, no_flows) = (arguments.format.0, arguments.no_flows);
-    let told = Analysis { format, folder: folder.as_ref(), script, no_flows };
+    let told = Analysis { format, folder: folder.as_ref(), script, no_flows, fold: false };
     tell(&arguments.shown, report, told)
 }
 

@@ -166,7 +166,7 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
         is_whole = output::write_packets(path, &config, &report, &selection, shown)?;
     }
     let (format, no_flows) = (arguments.format.0, arguments.no_flows);
-    let told = Analysis { format, folder: folder.as_ref(), script, no_flows };
+    let told = Analysis { format, folder: folder.as_ref(), script, no_flows, fold: arguments.fold };
     let status = tell(shown, report, told)?;
     Ok(if is_whole && is_kept(&config) { status } else { Status::Trouble })
 }
@@ -180,6 +180,8 @@ struct Analysis<'a> {
     /// Where to write a script that tries what no capture tried.
     script: Option<&'a str>,
     no_flows: bool,
+    /// Whether plain flows are counted only.
+    fold: bool,
 }
 
 /// Prints an analysis.
@@ -187,6 +189,9 @@ fn tell(shown: &ShownArguments, report: Report, wanted: Analysis<'_>) -> Result<
     let mut report = shareable(shown, report)?;
     if let Some(path) = wanted.script {
         output::write_whole(path, |out| probe_script(&report, out))?;
+    }
+    if wanted.fold {
+        report.fold();
     }
     if wanted.no_flows {
         report.flows.clear();

@@ -255,6 +255,24 @@ impl Flows {
         self.hidden.iter().flat_map(|it| it.hidden.lanes.iter().map(|lane| (it.capture, lane)))
     }
 
+    /// Forgets plain flows, and counts them by way, port and verdict.
+    #[expect(clippy::type_complexity, reason = "a key that nobody else has")]
+    pub fn fold(&mut self) -> BTreeMap<((Address, Address, Transport, Verdict), u16), u64> {
+        let mut counts = BTreeMap::new();
+        let way = |lane: &Lane| (lane.from(), lane.to(), lane.transport(), lane.manner.verdict);
+        for (_, lane) in self.lanes().filter(|(_, it)| it.hidden > 0 && !it.is_unanswered()) {
+            *counts.entry((way(lane), lane.port())).or_default() += lane.hidden;
+        }
+        let unanswered = |_, lane: &Lane| lane.is_unanswered();
+        self.each_of_lanes(unanswered, |_, flow| {
+            let (from, to) = (flow.initiator_endpoint(), flow.responder_endpoint());
+            let way = (from.address, to.address, flow.transport(), Verdict::NoReply);
+            *counts.entry((way, to.port)).or_default() += 1;
+        });
+        self.hidden.clear();
+        counts
+    }
+
     /// The first id and the last.
     pub fn span(&self) -> Option<(u64, u64)> {
         let first = self.telling.first()?.id;

@@ -67,6 +67,7 @@ pub(super) fn empty() -> Report {
         firewall_requests: Vec::new(),
         rule_set: RuleSet::default(),
         to_try: Vec::new(),
+        folded: None,
         flows: Flows::default(),
     }
 }
