@@ -156,12 +156,12 @@ fn through_pipeline(
     threads: usize,
 ) -> (Vec<CaptureRecord>, CaptureFlows) {
     let read = AssertUnwindSafe(|| {
-        let (flows, skipped) = pipeline.frames(&mut joined, threads);
+        let (flows, mut skipped) = pipeline.frames(&mut joined, threads);
         let (mut summary, parts) = joined.into_summaries();
         for part in &parts {
             summary.own_addresses.extend(&part.summary.own_addresses);
         }
-        let flows = pipeline.told(flows, &mut summary);
+        let flows = pipeline.told(flows, &mut summary, &mut skipped);
         (summary, skipped, parts, flows)
     });
     let Ok((summary, skipped, mut parts, flows)) = catch_unwind(read) else {

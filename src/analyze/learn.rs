@@ -11,7 +11,7 @@ use foldhash::fast::FixedState;
 
 use crate::analyze::place::{Sights, links, taken_on};
 use crate::capture::CaptureSummary;
-use crate::flow::{Finished, Flow};
+use crate::flow::Flow;
 use crate::net::{Address, Endpoint, KnownName, NameSource, first_label, without_root};
 use crate::probe::{Heard, Speaker};
 
@@ -21,16 +21,31 @@ const MOST_LEARNED: usize = 10_000;
 /// Names kept of what callers call one address. Web sites share theirs by the hundred.
 const MOST_CALLED: usize = 4;
 
-/// Adds what the packets tell of hosts to what the capture stores of them, each once.
-pub(super) fn learn(summary: &mut CaptureSummary, flows: &Finished) {
-    let (mut telling, mut sights) = (Telling::default(), Sights::default());
-    flows.each(|flow| {
-        sights.see(flow);
-        telling.see(flow);
-    });
-    of_heard(summary, &telling.flows);
-    summary.links = links(&sights);
-    summary.taken_on = taken_on(&sights, summary);
+/// What the flows of a capture tell of hosts, gathered flow by flow.
+#[derive(Default)]
+pub(super) struct Learned {
+    sights: Sights,
+    telling: Telling,
+}
+
+impl Learned {
+    /// Takes the next flow into account.
+    pub(super) fn see(&mut self, flow: &Flow) {
+        self.sights.see(flow);
+        self.telling.see(flow);
+    }
+
+    /// The ways that packets went, from whom to whom.
+    pub(super) fn ways(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        self.sights.ways()
+    }
+
+    /// Adds what was told of hosts to what the capture stores of them, each once.
+    pub(super) fn tell(&self, summary: &mut CaptureSummary) {
+        of_heard(summary, &self.telling.flows);
+        summary.links = links(&self.sights);
+        summary.taken_on = taken_on(&self.sights, summary);
+    }
 }
 
 /// Flows that say something that no flow between the same hosts said before.

@@ -1,6 +1,5 @@
 //! One input through the pipeline, on one thread or in waves over all of them.
 
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -11,7 +10,7 @@ use rayon::iter::{
 };
 
 use crate::analyze::heap::Analysed;
-use crate::analyze::learn::learn;
+use crate::analyze::learn::Learned;
 use crate::analyze::{Config, NOT_BEGUN};
 use crate::capture::{
     Bounds, CaptureReader, CaptureSummary, Content, Frame, FrameBatch, Input, Reading,
@@ -22,7 +21,7 @@ use crate::packet::{FragmentTable, Packet, Skipped, SkippedTally, decode};
 use crate::report::CaptureRecord;
 use crate::verdict::flows::CaptureFlows;
 use crate::verdict::record::JudgedFlow;
-use crate::verdict::{Circumstances, Sorted, judge};
+use crate::verdict::{Circumstances, Sorting, judge};
 
 /// How an input is read.
 #[derive(Clone, Copy)]
@@ -111,9 +110,9 @@ impl Pipeline<'_> {
     }
 
     fn capture(&self, mut reader: Box<dyn CaptureReader>, threads: usize) -> Analysed {
-        let (flows, skipped) = self.frames(reader.as_mut(), threads);
+        let (flows, mut skipped) = self.frames(reader.as_mut(), threads);
         let mut summary = reader.finish();
-        let flows = self.told(flows, &mut summary);
+        let flows = self.told(flows, &mut summary, &mut skipped);
         Analysed::of(CaptureRecord::of(summary, &skipped), flows)
     }
 
@@ -123,26 +122,34 @@ impl Pipeline<'_> {
         reader: &mut dyn CaptureReader,
         threads: usize,
     ) -> (Finished, SkippedTally) {
-        let (flows, mut skipped) =
-            if threads > 1 { self.in_waves(reader, threads) } else { self.sequential(reader) };
-        if skipped.neighbours.has_questions() {
-            skipped.neighbours.see(flows.iter().flat_map(|flow| ways(&flow)));
-        }
-        (flows, skipped)
+        if threads > 1 { self.in_waves(reader, threads) } else { self.sequential(reader) }
     }
 
     /// What the flows of a capture did, and what they tell of hosts.
-    pub(super) fn told(&self, flows: Finished, summary: &mut CaptureSummary) -> CaptureFlows {
+    pub(super) fn told(
+        &self,
+        flows: Finished,
+        summary: &mut CaptureSummary,
+        skipped: &mut SkippedTally,
+    ) -> CaptureFlows {
         // A filter asks each flow, and a log may tell of any.
         let whole = self.config.whole
             || self.config.options.filters.filter.is_some()
             || !self.config.logs.is_empty();
         let circumstances = self.circumstances(summary);
-        let sort = || match whole {
-            true => Sorted::default(),
-            false => Sorted::of(&flows, &circumstances, &self.config.matrix.not_rpc),
-        };
-        let (sorted, ()) = rayon::join(sort, || learn(summary, &flows));
+        let mut sorting = Sorting::new(&circumstances, &self.config.matrix.not_rpc);
+        let mut learned = Learned::default();
+        flows.each(|flow| {
+            learned.see(flow);
+            if !whole {
+                sorting.see(flow);
+            }
+        });
+        let sorted = sorting.finish();
+        if skipped.neighbours.has_questions() {
+            skipped.neighbours.see(learned.ways());
+        }
+        learned.tell(summary);
         let telling = sorted.telling(flows.len());
         let judged = telling.par_iter().map_init(Flow::blank, |flow, place| {
             flows.read(*place, flow).then(|| judge(flow, 0, &circumstances))
@@ -268,14 +275,6 @@ impl Pipeline<'_> {
         }
         dealt
     }
-}
-
-/// The ways that packets of a flow went, from whom to whom.
-fn ways(flow: &Flow) -> impl Iterator<Item = (IpAddr, IpAddr)> + use<> {
-    let ends = flow.initiator_endpoint().address.ip().zip(flow.responder_endpoint().address.ip());
-    let there = ends.filter(|_| flow.initiator.packets > 0);
-    let back = ends.filter(|_| flow.responder.packets > 0).map(|(from, to)| (to, from));
-    there.into_iter().chain(back)
 }
 
 /// The packets of a batch by shard, and its frames that hold none.

@@ -97,6 +97,19 @@ impl Sights {
     }
 }
 
+impl Sights {
+    /// The ways that packets went, from whom to whom.
+    pub(super) fn ways(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        self.ways.iter().flat_map(|(way, _)| {
+            let ends = way.initiator.ip().zip(way.responder.ip());
+            let [initiator, responder] = way.first;
+            let there = ends.filter(|_| initiator.is_some());
+            let back = ends.filter(|_| responder.is_some()).map(|(from, to)| (to, from));
+            there.into_iter().chain(back)
+        })
+    }
+}
+
 /// The sides of a flow that were captured, the initiator first.
 fn sights(way: &Way) -> impl Iterator<Item = Sight> + use<> {
     let [initiator, responder] = way.first;

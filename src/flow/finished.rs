@@ -91,6 +91,15 @@ impl Finished {
         true
     }
 
+    /// As [`Finished::read`], without what was heard.
+    pub fn read_unheard(&self, place: usize, flow: &mut Flow) -> bool {
+        let Some(place) = self.places.get(place) else { return false };
+        let (store, at) = place.store();
+        let Some(store) = self.stores.get(store) else { return false };
+        store.read_unheard(at, flow);
+        true
+    }
+
     /// The flows one by one.
     pub fn iter(&self) -> impl Iterator<Item = Flow> {
         (0..self.len()).filter_map(|place| self.get(place))

@@ -451,8 +451,8 @@ impl Flows {
         self.places_of_lanes(wanted).filter_map(|(of_capture, place)| of_capture.made(place))
     }
 
-    /// Shows what was recorded of the plain flows of the lanes that are wanted, with the index of
-    /// their capture.
+    /// Shows what was recorded of the plain flows of the lanes that are wanted, but for what was
+    /// heard, with the index of their capture.
     pub(super) fn each_of_lanes(
         &self,
         wanted: impl Fn(usize, &Lane) -> bool,
@@ -460,7 +460,7 @@ impl Flows {
     ) {
         let mut flow = Flow::blank();
         for (of_capture, place) in self.places_of_lanes(wanted) {
-            if of_capture.hidden.finished.read(place, &mut flow) {
+            if of_capture.hidden.finished.read_unheard(place, &mut flow) {
                 show(of_capture.capture, &flow);
             }
         }
@@ -607,7 +607,7 @@ mod tests {
     use crate::flow::{FlowTable, KnownPorts};
     use crate::net::{Clock, FlowKey};
     use crate::packet::Packet;
-    use crate::verdict::Sorted;
+    use crate::verdict::{Sorted, Sorting};
 
     /// Attempts that follow each other, from other ports each.
     fn attempts(scripts: &[&str]) -> Vec<Packet<'static>> {
@@ -631,6 +631,12 @@ mod tests {
         all
     }
 
+    fn sorted(finished: &Finished, circumstances: &Circumstances) -> Sorted {
+        let mut sorting = Sorting::new(circumstances, &[]);
+        finished.each(|flow| sorting.see(flow));
+        sorting.finish()
+    }
+
     fn judged(scripts: &[&str]) -> Flows {
         let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
         attempts(scripts).iter().for_each(|packet| table.observe(packet));
@@ -643,7 +649,7 @@ mod tests {
             known_ports: KnownPorts::default(),
             notes: Vec::new(),
         };
-        let sorted = Sorted::of(&finished, &circumstances, &[]);
+        let sorted = sorted(&finished, &circumstances);
         let places = sorted.telling(finished.len());
         let telling = places.iter().filter_map(|place| finished.get(*place));
         let telling = telling.map(|flow| judge(&flow, 0, &circumstances)).collect();
@@ -707,6 +713,6 @@ mod tests {
             known_ports: KnownPorts::default(),
             notes: Vec::new(),
         };
-        assert_eq!(Sorted::of(&finished, &circumstances, &[]).telling(3), [0, 1, 2]);
+        assert_eq!(sorted(&finished, &circumstances).telling(3), [0, 1, 2]);
     }
 }

@@ -12,7 +12,7 @@ mod schedule;
 mod service;
 
 pub use origin::weigh_origins;
-pub use plain::Sorted;
+pub use plain::{Sorted, Sorting};
 pub use rpc::link;
 
 use std::fmt;

@@ -32,13 +32,6 @@ pub struct Sorted {
 }
 
 impl Sorted {
-    /// Of plain flows the first and the last of each kind tell; `not_rpc` are ports at which a call is
-    /// none of remote procedure calls.
-    pub fn of(finished: &Finished, circumstances: &Circumstances, not_rpc: &[u16]) -> Sorted {
-        let (lanes, lane_of) = lanes(finished, circumstances, not_rpc);
-        Sorted { lanes, lane_of }
-    }
-
     /// Places of the flows that tell, of `count` flows.
     pub fn telling(&self, count: usize) -> Vec<usize> {
         let is_telling = |place: &usize| self.lane_of.get(*place).is_none_or(|it| *it == TELLING);
@@ -74,57 +67,62 @@ impl Sorted {
     }
 }
 
-/// What happened in a lane so far.
-struct Begun {
-    number: u32,
-    last: usize,
+/// Tells the flows of a capture apart, one by one, in their order.
+pub struct Sorting<'c> {
+    circumstances: &'c Circumstances,
+    lanes: Lanes,
+    lane_of: Vec<u32>,
+    before: Option<Timestamp>,
+    is_ordered: bool,
 }
 
-/// The lanes of a capture, and the lane of each flow.
-fn lanes(
-    finished: &Finished,
-    circumstances: &Circumstances,
-    not_rpc: &[u16],
-) -> (Vec<Lane>, Vec<u32>) {
-    let mut found = Lanes { not_rpc: not_rpc.iter().copied().collect(), ..Lanes::default() };
-    let mut lane_of = Vec::with_capacity(finished.len());
-    // What comes first must also be first in time.
-    let mut before: Option<Timestamp> = None;
-    let mut is_ordered = true;
-    finished.each(|flow| {
-        is_ordered &= flow.first_seen.is_some() && flow.first_seen >= before;
-        before = flow.first_seen;
-        if is_ordered {
-            lane_of.push(found.lane_of(lane_of.len(), flow, circumstances));
-        }
-    });
-    if !is_ordered {
-        return (Vec::new(), Vec::new());
+impl<'c> Sorting<'c> {
+    /// `not_rpc` are ports at which a call is none of remote procedure calls.
+    pub fn new(circumstances: &'c Circumstances, not_rpc: &[u16]) -> Sorting<'c> {
+        let lanes = Lanes { not_rpc: not_rpc.iter().copied().collect(), ..Lanes::default() };
+        Sorting { circumstances, lanes, lane_of: Vec::new(), before: None, is_ordered: true }
     }
-    // The last of each tells, too.
-    for begun in found.begun.values() {
-        if let (Some(lane), Some(slot)) =
-            (found.lanes.get_mut(begun.number as usize), lane_of.get_mut(begun.last))
-            && *slot == begun.number
-            && !lane.manner.is_unanswered()
-        {
-            *slot = TELLING;
-            lane.hidden -= 1;
+
+    /// Takes the next flow into account.
+    pub fn see(&mut self, flow: &Flow) {
+        // What comes first must also be first in time.
+        self.is_ordered &= flow.first_seen.is_some() && flow.first_seen >= self.before;
+        self.before = flow.first_seen;
+        if self.is_ordered {
+            let lane = self.lanes.lane_of(self.lane_of.len(), flow, self.circumstances);
+            self.lane_of.push(lane);
         }
     }
-    for lane in &mut found.lanes {
-        lane.ports.sort_unstable();
-        lane.ports.dedup();
-        lane.ports.shrink_to_fit();
+
+    /// What came of it. Of plain flows the first and the last of each kind tell.
+    pub fn finish(self) -> Sorted {
+        let Sorting { mut lanes, mut lane_of, is_ordered, .. } = self;
+        if !is_ordered {
+            return Sorted::default();
+        }
+        for ((number, lane), last) in (0..).zip(&mut lanes.lanes).zip(&lanes.last) {
+            lane.ports.sort_unstable();
+            lane.ports.dedup();
+            lane.ports.shrink_to_fit();
+            if let Some(slot) = lane_of.get_mut(*last)
+                && *slot == number
+                && !lane.manner.is_unanswered()
+            {
+                *slot = TELLING;
+                lane.hidden -= 1;
+            }
+        }
+        Sorted { lanes: lanes.lanes, lane_of }
     }
-    (found.lanes, lane_of)
 }
 
 #[derive(Default)]
 struct Lanes {
     not_rpc: HashSet<u16, FixedState>,
     lanes: Vec<Lane>,
-    begun: HashMap<Manner, Begun, FixedState>,
+    /// The place of the last flow of each lane.
+    last: Vec<usize>,
+    numbers: HashMap<Manner, u32, FixedState>,
     /// Hosts that opened a flow which tells.
     initiators: HashSet<Address, FixedState>,
     duties: HashSet<(Address, Duty, bool), FixedState>,
@@ -148,21 +146,25 @@ impl Lanes {
         let Some(manner) = manner.filter(|_| !self.tells(flow)) else { return TELLING };
         let next = u32::try_from(self.lanes.len()).unwrap_or(TELLING);
         let mut begins = is_new;
-        let begun = self.begun.entry(manner).or_insert_with(|| {
+        let number = *self.numbers.entry(manner).or_insert_with(|| {
             begins |= !manner.is_unanswered();
             self.lanes.push(Lane::of(manner));
-            Begun { number: next, last: place }
+            self.last.push(place);
+            next
         });
-        let Some(lane) = self.lanes.get_mut(begun.number as usize) else { return TELLING };
+        let index = number as usize;
+        let (Some(lane), Some(last)) = (self.lanes.get_mut(index), self.last.get_mut(index)) else {
+            return TELLING;
+        };
         if begins {
             return TELLING;
         }
         if manner.is_unanswered() && lane.ports.last() != Some(&responder.port) {
             lane.ports.push(responder.port);
         }
-        begun.last = place;
+        *last = place;
         lane.hidden += 1;
-        begun.number
+        number
     }
 
     /// Whether its initiator calls from no service's port, or a service's: whether it can be a remote

@@ -142,6 +142,12 @@ impl Store {
         }
     }
 
+    /// As [`Store::read`], without what was heard.
+    pub(super) fn read_unheard(&self, at: u64, flow: &mut Flow) {
+        self.read_record(at, flow, false);
+        flow.initiator.recent = Recent::default();
+    }
+
     /// Puts a flow away that is one SYN so far, if it is as plain as that.
     pub(super) fn put_lone(&mut self, packet: &Packet<'_>, segment: Segment) -> Option<u64> {
         let mut record = lone::Record::default();
@@ -294,6 +300,11 @@ impl Store {
 
     /// Gives the length of the record, what else there is to know, and where what was heard is kept.
     fn read_into(&self, at: u64, flow: &mut Flow) -> (usize, Aside, Option<usize>) {
+        self.read_record(at, flow, true)
+    }
+
+    /// What was heard stands last; the length is told only where it is wanted.
+    fn read_record(&self, at: u64, flow: &mut Flow, heard: bool) -> (usize, Aside, Option<usize>) {
         let bytes = self.arena.at(at);
         let mut from = Reader(bytes);
         let kind = from.byte();
@@ -350,7 +361,7 @@ impl Store {
             flow.also_in = None;
         }
         let kept = has(HEARD_KEPT).then(|| usize::try_from(from.number()).unwrap_or(usize::MAX));
-        if has(HEARD) {
+        if has(HEARD) && heard {
             flow.heard = Some(Box::new(heard::read(&mut from, &origin)));
         }
         (bytes.len() - from.0.len(), aside, kept)
