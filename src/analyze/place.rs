@@ -366,7 +366,9 @@ mod tests {
 
     fn sights_of(flows: &[Flow]) -> Sights {
         let mut sights = Sights::default();
-        flows.iter().for_each(|flow| sights.see(flow));
+        for flow in flows {
+            sights.see(flow);
+        }
         sights
     }
     use crate::flow::FirstPacket;

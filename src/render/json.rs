@@ -211,6 +211,7 @@ mod tests {
                 "firewall_requests",
                 "rule_set",
                 "to_try",
+                "folded",
                 "flows"
             ]
         );

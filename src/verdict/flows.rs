@@ -466,10 +466,10 @@ impl Flows {
         }
     }
 
-    fn places_of_lanes<'a>(
-        &'a self,
+    fn places_of_lanes(
+        &self,
         wanted: impl Fn(usize, &Lane) -> bool,
-    ) -> impl Iterator<Item = (&'a OfCapture, usize)> {
+    ) -> impl Iterator<Item = (&OfCapture, usize)> {
         self.hidden.iter().flat_map(move |of_capture| {
             let lanes = of_capture.hidden.lanes.iter();
             let wanted: Vec<bool> =
@@ -639,7 +639,9 @@ mod tests {
 
     fn judged(scripts: &[&str]) -> Flows {
         let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
-        attempts(scripts).iter().for_each(|packet| table.observe(packet));
+        for packet in &attempts(scripts) {
+            table.observe(packet);
+        }
         let (finished, _) = table.finish();
         let circumstances = Circumstances {
             capture_end: Some(crate::flow::script::second(1_000)),
@@ -703,7 +705,9 @@ mod tests {
         packets[0].time = packets[2].time;
         assert_eq!(flows(&packets).len(), 3);
         let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
-        packets.iter().for_each(|packet| table.observe(packet));
+        for packet in &packets {
+            table.observe(packet);
+        }
         let (finished, _) = table.finish();
         let circumstances = Circumstances {
             capture_end: Some(crate::flow::script::second(1_000)),

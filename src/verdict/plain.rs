@@ -100,7 +100,7 @@ impl<'c> Sorting<'c> {
         if !is_ordered {
             return Sorted::default();
         }
-        for ((number, lane), last) in (0..).zip(&mut lanes.lanes).zip(&lanes.last) {
+        for ((number, lane), last) in (0..).zip(&mut lanes.all).zip(&lanes.last) {
             lane.ports.sort_unstable();
             lane.ports.dedup();
             lane.ports.shrink_to_fit();
@@ -112,14 +112,14 @@ impl<'c> Sorting<'c> {
                 lane.hidden -= 1;
             }
         }
-        Sorted { lanes: lanes.lanes, lane_of }
+        Sorted { lanes: lanes.all, lane_of }
     }
 }
 
 #[derive(Default)]
 struct Lanes {
     not_rpc: HashSet<u16, FixedState>,
-    lanes: Vec<Lane>,
+    all: Vec<Lane>,
     /// The place of the last flow of each lane.
     last: Vec<usize>,
     numbers: HashMap<Manner, u32, FixedState>,
@@ -144,16 +144,16 @@ impl Lanes {
             .filter(|_| self.is_call(flow, circumstances));
         let is_new = self.initiators.insert(initiator.address);
         let Some(manner) = manner.filter(|_| !self.tells(flow)) else { return TELLING };
-        let next = u32::try_from(self.lanes.len()).unwrap_or(TELLING);
+        let next = u32::try_from(self.all.len()).unwrap_or(TELLING);
         let mut begins = is_new;
         let number = *self.numbers.entry(manner).or_insert_with(|| {
             begins |= !manner.is_unanswered();
-            self.lanes.push(Lane::of(manner));
+            self.all.push(Lane::of(manner));
             self.last.push(place);
             next
         });
         let index = number as usize;
-        let (Some(lane), Some(last)) = (self.lanes.get_mut(index), self.last.get_mut(index)) else {
+        let (Some(lane), Some(last)) = (self.all.get_mut(index), self.last.get_mut(index)) else {
             return TELLING;
         };
         if begins {

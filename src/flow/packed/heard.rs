@@ -97,7 +97,7 @@ pub(super) fn write(heard: &Heard, origin: &Origin, out: &mut Writer<'_>) {
     }
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(super) fn read(from: &mut Reader<'_>, origin: &Origin) -> Heard {
     let parts = from.number();
     let protocol = from.byte().checked_sub(1).map(protocol_at);

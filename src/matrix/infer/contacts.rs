@@ -84,9 +84,9 @@ impl Contacts {
         let mut of: BTreeMap<Address, BTreeMap<Address, Calls>> = BTreeMap::new();
         for lane in flows.unanswered() {
             let (caller, host) = (lane.from(), lane.to());
-            let called =
+            let is_tried =
                 |port: &Port| lane.has_port(port.number) && port.is(Transport::Tcp, port.number);
-            for (index, _) in ports.iter().enumerate().filter(|(_, port)| called(port)) {
+            for (index, _) in ports.iter().enumerate().filter(|(_, port)| is_tried(port)) {
                 if is_host(caller) && is_host(host) {
                     of.entry(host).or_default().entry(caller).or_default().addressed.add(index);
                 }
