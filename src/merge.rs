@@ -52,8 +52,8 @@ pub enum Refusal {
     },
     /// Its flows are not, or not all, in it.
     #[error(
-        "{held} of its {counted} flows are in it, and all are needed: make it again, without --fold and \
-         --no-flows"
+        "{held} of its {counted} flows are in it, and all are needed: make it again, without \
+         --no-flows and --fold"
     )]
     WithoutFlows {
         /// Flows in it.

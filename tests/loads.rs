@@ -75,6 +75,52 @@ fn totals_and_verdicts_are_those_that_were_planned() {
 }
 
 #[test]
+fn folded_flows_are_counted_and_everything_else_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for letter in KINDS {
+        let path = folder.path().join(letter);
+        fs::write(&path, made(letter, Format::Pcap).0).unwrap();
+        let path = path.to_str().unwrap();
+        let whole = run(["analyze", "--format", "json", "--no-progress", path]).json();
+        let mut folded =
+            run(["analyze", "--fold", "--format", "json", "--no-progress", path]).json();
+        let listed = folded["flows"].as_array().unwrap();
+        let counted = folded["folded"].as_array().unwrap();
+        let count = |row: &serde_json::Value| row["count"].as_u64().unwrap();
+        let all = listed.len() as u64 + counted.iter().map(count).sum::<u64>();
+        assert_eq!(whole["totals"]["flows"], all, "{letter}");
+        let ids: Vec<u64> = listed.iter().map(|flow| flow["id"].as_u64().unwrap()).collect();
+        let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+        for flow in whole["flows"].as_array().unwrap() {
+            let id = flow["id"].as_u64().unwrap();
+            if ids.binary_search(&id).is_ok() {
+                assert!(listed.contains(flow), "{letter}: flow {id}");
+            } else {
+                let key = json!([
+                    flow["initiator"]["address"],
+                    flow["responder"]["address"],
+                    flow["transport"],
+                    flow["responder"]["port"],
+                    flow["verdict"]
+                ]);
+                *rows.entry(key.to_string()).or_default() += 1;
+            }
+        }
+        let key = |row: &serde_json::Value| {
+            let keys = ["initiator", "responder", "transport", "port", "verdict"];
+            json!(keys.map(|key| row[key].clone())).to_string()
+        };
+        let found: BTreeMap<String, u64> =
+            counted.iter().map(|row| (key(row), count(row))).collect();
+        assert_eq!(found, rows, "{letter}");
+        assert!(letter != "X" || !rows.is_empty(), "a scan has alike flows");
+        folded["folded"] = whole["folded"].clone();
+        folded["flows"] = whole["flows"].clone();
+        assert_eq!(folded, whole, "{letter}");
+    }
+}
+
+#[test]
 fn drops_refusals_retransmissions_and_ipv6_are_in_every_kind() {
     for letter in KINDS {
         let (_, truth) = made(letter, Format::Pcap);
