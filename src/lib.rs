@@ -21,6 +21,7 @@
 //! | [`packet::Packet`] | what a frame says about a flow |
 //! | [`flow::Flow`] | one attempt to talk: facts, and the frames that show them |
 //! | [`verdict::record::JudgedFlow`] | what the flow did, with a reason: the record in reports |
+//! | [`verdict::flows::Flows`] | all of them; those that are alike as facts, judged when they are wanted |
 //! | [`matrix::Matrix`], [`matrix::Cell`] | what should work between which roles, and what is proven |
 //! | [`diagnosis::Finding`], [`diagnosis::FirewallRequest`] | what to know, what to ask for |
 //! | [`report::Report`] | all of it, sorted: the JSON contract |

@@ -82,10 +82,10 @@ fn folded_flows_are_counted_and_everything_else_stays_as_it_is() {
         fs::write(&path, made(letter, Format::Pcap).0).unwrap();
         let path = path.to_str().unwrap();
         let whole = run(["analyze", "--format", "json", "--no-progress", path]).json();
-        let mut folded =
+        let mut short =
             run(["analyze", "--fold", "--format", "json", "--no-progress", path]).json();
-        let listed = folded["flows"].as_array().unwrap();
-        let counted = folded["folded"].as_array().unwrap();
+        let listed = short["flows"].as_array().unwrap();
+        let counted = short["folded"].as_array().unwrap();
         let count = |row: &serde_json::Value| row["count"].as_u64().unwrap();
         let all = listed.len() as u64 + counted.iter().map(count).sum::<u64>();
         assert_eq!(whole["totals"]["flows"], all, "{letter}");
@@ -114,9 +114,9 @@ fn folded_flows_are_counted_and_everything_else_stays_as_it_is() {
             counted.iter().map(|row| (key(row), count(row))).collect();
         assert_eq!(found, rows, "{letter}");
         assert!(letter != "X" || !rows.is_empty(), "a scan has alike flows");
-        folded["folded"] = whole["folded"].clone();
-        folded["flows"] = whole["flows"].clone();
-        assert_eq!(folded, whole, "{letter}");
+        short["folded"] = whole["folded"].clone();
+        short["flows"] = whole["flows"].clone();
+        assert_eq!(short, whole, "{letter}");
     }
 }
 
