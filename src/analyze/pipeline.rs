@@ -152,9 +152,11 @@ impl Pipeline<'_> {
         learned.tell(summary);
         let telling = sorted.telling(flows.len());
         let judged = telling.par_iter().map_init(Flow::blank, |flow, place| {
-            flows.read(*place, flow).then(|| judge(flow, 0, &circumstances))
+            flows.read(*place, flow);
+            judge(flow, 0, &circumstances)
         });
-        let judged: Vec<JudgedFlow> = judged.flatten().collect();
+        // Straight to where they stay: a record is large, and there may be a million.
+        let judged: Vec<JudgedFlow> = judged.collect();
         sorted.flows(flows, circumstances, &telling, judged)
     }
 

@@ -210,12 +210,16 @@ impl Flows {
         let mut flows = Flows::default();
         let mut before = 0;
         for (capture, of_capture) in captures {
-            let CaptureFlows { telling, count, hidden } = of_capture;
-            let numbered = telling.into_iter().map(|flow| {
-                let id = flow.id + before;
-                JudgedFlow { id, capture, ..flow }
-            });
-            flows.telling.extend(numbered);
+            let CaptureFlows { mut telling, count, hidden } = of_capture;
+            for flow in &mut telling {
+                flow.id += before;
+                flow.capture = capture;
+            }
+            if flows.telling.is_empty() {
+                flows.telling = telling;
+            } else {
+                flows.telling.append(&mut telling);
+            }
             let first_id = before + 1;
             flows.hidden.extend(hidden.map(|hidden| OfCapture { capture, first_id, hidden }));
             before += count;
