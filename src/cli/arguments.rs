@@ -103,7 +103,7 @@ pub(super) struct AnalyzeArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, help_heading = "Reading")]
     pub(super) log: Vec<String>,
     /// Count flows that are like others instead of listing them in JSON
-    #[arg(long, conflicts_with_all = ["filter", "log", "no_flows", "state"])]
+    #[arg(long, conflicts_with_all = ["anonymize", "filter", "log", "no_flows", "state"])]
     pub(super) fold: bool,
     /// Leave the list of flows out of JSON
     #[arg(long)]

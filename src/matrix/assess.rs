@@ -2,19 +2,19 @@
 //!
 //! One pass over the flows: those between two hosts that play the roles of a row, to its ports,
 //! exercise it. Each requirement and pair of hosts is a cell; each cell gets one outcome and says
-//! from which frames. Rows that say the same of two hosts, which play several roles, are one cell. The result does not depend on the order of the flows, only on their ids.
+//! from which frames. Rows that say the same of two hosts, which play several roles, are one cell. The
+//! result does not depend on the order of the flows, only on their ids.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-use foldhash::fast::FixedState;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::matrix::Matrix;
+use crate::matrix::exercised::{Call, Exercised, OfCell, in_cell};
 use crate::matrix::explain::{also, explain, is_weak, service_failed, several_captures};
 use crate::matrix::roles::{Cast, GivenRole, HostRecord, Part, Told, UnmatchedHost};
-use crate::matrix::rows::{Rows, is_rpc};
+use crate::matrix::rows::Rows;
 use crate::matrix::sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 use crate::matrix::untried::{Untried, untried};
-use crate::net::{Address, Endpoint, Transport};
+use crate::net::Address;
 use crate::verdict::flows::{Flows, Lane, Seen};
 use crate::verdict::record::{Class, JudgedFlow};
 
@@ -163,90 +163,6 @@ fn lay(
     };
     let Cast { hosts, unmatched, .. } = cast;
     (Assessment { hosts, sheet, requirement_of, unmatched }, of_lanes)
-}
-
-/// All that decides which rows a flow exercises.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Call {
-    from: Address,
-    to: Address,
-    transport: Transport,
-    port: u16,
-    is_rpc: bool,
-    can_be_rpc: bool,
-}
-
-impl Call {
-    fn of_flow(rows: &Rows<'_>, flow: &JudgedFlow) -> Call {
-        let Endpoint { address: to, port } = flow.responder;
-        let is_rpc = is_rpc(flow);
-        Call {
-            from: flow.initiator.address,
-            to,
-            transport: flow.transport,
-            port,
-            is_rpc,
-            can_be_rpc: is_rpc || rows.can_be_rpc(flow.transport, port, flow.initiator.port),
-        }
-    }
-
-    fn of_lane(rows: &Rows<'_>, lane: &Lane) -> Call {
-        let (transport, port) = (lane.transport(), lane.port());
-        let can_be_rpc = rows.can_be_rpc(transport, port, Lane::CALLING_PORT);
-        Call { from: lane.from(), to: lane.to(), transport, port, is_rpc: false, can_be_rpc }
-    }
-}
-
-/// The cells that were exercised, by what exercises them.
-#[derive(Default)]
-struct Exercised {
-    /// Rows, and the places of their cells.
-    known: HashMap<Call, Vec<(usize, usize)>, FixedState>,
-    places: HashMap<CellKey, usize, FixedState>,
-    keys: Vec<CellKey>,
-}
-
-impl Exercised {
-    fn cells_of(&mut self, rows: &Rows<'_>, cast: &Cast<'_>, call: Call) -> &[(usize, usize)] {
-        let Exercised { known, places, keys } = self;
-        known.entry(call).or_insert_with(|| {
-            let cells = rows_of(rows, cast, call).into_iter().map(|row| {
-                let key = (call.from, call.to, row);
-                let place = *places.entry(key).or_insert(keys.len());
-                if place == keys.len() {
-                    keys.push(key);
-                }
-                (row, place)
-            });
-            cells.collect()
-        })
-    }
-}
-
-fn rows_of(rows: &Rows<'_>, cast: &Cast<'_>, call: Call) -> Vec<usize> {
-    let Call { from, to, transport, port, is_rpc, can_be_rpc } = call;
-    match (cast.parts_of(from), cast.parts_of(to)) {
-        (Some(from_parts), Some(to_parts)) if from != to => {
-            rows.matching((transport, port), is_rpc, can_be_rpc, from_parts, to_parts)
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// What exercises a cell: telling flows, and numbers of lanes.
-#[derive(Default)]
-struct OfCell<'f> {
-    flows: Vec<&'f JudgedFlow>,
-    lanes: Vec<usize>,
-}
-
-fn in_cell<'f>(cells: &mut Vec<OfCell<'f>>, place: usize, add: impl FnOnce(&mut OfCell<'f>)) {
-    if cells.len() <= place {
-        cells.resize_with(place + 1, OfCell::default);
-    }
-    if let Some(cell) = cells.get_mut(place) {
-        add(cell);
-    }
 }
 
 /// From, to, and place of the row. Their order is that of the sheet.

@@ -8,6 +8,7 @@
 //! To add a profile: write `src/matrix/<name>.toml` and add a line to `BUILT_INS`.
 
 mod assess;
+mod exercised;
 mod explain;
 mod fault;
 mod file;

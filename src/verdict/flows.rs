@@ -635,6 +635,17 @@ mod tests {
         all
     }
 
+    fn circumstances() -> Circumstances {
+        Circumstances {
+            capture_end: Some(crate::flow::script::second(1_000)),
+            clock: Clock::MICROSECONDS,
+            syn_wait: 3_000_000_000,
+            udp_reply_wait: 2_000_000_000,
+            known_ports: KnownPorts::default(),
+            notes: Vec::new(),
+        }
+    }
+
     fn sorted(finished: &Finished, circumstances: &Circumstances) -> Sorted {
         let mut sorting = Sorting::new(circumstances, &[]);
         finished.each(|flow| sorting.see(flow));
@@ -647,14 +658,7 @@ mod tests {
             table.observe(packet);
         }
         let (finished, _) = table.finish();
-        let circumstances = Circumstances {
-            capture_end: Some(crate::flow::script::second(1_000)),
-            clock: Clock::MICROSECONDS,
-            syn_wait: 3_000_000_000,
-            udp_reply_wait: 2_000_000_000,
-            known_ports: KnownPorts::default(),
-            notes: Vec::new(),
-        };
+        let circumstances = circumstances();
         let sorted = sorted(&finished, &circumstances);
         let places = sorted.telling(finished.len());
         let telling = places.iter().filter_map(|place| finished.get(*place));
@@ -713,14 +717,7 @@ mod tests {
             table.observe(packet);
         }
         let (finished, _) = table.finish();
-        let circumstances = Circumstances {
-            capture_end: Some(crate::flow::script::second(1_000)),
-            clock: Clock::MICROSECONDS,
-            syn_wait: 3_000_000_000,
-            udp_reply_wait: 2_000_000_000,
-            known_ports: KnownPorts::default(),
-            notes: Vec::new(),
-        };
+        let circumstances = circumstances();
         assert_eq!(sorted(&finished, &circumstances).telling(3), [0, 1, 2]);
     }
 }
