@@ -15,7 +15,7 @@ use crate::net::{Address, Transport};
 use crate::packet::Skipped;
 use crate::render::phrase;
 use crate::report::{Report, TakenOn};
-use crate::verdict::flows::Seen;
+use crate::verdict::flows::{Lane, Seen};
 use crate::verdict::record::{Class, JudgedFlow, Verdict};
 
 /// A part of the report.
@@ -345,7 +345,7 @@ fn no_flow(report: &Report, frames: u64) -> String {
 pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, usize) {
     type Key = (Address, Address, Transport, u16, Verdict);
     let mut places: HashMap<Key, usize, FixedState> = HashMap::default();
-    let mut groups: Vec<(Key, Uncovered<'_>)> = Vec::new();
+    let mut groups: Vec<(Key, &JudgedFlow, u64)> = Vec::new();
     for flow in report.flows.telling() {
         let failed = flow.class == Class::Timeout || flow.class == Class::Reject;
         if !failed || flow.requirement.is_some() {
@@ -360,41 +360,59 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
         );
         let next = groups.len();
         match groups.get_mut(*places.entry(key).or_insert(next)) {
-            Some((_, group)) => group.count += 1,
-            None => groups.push((key, Uncovered { first: Cow::Borrowed(flow), count: 1 })),
+            Some((_, _, count)) => *count += 1,
+            None => groups.push((key, flow, 1)),
         }
     }
     // Single calls that nobody answered are counted, and only those that are shown are looked for.
-    let mut ports: BTreeMap<(Address, Address), BTreeSet<u16>> = BTreeMap::new();
-    for lane in Seen::from(&report.flows).unanswered() {
-        ports.entry((lane.from(), lane.to())).or_default().extend(&lane.ports);
+    let mut lanes: Vec<&Lane> = Seen::from(&report.flows).unanswered().collect();
+    lanes.sort_by_key(|lane| (lane.from(), lane.to()));
+    let mut ways: Vec<(Address, Address, Cow<'_, [u16]>)> = Vec::new();
+    for of_way in lanes.chunk_by(|one, other| one.to() == other.to() && one.from() == other.from())
+    {
+        let Some((first, others)) = of_way.split_first() else { continue };
+        let mut ports = Cow::Borrowed(&first.ports[..]);
+        if !others.is_empty() {
+            // Other captures show the same hosts.
+            let all: BTreeSet<u16> = of_way.iter().flat_map(|lane| &lane.ports).copied().collect();
+            ports = Cow::Owned(all.into_iter().collect());
+        }
+        ways.push((first.from(), first.to(), ports));
     }
-    let calls = ports.iter().flat_map(|((from, to), ports)| {
+    let is_call = |(from, to, transport, port, verdict): &Key| {
+        let way = ways.binary_search_by_key(&(*from, *to), |(from, to, _)| (*from, *to));
+        let ports = way.ok().and_then(|place| ways.get(place)).map(|(_, _, ports)| ports);
+        (*transport, *verdict) == (Transport::Tcp, Verdict::NoReply)
+            && ports.is_some_and(|ports| ports.binary_search(port).is_ok())
+    };
+    let told_too = groups.iter().filter(|(key, ..)| is_call(key)).count();
+    let all = groups.len() + ways.iter().map(|(_, _, ports)| ports.len()).sum::<usize>() - told_too;
+    let calls = ways.iter().flat_map(|(from, to, ports)| {
         ports.iter().map(|port| (*from, *to, Transport::Tcp, *port, Verdict::NoReply))
     });
-    let mut all = groups.len();
-    let mut shown: Vec<Key> = Vec::new();
-    for key in calls {
-        all += usize::from(!places.contains_key(&key));
-        if shown.len() < most {
-            shown.push(key);
-        }
-    }
-    for key in shown {
+    let shown: Vec<Key> = calls.take(most).collect();
+    let unanswered = shown.into_iter().filter_map(|key| {
         let (from, to, _, port, _) = key;
-        let Some((flow, count)) = report.flows.unanswered(from, to, port) else { continue };
-        match places.get(&key).and_then(|place| groups.get_mut(*place)) {
-            Some((_, group)) => {
-                group.count += count;
-                if flow.id < group.first.id {
-                    group.first = Cow::Owned(flow);
-                }
+        Some((key, report.flows.unanswered(from, to, port)?))
+    });
+    let mut unanswered: BTreeMap<Key, (JudgedFlow, u64)> = unanswered.collect();
+    groups.sort_unstable_by_key(|(key, ..)| *key);
+    let told = groups.into_iter().take(most).map(|(key, first, count)| {
+        let group = match unanswered.remove(&key) {
+            Some((flow, more)) if flow.id < first.id => {
+                Uncovered { first: Cow::Owned(flow), count: count + more }
             }
-            None => groups.push((key, Uncovered { first: Cow::Owned(flow), count })),
-        }
-    }
-    groups.sort_unstable_by_key(|(key, _)| *key);
-    (groups.into_iter().take(most).map(|(_, group)| group).collect(), all)
+            Some((_, more)) => Uncovered { first: Cow::Borrowed(first), count: count + more },
+            None => Uncovered { first: Cow::Borrowed(first), count },
+        };
+        (key, group)
+    });
+    let mut told: BTreeMap<Key, Uncovered<'_>> = told.collect();
+    let others = unanswered.into_iter();
+    told.extend(
+        others.map(|(key, (flow, count))| (key, Uncovered { first: Cow::Owned(flow), count })),
+    );
+    (told.into_values().take(most).collect(), all)
 }
 
 /// The rules to ask for, a row for each of their transports.
