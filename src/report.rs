@@ -381,7 +381,7 @@ impl Report {
             vantages: &vantages,
             left_out: &left_out,
         };
-        let diagnosis = diagnose(matrix, &sheet, &hosts, flows.telling(), &unmatched, beside);
+        let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, beside);
         Report {
             schema: SCHEMA.to_owned(),
             generator: Generator {

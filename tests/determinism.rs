@@ -126,8 +126,9 @@ fn load(path: &Path, letter: &str, bytes: u64) -> u64 {
 #[test]
 fn threads_and_waves_change_no_byte_of_a_capture_of_many_batches() {
     let folder = tempfile::tempdir().unwrap();
-    // Two threads take four pieces of a MiB in a wave.
-    for (letter, bytes) in [("M", 18_000_000), ("X", 400_000)] {
+    // Two threads take four pieces of a MiB in a wave. So much of a scan repeats more calls in vain than
+    // are kept whole.
+    for (letter, bytes) in [("M", 18_000_000), ("X", 2_400_000)] {
         let path = folder.path().join(format!("{letter}.pcap"));
         let flows = load(&path, letter, bytes);
         let report = same_on_every_way(&[&path]);

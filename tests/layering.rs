@@ -41,7 +41,7 @@ const LIBRARIES: [(&str, &[&str]); 11] = [
     ("clap_mangen", &["cli"]),
     ("indicatif", &["cli/meter.rs"]),
     ("comfy_table", &["render/terminal"]),
-    ("rayon", &["analyze", "matrix/assess.rs"]),
+    ("rayon", &["analyze", "matrix/assess.rs", "diagnosis"]),
 ];
 
 /// A line of code, without its comment.

@@ -161,7 +161,7 @@ fn through_pipeline(
         for part in &parts {
             summary.own_addresses.extend(&part.summary.own_addresses);
         }
-        let flows = pipeline.told(flows, &mut summary, &mut skipped);
+        let flows = pipeline.told(flows, threads, &mut summary, &mut skipped);
         (summary, skipped, parts, flows)
     });
     let Ok((summary, skipped, mut parts, flows)) = catch_unwind(read) else {

@@ -11,7 +11,7 @@ use foldhash::fast::FixedState;
 
 use crate::analyze::place::{Sights, links, taken_on};
 use crate::capture::CaptureSummary;
-use crate::flow::Flow;
+use crate::flow::{Flow, Look};
 use crate::net::{Address, Endpoint, KnownName, NameSource, first_label, without_root};
 use crate::probe::{Heard, Speaker};
 
@@ -29,10 +29,31 @@ pub(super) struct Learned {
 }
 
 impl Learned {
-    /// Takes the next flow into account.
-    pub(super) fn see(&mut self, flow: &Flow) {
-        self.sights.see(flow);
-        self.telling.see(flow);
+    /// Takes the flow at this place into account. Flows come in their order.
+    pub(super) fn see(&mut self, place: usize, look: Look<'_>) {
+        self.sights.see(place, look);
+        if let Look::Flow(flow) = look {
+            self.telling.see(place, flow);
+        }
+    }
+
+    /// All that was gathered of the flows of a capture, each time of some of them.
+    pub(super) fn of_parts(parts: Vec<Learned>) -> Learned {
+        let mut parts = parts.into_iter();
+        let mut all = parts.next().unwrap_or_default();
+        let mut told = std::mem::take(&mut all.telling).flows;
+        for part in parts {
+            all.sights.append(part.sights);
+            told.extend(part.telling.flows);
+        }
+        all.sights.sort();
+        told.sort_by_key(|said| said.place);
+        for said in told {
+            if all.telling.said.insert(said.hash) {
+                all.telling.flows.push(said);
+            }
+        }
+        all
     }
 
     /// The ways that packets went, from whom to whom.
@@ -42,7 +63,8 @@ impl Learned {
 
     /// Adds what was told of hosts to what the capture stores of them, each once.
     pub(super) fn tell(&self, summary: &mut CaptureSummary) {
-        of_heard(summary, &self.telling.flows);
+        let telling: Vec<&Flow> = self.telling.flows.iter().map(|said| &said.flow).collect();
+        of_heard(summary, &telling);
         summary.links = links(&self.sights);
         summary.taken_on = taken_on(&self.sights, summary);
     }
@@ -51,12 +73,20 @@ impl Learned {
 /// Flows that say something that no flow between the same hosts said before.
 #[derive(Default)]
 struct Telling {
-    flows: Vec<Flow>,
+    flows: Vec<Said>,
     said: HashSet<u64, FixedState>,
 }
 
+/// A flow that says something.
+struct Said {
+    place: usize,
+    /// Of what it says.
+    hash: u64,
+    flow: Flow,
+}
+
 impl Telling {
-    fn see(&mut self, flow: &Flow) {
+    fn see(&mut self, place: usize, flow: &Flow) {
         let Some(heard) = flow.heard.as_deref() else { return };
         let Heard { names, serves, introduced, called, leases_asked, leases_given, .. } = heard;
         let silent = names.is_empty()
@@ -70,14 +100,15 @@ impl Telling {
         }
         let ends = [flow.initiator_endpoint().address, flow.responder_endpoint().address];
         let said = (ends, names, serves, introduced, called, leases_asked, leases_given);
-        if self.said.insert(FixedState::default().hash_one(said)) {
-            self.flows.push(flow.clone());
+        let hash = FixedState::default().hash_one(said);
+        if self.said.insert(hash) {
+            self.flows.push(Said { place, hash, flow: flow.clone() });
         }
     }
 }
 
 /// Adds what these flows said of hosts.
-fn of_heard(summary: &mut CaptureSummary, flows: &[Flow]) {
+fn of_heard(summary: &mut CaptureSummary, flows: &[&Flow]) {
     let heard = || flows.iter().filter_map(|flow| flow.heard.as_deref());
     let mut serves = BTreeSet::new();
     let new = heard().flat_map(|heard| &heard.serves);
@@ -163,7 +194,7 @@ fn leases<'a>(heard: impl Iterator<Item = &'a Heard>, names: &mut Names) {
 
 /// What responders call themselves. Of a short and a whole name the whole one is kept: a host
 /// tells one or the other by protocol.
-fn own_names(flows: &[Flow], names: &mut Names) {
+fn own_names(flows: &[&Flow], names: &mut Names) {
     for whole in [true, false] {
         for flow in flows {
             let Some(heard) = flow.heard.as_deref() else { continue };
@@ -182,7 +213,7 @@ fn own_names(flows: &[Flow], names: &mut Names) {
 
 /// What initiators call themselves, where one address has one name only: behind an address that
 /// is translated there are many.
-fn claimed_names(flows: &[Flow], names: &mut Names) {
+fn claimed_names(flows: &[&Flow], names: &mut Names) {
     let mut claims: BTreeMap<IpAddr, BTreeMap<String, (NameSource, &str)>> = BTreeMap::new();
     for flow in flows {
         let Some(heard) = flow.heard.as_deref() else { continue };
@@ -208,7 +239,7 @@ fn claimed_names(flows: &[Flow], names: &mut Names) {
 
 /// What initiators call the hosts that they call. The name of a domain is that of no host, though
 /// its controllers are called by it.
-fn called_names(flows: &[Flow], serves: &[(String, String)], names: &mut Names) {
+fn called_names(flows: &[&Flow], serves: &[(String, String)], names: &mut Names) {
     let purposes = serves.iter().map(|(purpose, _)| purpose.as_str());
     let known: Vec<String> =
         names.all.iter().map(|known| known.name.to_ascii_lowercase()).collect();
@@ -256,7 +287,7 @@ mod tests {
             name: (*name).to_owned(),
         });
         summary.names.extend(stored);
-        of_heard(&mut summary, flows);
+        of_heard(&mut summary, &flows.iter().collect::<Vec<_>>());
         let told = |known: &KnownName| format!("{} {} {}", known.address, known.name, known.source);
         summary.names.iter().map(told).collect()
     }

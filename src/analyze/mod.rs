@@ -73,12 +73,15 @@ impl Config {
 /// Analyses all inputs. What cannot be read becomes a problem in the report.
 pub fn analyze(config: &Config) -> Report {
     let threads = config.threads.min(most_threads());
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let (captures, flows) = match pool {
-        Ok(pool) => pool.install(|| read_all(config, pool.current_num_threads())),
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool.install(|| analyze_on(config, pool.current_num_threads())),
         // No threads to be had: this one will do.
-        Err(_) => read_all(config, 1),
-    };
+        Err(_) => analyze_on(config, 1),
+    }
+}
+
+fn analyze_on(config: &Config, threads: usize) -> Report {
+    let (captures, flows) = read_all(config, threads);
     config.progress.end();
     let logs = read_logs(config, &flows);
     Report::build(config.options.clone(), &config.matrix, captures, logs, flows)

@@ -21,7 +21,7 @@ use crate::packet::{FragmentTable, Packet, Skipped, SkippedTally, decode};
 use crate::report::CaptureRecord;
 use crate::verdict::flows::CaptureFlows;
 use crate::verdict::record::JudgedFlow;
-use crate::verdict::{Circumstances, Sorting, judge};
+use crate::verdict::{Circumstances, Glances, Glancing, Sorting, judge};
 
 /// How an input is read.
 #[derive(Clone, Copy)]
@@ -31,6 +31,9 @@ pub(super) struct Pipeline<'a> {
     /// Whether there are several inputs, so that one may be like another.
     pub(super) several: bool,
 }
+
+/// Flows that one thread looks at before they are sorted.
+const GLANCED_TOGETHER: usize = 8_192;
 
 /// Packets that are handed to a table at once.
 const TOGETHER: usize = 64;
@@ -112,7 +115,7 @@ impl Pipeline<'_> {
     fn capture(&self, mut reader: Box<dyn CaptureReader>, threads: usize) -> Analysed {
         let (flows, mut skipped) = self.frames(reader.as_mut(), threads);
         let mut summary = reader.finish();
-        let flows = self.told(flows, &mut summary, &mut skipped);
+        let flows = self.told(flows, threads, &mut summary, &mut skipped);
         Analysed::of(CaptureRecord::of(summary, &skipped), flows)
     }
 
@@ -129,6 +132,7 @@ impl Pipeline<'_> {
     pub(super) fn told(
         &self,
         flows: Finished,
+        threads: usize,
         summary: &mut CaptureSummary,
         skipped: &mut SkippedTally,
     ) -> CaptureFlows {
@@ -137,14 +141,29 @@ impl Pipeline<'_> {
             || self.config.options.filters.filter.is_some()
             || !self.config.logs.is_empty();
         let circumstances = self.circumstances(summary);
-        let mut sorting = Sorting::new(&circumstances, &self.config.matrix.not_rpc);
-        let mut learned = Learned::default();
-        flows.each(|flow| {
-            learned.see(flow);
-            if !whole {
-                sorting.see(flow);
+        let glancing = Glancing::new(&circumstances, &self.config.matrix.not_rpc);
+        let mut sorting = Sorting::default();
+        let mut learned: Vec<Learned> = Vec::new();
+        learned.resize_with(threads.max(1), Learned::default);
+        let starts: Vec<usize> = (0..flows.len()).step_by(GLANCED_TOGETHER).collect();
+        // In waves, so that what is glanced at and not sorted yet stays small.
+        for wave in starts.chunks(learned.len()) {
+            let glanced = learned.par_iter_mut().zip(wave).map(|(learned, start)| {
+                let mut glances = Glances::default();
+                let end = flows.len().min(start + GLANCED_TOGETHER);
+                flows.each(*start..end, |place, look| {
+                    learned.see(place, look);
+                    if !whole {
+                        glancing.see(look, &mut glances);
+                    }
+                });
+                glances
+            });
+            for glances in glanced.collect::<Vec<_>>() {
+                sorting.see(&glances);
             }
-        });
+        }
+        let learned = Learned::of_parts(learned);
         let sorted = sorting.finish();
         if skipped.neighbours.has_questions() {
             skipped.neighbours.see(learned.ways());

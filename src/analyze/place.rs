@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 
 use crate::capture::{CaptureSummary, CapturingHost, FrameNote};
-use crate::flow::{EvidenceKind, Flow, Sender};
+use crate::flow::{EvidenceKind, FirstPacket, Look, Sender};
 use crate::net::Address;
 use crate::packet::Heading;
 
@@ -66,27 +66,36 @@ struct Dropped {
 /// What the flows of a capture show of where hosts stand.
 #[derive(Default)]
 pub(super) struct Sights {
-    /// Each once, in the order of the first flow, with the number of flows.
-    ways: Vec<(Way, u64)>,
+    /// Each once, with the number of flows and the place of the first; in the order of that once all
+    /// is seen.
+    ways: Vec<(Way, u64, usize)>,
     places: HashMap<Way, usize, FixedState>,
+    /// Place of the way of the last flow.
+    last: usize,
     dropped: Vec<Dropped>,
+}
+
+fn sight(first: &FirstPacket) -> (Option<Mac>, u8, Heading) {
+    let mac = first.link.and_then(|link| link.last_chunk().copied());
+    (mac, first.ttl, first.heading)
 }
 
 impl Sights {
     /// Takes a flow into account.
-    pub(super) fn see(&mut self, flow: &Flow) {
+    pub(super) fn see(&mut self, place: usize, look: Look<'_>) {
+        let flow = match look {
+            Look::Flow(flow) => flow,
+            Look::LoneSyn(syn) => {
+                let (initiator, responder) = (syn.initiator.address, syn.responder.address);
+                let first = [Some(sight(&syn.first)), None];
+                return self.add((Way { initiator, responder, to_group: false, first }, 1, place));
+            }
+        };
         let (initiator, responder) =
             (flow.initiator_endpoint().address, flow.responder_endpoint().address);
-        let first = [&flow.initiator, &flow.responder].map(|side| {
-            let mac = side.first.link.and_then(|link| link.last_chunk().copied());
-            (side.packets > 0).then_some((mac, side.first.ttl, side.first.heading))
-        });
-        let way = Way { initiator, responder, to_group: flow.to_group, first };
-        let place = *self.places.entry(way).or_insert(self.ways.len());
-        match self.ways.get_mut(place) {
-            Some((_, count)) => *count += 1,
-            None => self.ways.push((way, 1)),
-        }
+        let first = [&flow.initiator, &flow.responder]
+            .map(|side| (side.packets > 0).then(|| sight(&side.first)));
+        self.add((Way { initiator, responder, to_group: flow.to_group, first }, 1, place));
         let drops = flow.evidence.iter().filter(|packet| packet.kind == EvidenceKind::Drop);
         self.dropped.extend(drops.map(|drop| Dropped {
             note: drop.note,
@@ -95,12 +104,36 @@ impl Sights {
             responder,
         }));
     }
-}
 
-impl Sights {
+    fn add(&mut self, (way, flows, first): (Way, u64, usize)) {
+        // Whoever scans goes the same way many times in a row.
+        let is_last = self.ways.get(self.last).is_some_and(|(known, ..)| *known == way);
+        if !is_last {
+            self.last = *self.places.entry(way).or_insert(self.ways.len());
+        }
+        match self.ways.get_mut(self.last) {
+            Some((_, count, earliest)) => {
+                *count += flows;
+                *earliest = first.min(*earliest);
+            }
+            None => self.ways.push((way, flows, first)),
+        }
+    }
+
+    /// Adds what other flows show, earlier and later ones.
+    pub(super) fn append(&mut self, others: Sights) {
+        others.ways.into_iter().for_each(|way| self.add(way));
+        self.dropped.extend(others.dropped);
+    }
+
+    /// Puts everything into the order of the flows.
+    pub(super) fn sort(&mut self) {
+        self.ways.sort_unstable_by_key(|(.., first)| *first);
+    }
+
     /// The ways that packets went, from whom to whom.
     pub(super) fn ways(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
-        self.ways.iter().flat_map(|(way, _)| {
+        self.ways.iter().flat_map(|(way, ..)| {
             let ends = way.initiator.ip().zip(way.responder.ip());
             let [initiator, responder] = way.first;
             let there = ends.filter(|_| initiator.is_some());
@@ -152,7 +185,7 @@ pub(super) fn links(seen: &Sights) -> Vec<(IpAddr, Mac)> {
     }
     let mut cards: BTreeMap<Mac, Card> = BTreeMap::new();
     let mut cards_of: BTreeMap<IpAddr, BTreeSet<Mac>> = BTreeMap::new();
-    for sight in seen.ways.iter().flat_map(|(way, _)| sights(way)) {
+    for sight in seen.ways.iter().flat_map(|(way, ..)| sights(way)) {
         let Some(mac) = sight.mac else { continue };
         let card = cards.entry(mac).or_default();
         let (of_kind, most) = match sight.address {
@@ -242,7 +275,7 @@ fn by_heading(seen: &Sights, links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     }
     let mut counts: BTreeMap<IpAddr, Count> = BTreeMap::new();
     let mut heading_known = false;
-    for (way, flows) in &seen.ways {
+    for (way, flows, _) in &seen.ways {
         let ends = [way.initiator, way.responder];
         for sight in sights(way) {
             heading_known |= sight.heading != Heading::Unknown;
@@ -276,7 +309,7 @@ fn by_heading(seen: &Sights, links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
         .filter(|(_, count)| count.leaving * 10 >= count.sides.max(1) || count.called > 0)
         .collect();
     let macs: BTreeSet<&Mac> = own.values().flat_map(|count| &count.macs).collect();
-    let within = seen.ways.iter().any(|(way, _)| {
+    let within = seen.ways.iter().any(|(way, ..)| {
         let ends = [way.initiator, way.responder].map(host);
         let [Some(one), Some(other)] = ends else { return false };
         one != other && own.contains_key(&one) && own.contains_key(&other)
@@ -324,7 +357,7 @@ fn by_place(seen: &Sights, links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     let mut flows_of: BTreeMap<IpAddr, u64> = BTreeMap::new();
     let mut near_of: BTreeMap<IpAddr, bool> = BTreeMap::new();
     let mut all = 0_u64;
-    for (way, flows) in seen.ways.iter().filter(|(way, _)| !way.to_group) {
+    for (way, flows, _) in seen.ways.iter().filter(|(way, ..)| !way.to_group) {
         let [Some(one), Some(other)] = [way.initiator, way.responder].map(host) else { continue };
         all += flows;
         for end in BTreeSet::from([stands_for(one), stands_for(other)]) {
@@ -366,12 +399,12 @@ mod tests {
 
     fn sights_of(flows: &[Flow]) -> Sights {
         let mut sights = Sights::default();
-        for flow in flows {
-            sights.see(flow);
+        for (place, flow) in flows.iter().enumerate() {
+            sights.see(place, Look::Flow(flow));
         }
         sights
     }
-    use crate::flow::FirstPacket;
+    use crate::flow::Flow;
     use crate::flow::script::{flows, packets, play};
     use crate::net::{Endpoint, FlowKey, Transport};
     use crate::packet::Packet;

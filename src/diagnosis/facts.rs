@@ -91,9 +91,19 @@ pub(super) fn rung_of(flow: &JudgedFlow) -> Option<Rung> {
     }
 }
 
-/// Fills what a finding says of these attempts. Whom it is about is set, if nobody did.
+/// Fills what a finding says of its attempts. Whom it is about is set, if nobody did.
 pub(super) fn fill(finding: &mut Finding, evidence: &Evidence<'_>, kind: FindingKind) {
-    let mut flows = evidence.flows_of(&finding.flows);
+    let flows = evidence.flows_of(&finding.flows);
+    fill_from(flows, finding, evidence, kind);
+}
+
+/// As [`fill`], from these attempts.
+pub(super) fn fill_from(
+    mut flows: Vec<&JudgedFlow>,
+    finding: &mut Finding,
+    evidence: &Evidence<'_>,
+    kind: FindingKind,
+) {
     if flows.is_empty() {
         return;
     }

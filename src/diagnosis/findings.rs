@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
+
 use crate::capture::Severity;
 use crate::diagnosis::cause::{Weight, fails_at_last};
 use crate::diagnosis::causes::Causes;
@@ -23,10 +25,14 @@ pub(super) fn findings(
 ) -> Vec<(FindingKind, Finding)> {
     let unreached = rpc::unreached(evidence);
     let mut told: Ids = unreached.iter().copied().collect();
-    let lookups = Lookups::of(evidence);
-    let words = Words::new(evidence);
-    let asked: Ids = requests.iter().flat_map(|request| &request.flows).copied().collect();
-    let mut groups = group(evidence, exercised(evidence, &told), &lookups.answered);
+    let (shares, (lookups, words, asked)) = rayon::join(
+        || exercised(evidence, &told),
+        || {
+            let asked: Ids = requests.iter().flat_map(|request| &request.flows).copied().collect();
+            (Lookups::of(evidence), Words::new(evidence), asked)
+        },
+    );
+    let mut groups = group(evidence, shares, &lookups.answered);
     let names = lookups.findings(evidence, &words);
     let causes = Causes::of(evidence, &groups, &names, &lookups);
     causes.link(&mut groups);
@@ -35,20 +41,20 @@ pub(super) fn findings(
     let untried = group_untried(not_exercised(evidence), |share| causes.of_untried(share));
 
     let mut findings: Vec<(FindingKind, Finding)> = Vec::new();
-    findings.extend(groups.iter().map(|group| of_group(evidence, &words, group, &asked)));
+    findings.par_extend(groups.par_iter().map(|group| of_group(evidence, &words, group, &asked)));
     for (kind, mut finding, callers) in names {
         told.extend(&finding.flows);
         finding.explained_by = causes.of_callers(&callers);
         findings.push((kind, finding));
     }
     debug_assert_eq!(findings.len(), first_untried);
-    findings.extend(untried.iter().map(|group| of_group(evidence, &words, group, &asked)));
+    findings.par_extend(untried.par_iter().map(|group| of_group(evidence, &words, group, &asked)));
     findings.extend(rpc::findings(evidence, &words, &unreached, &asked));
-    let others = other_failures(evidence, &words, &told).into_iter();
-    findings.extend(others.map(|found| (FindingKind::OtherFailures, found)));
     for (kind, finding) in &mut findings {
         facts::fill(finding, evidence, *kind);
     }
+    let others = other_failures(evidence, &words, &told).into_iter();
+    findings.extend(others.map(|found| (FindingKind::OtherFailures, found)));
     findings
 }
 

@@ -47,6 +47,7 @@ use crate::log::LogRecord;
 use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
 use crate::net::Address;
 use crate::packet::NeighbourRecord;
+use crate::verdict::flows::Seen;
 use crate::verdict::record::JudgedFlow;
 
 /// What is wrong, which rules mend it, and what nobody tried.
@@ -92,6 +93,8 @@ struct Evidence<'a> {
     hosts: &'a [HostRecord],
     /// By id.
     flows: Vec<&'a JudgedFlow>,
+    /// The plain flows, which are known by the lane. None of a cell has failed.
+    plain: Seen<'a>,
     /// Flows that the user's filter leaves out, by id.
     left_out: &'a [JudgedFlow],
     /// Whether frame numbers need their capture beside them.
@@ -150,14 +153,16 @@ impl<'a> Evidence<'a> {
 /// `sheet`, `hosts` and `unmatched` are parts of the assessment of `flows`; the clocks of the logs
 /// beside them are set ([`set_clocks`]). Findings come worst first; requests by source, destination,
 /// transport and ports.
-pub fn diagnose(
-    matrix: &Matrix,
-    sheet: &Sheet,
-    hosts: &[HostRecord],
-    flows: &[JudgedFlow],
+pub fn diagnose<'a>(
+    matrix: &'a Matrix,
+    sheet: &'a Sheet,
+    hosts: &'a [HostRecord],
+    flows: impl Into<Seen<'a>>,
     unmatched: &[UnmatchedHost],
-    beside: Beside<'_>,
+    beside: Beside<'a>,
 ) -> Diagnosis {
+    let plain: Seen<'a> = flows.into();
+    let flows = plain.telling;
     let Beside { rpc_range, logs, vantages, left_out } = beside;
     // What the log of a host's firewall proves counts like what the capturing machine tells.
     let proven = logs::proven(logs, flows);
@@ -167,13 +172,14 @@ pub fn diagnose(
     let several = several_captures(flows);
     let mut all: Vec<&JudgedFlow> = by_id.iter().copied().chain(left_out).collect();
     all.sort_by_key(|flow| flow.id);
-    let heard = Heard::of(&all);
+    let (heard, places) = rayon::join(|| Heard::of(&all), || Places::of(&by_id));
     let evidence = Evidence {
         matrix,
         sheet,
         hosts,
-        places: Places::of(&by_id),
+        places,
         flows: by_id,
+        plain,
         left_out,
         several,
         rpc_range,
@@ -182,17 +188,13 @@ pub fn diagnose(
         heard,
         weights: Weights::of(matrix, sheet),
     };
-    let requests = requests::requests(&evidence);
+    let (requests, to_try) =
+        rayon::join(|| requests::requests(&evidence), || tries::to_try(&evidence));
     let mut findings = findings::findings(&evidence, &requests);
     findings.extend(roles::findings(&evidence, unmatched));
     let mut findings = findings::ranked(findings);
     logs::beside(&evidence, &mut findings);
-    Diagnosis {
-        findings,
-        rule_set: rules::rule_set(&evidence, &requests),
-        to_try: tries::to_try(&evidence),
-        requests,
-    }
+    Diagnosis { findings, rule_set: rules::rule_set(&evidence, &requests), to_try, requests }
 }
 
 /// Rules for requests that were made by hand.

@@ -1,13 +1,16 @@
 //! Failures that no requirement is about: one finding for each way to fail.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::capture::Severity;
 use crate::diagnosis::cause::{answer_of, cause_of};
+use crate::diagnosis::facts::fill_from;
 use crate::diagnosis::wording::{Words, meaning};
 use crate::diagnosis::{Evidence, Finding, FindingKind, Ids, Known};
-use crate::matrix::{bounded, count_of, is_weak, list_of, seen, then};
+use crate::matrix::{bounded, count_of, is_weak, list_and, seen, then};
 use crate::net::{Address, Transport};
+use crate::verdict::flows::Lane;
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// Destinations that a title names.
@@ -32,22 +35,88 @@ pub(super) fn other_failures(
     told: &Ids,
 ) -> Vec<Finding> {
     let untold = untold(evidence, told);
-    let over_smb = if untold.iter().any(|(_, flow)| flow.responder.port == SMB_OVER_NETBIOS) {
-        over_smb(evidence)
-    } else {
-        Known::default()
-    };
+    let netbios = untold.iter().any(|(_, flow)| flow.responder.port == SMB_OVER_NETBIOS)
+        || evidence.plain.unanswered().any(|lane| lane.has_port(SMB_OVER_NETBIOS));
+    let over_smb = if netbios { over_smb(evidence) } else { Known::default() };
+    let is_other =
+        |pair: &(Address, Address), port| port != SMB_OVER_NETBIOS || !over_smb.contains(pair);
     let mut causes: BTreeMap<FindingKind, BTreeMap<Destination, Vec<&JudgedFlow>>> =
         BTreeMap::new();
     for (cause, flow) in untold {
         let pair = (flow.initiator.address, flow.responder.address);
-        if flow.responder.port != SMB_OVER_NETBIOS || !over_smb.contains(&pair) {
+        if is_other(&pair, flow.responder.port) {
             let called = (flow.responder.address, flow.transport, flow.responder.port);
             causes.entry(cause).or_default().entry(called).or_default().push(flow);
         }
     }
-    let finding = |(cause, destinations)| of_cause(evidence, words, cause, destinations);
+    let wanted = |lane: &Lane, port| is_other(&(lane.from(), lane.to()), port);
+    let mut repeated = evidence.plain.repeated(wanted);
+    if !repeated.is_empty() {
+        causes.entry(FindingKind::Dropped).or_default();
+    }
+    let finding = |(cause, destinations): (FindingKind, BTreeMap<Destination, Vec<_>>)| {
+        let plain =
+            if cause == FindingKind::Dropped { std::mem::take(&mut repeated) } else { Vec::new() };
+        let attempts = Attempts::of(destinations, plain, |(to, _, port)| {
+            evidence.plain.first_repeated(to, port, wanted).take(SHOWN_FLOWS).collect()
+        });
+        let mut finding = of_cause(evidence, words, cause, &attempts);
+        let flows = attempts.most.iter().flat_map(|(_, _, flows)| flows).map(Cow::as_ref);
+        fill_from(flows.collect(), &mut finding, evidence, FindingKind::OtherFailures);
+        finding
+    };
     causes.into_iter().map(finding).collect()
+}
+
+/// A destination, with the number of attempts and the first of them.
+type Tried<'a> = (Destination, u64, Vec<Cow<'a, JudgedFlow>>);
+
+/// Attempts that failed in one way, by destination.
+struct Attempts<'a> {
+    count: u64,
+    destinations: usize,
+    /// The most frequent destinations.
+    most: Vec<Tried<'a>>,
+}
+
+impl<'a> Attempts<'a> {
+    /// `plain` are destinations of plain flows, of which `first` gives the first ones.
+    fn of(
+        telling: BTreeMap<Destination, Vec<&'a JudgedFlow>>,
+        plain: Vec<((Address, u16), u64)>,
+        first: impl Fn(Destination) -> Vec<JudgedFlow>,
+    ) -> Attempts<'a> {
+        let told = telling.iter().map(|(to, flows)| (*to, flows.len() as u64, false));
+        let plain =
+            plain.into_iter().map(|((to, port), count)| ((to, Transport::Tcp, port), count));
+        let mut all: Vec<(Destination, u64, bool)> =
+            told.chain(plain.map(|(to, count)| (to, count, true))).collect();
+        all.sort_unstable();
+        all.dedup_by(|(later, more, plain), (to, count, has_plain)| {
+            let same = later == to;
+            *count += if same { *more } else { 0 };
+            *has_plain |= same && *plain;
+            same
+        });
+        let count = all.iter().map(|(_, count, _)| count).sum();
+        let destinations = all.len();
+        // Stable: destinations of one count stay in order.
+        all.sort_by_key(|(_, count, _)| std::cmp::Reverse(*count));
+        all.truncate(TOLD_DESTINATIONS);
+        let most = all.into_iter().map(|(to, count, has_plain)| {
+            let told = telling.get(&to).into_iter().flatten().take(SHOWN_FLOWS);
+            let mut flows: Vec<Cow<'_, JudgedFlow>> =
+                told.map(|flow| Cow::Borrowed(*flow)).collect();
+            if has_plain {
+                flows.extend(first(to).into_iter().map(Cow::Owned));
+                flows.sort_by_key(|flow| flow.id);
+                flows.truncate(SHOWN_FLOWS);
+            }
+            (to, count, flows)
+        });
+        let most = most.collect();
+        Attempts { count, destinations, most }
+    }
 }
 
 /// Failing flows that neither a cell nor another finding is about, by id, with what went wrong.
@@ -77,21 +146,16 @@ fn of_cause(
     evidence: &Evidence<'_>,
     words: &Words<'_, '_>,
     cause: FindingKind,
-    destinations: BTreeMap<Destination, Vec<&JudgedFlow>>,
+    attempts: &Attempts<'_>,
 ) -> Finding {
-    let mut most: Vec<_> = destinations.into_iter().collect();
-    // Stable: destinations of one count stay in order.
-    most.sort_by_key(|(_, flows)| std::cmp::Reverse(flows.len()));
-    let attempts: usize = most.iter().map(|(_, flows)| flows.len()).sum();
-    let named = |(to, flows): &(Destination, Vec<&JudgedFlow>)| {
-        let (address, transport, port) = to;
+    let Attempts { count, destinations, most } = attempts;
+    let named = |((address, transport, port), _, flows): &Tried<'_>| {
         let code = flows.first().and_then(|flow| flow.service.code.as_deref());
         let code = code.filter(|_| cause == FindingKind::ServiceFailed);
         let answer = code.map(|code| format!(": {}", bounded(code, 60))).unwrap_or_default();
         format!("{} ({transport}/{port}{answer})", words.host(*address))
     };
-    let told = |(to, flows): &(Destination, Vec<&JudgedFlow>)| {
-        let (address, transport, port) = to;
+    let told = |((address, transport, port), count, flows): &Tried<'_>| {
         let host = words.host(*address);
         let Some(first) = flows.first() else { return host };
         let what = seen(first, evidence.several);
@@ -100,18 +164,18 @@ fn of_cause(
         } else {
             what
         };
-        match flows.len() {
+        match count {
             1 => format!("{host} on {transport}/{port}: {what}"),
             many => format!("{host} on {transport}/{port}, {many} times, the first: {what}"),
         }
     };
-    let titled: Vec<String> = most.iter().map(named).collect();
-    let told: Vec<String> = most.iter().take(TOLD_DESTINATIONS).map(told).collect();
-    let more = most.len().saturating_sub(TOLD_DESTINATIONS);
+    let titled: Vec<String> = most.iter().take(TITLED_DESTINATIONS).map(named).collect();
+    let untitled = destinations - titled.len();
+    let told: Vec<String> = most.iter().map(told).collect();
+    let more = destinations - told.len();
     let more = if more == 0 { String::new() } else { format!("; and {more} others") };
-    let shown = most.iter().take(TOLD_DESTINATIONS);
     let mut flows: Vec<u64> =
-        shown.flat_map(|(_, flows)| flows.iter().take(SHOWN_FLOWS)).map(|flow| flow.id).collect();
+        most.iter().flat_map(|(_, _, flows)| flows).map(|flow| flow.id).collect();
     flows.sort_unstable();
     let explanation = then(&format!("{}{more}", told.join("; ")), meaning(cause, cause));
     let unjudged = format!(
@@ -122,12 +186,12 @@ fn of_cause(
     Finding {
         title: format!(
             "{} outside the matrix {}: {}",
-            count_of(attempts, "attempt"),
+            count_of(usize::try_from(*count).unwrap_or(usize::MAX), "attempt"),
             what_became(cause),
-            list_of(&titled, TITLED_DESTINATIONS)
+            list_and(&titled, untitled)
         ),
         explanation: then(&explanation, &unjudged),
-        attempts: attempts as u64,
+        attempts: *count,
         flows,
         next_step: "list them with the command flows; if one of them is needed, add it to a \
                     matrix of your own (--matrix FILE)"

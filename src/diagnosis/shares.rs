@@ -1,5 +1,7 @@
 //! Cells in, shares out: what went wrong with each cell, a share for each cause.
 
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+
 use crate::diagnosis::cause::{Weight, failures};
 use crate::diagnosis::{Evidence, FindingKind, Ids, facts};
 use crate::matrix::{Cell, Outcome, Requirement};
@@ -58,18 +60,19 @@ const TICKETS: [u16; 2] = [88, 464];
 pub(super) fn exercised<'a>(evidence: &Evidence<'a>, told: &Ids) -> Vec<Share<'a>> {
     let weights = &evidence.weights;
     let works = works_over_tcp(evidence);
-    let mut shares = Vec::new();
-    for (index, cell) in evidence.sheet.cells.iter().enumerate() {
-        let Some(requirement) = weights.requirement(cell) else { continue };
+    let of_cell = |(index, cell): (usize, &'a Cell)| {
+        let requirement = weights.requirement(cell)?;
         let weight = weights.weight(cell);
-        for (cause, flows) in causes(evidence, cell, weight, told) {
+        let shares = causes(evidence, cell, weight, told).into_iter().map(|(cause, flows)| {
             let share =
                 Share { index, cell, requirement, weight, cause, facet: Facet::Plain, flows };
             let (cause, facet) = told_apart(share.cause, &share, &works);
-            shares.push(Share { cause, facet, ..share });
-        }
-    }
-    shares
+            Share { cause, facet, ..share }
+        });
+        Some(shares.collect::<Vec<_>>())
+    };
+    let cells = evidence.sheet.cells.par_iter().enumerate();
+    cells.filter_map(of_cell).flatten_iter().collect()
 }
 
 /// The shares of cells that nobody exercised.

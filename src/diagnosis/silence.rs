@@ -437,6 +437,7 @@ mod tests {
             places: crate::diagnosis::place::Places::of(&by_id),
             flows: by_id,
             left_out: &[],
+            plain: flows.into(),
             several: false,
             rpc_range: &[],
             logs: &[],

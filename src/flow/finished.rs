@@ -1,9 +1,33 @@
 //! The flows of a capture after its last packet, in the order in which they began.
 
-use crate::flow::Flow;
+use std::ops::Range;
+
 use crate::flow::packed::Store;
 use crate::flow::place::Place;
-use crate::net::FrameNumber;
+use crate::flow::{FirstPacket, Flow};
+use crate::net::{Endpoint, FrameNumber, Timestamp};
+
+/// A SYN that is all there is of a flow: the most frequent of all, where somebody scans.
+#[derive(Clone, Copy, Debug)]
+pub struct LoneSyn {
+    /// Who opened it.
+    pub initiator: Endpoint,
+    /// Who was called.
+    pub responder: Endpoint,
+    /// When.
+    pub seen: Option<Timestamp>,
+    /// How it was captured.
+    pub first: FirstPacket,
+}
+
+/// A flow as it is shown to whoever looks at all of them.
+#[derive(Clone, Copy, Debug)]
+pub enum Look<'a> {
+    /// There is no more to it than this.
+    LoneSyn(&'a LoneSyn),
+    /// Any other.
+    Flow(&'a Flow),
+}
 
 /// All flows of a capture, in the order of their first frames.
 ///
@@ -105,12 +129,16 @@ impl Finished {
         (0..self.len()).filter_map(|place| self.get(place))
     }
 
-    /// Shows each flow, without memory of its own for each.
-    pub fn each(&self, mut show: impl FnMut(&Flow)) {
+    /// Shows the flows at these places one by one, without memory of its own for each.
+    pub fn each(&self, places: Range<usize>, mut show: impl FnMut(usize, Look<'_>)) {
         let mut flow = Flow::blank();
-        for place in 0..self.len() {
-            if self.read(place, &mut flow) {
-                show(&flow);
+        let stored = self.places.get(places.clone()).unwrap_or_default();
+        for (number, place) in places.zip(stored) {
+            let (store, at) = place.store();
+            let Some(store) = self.stores.get(store) else { continue };
+            match store.look(at, &mut flow) {
+                Some(syn) => show(number, Look::LoneSyn(&syn)),
+                None => show(number, Look::Flow(&flow)),
             }
         }
     }

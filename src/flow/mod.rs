@@ -30,7 +30,7 @@ mod tcp;
 mod udp;
 
 pub use evidence::{Evidence, EvidenceKind, Sender};
-pub use finished::Finished;
+pub use finished::{Finished, LoneSyn, Look};
 pub use history::History;
 pub use services::{KnownPorts, service_name};
 pub use table::{FlowTable, Hearing};

@@ -5,7 +5,9 @@
 //! from which frames. Rows that say the same of two hosts, which play several roles, are one cell. The
 //! result does not depend on the order of the flows, only on their ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::matrix::Matrix;
 use crate::matrix::exercised::{Call, Exercised, OfCell, in_cell};
@@ -129,30 +131,38 @@ fn lay(
         }
     }
     of_cells.resize_with(exercised.keys.len(), OfCell::default);
-    let mut exercised: BTreeMap<CellKey, OfCell<'_>> =
+    let mut exercised: Vec<(CellKey, OfCell<'_>)> =
         exercised.keys.into_iter().zip(of_cells).collect();
+    exercised.sort_unstable_by_key(|(key, _)| *key);
     let (keys, not_exercised_unlisted, never_exercised) = match wanted {
         None => {
             let Untried { keys, unlisted, never } =
-                untried(&rows, &cast, &exercised.keys().copied().collect());
+                untried(&rows, &cast, &exercised.iter().map(|(key, _)| *key).collect());
             (keys, unlisted, never)
         }
-        Some(_) => (exercised.keys().copied().collect(), 0, Vec::new()),
+        Some(_) => (exercised.iter().map(|(key, _)| *key).collect(), 0, Vec::new()),
     };
     let several = several_captures(flows);
+    let of_cell = |key: &CellKey| {
+        let place = exercised.binary_search_by_key(key, |(key, _)| *key).ok()?;
+        exercised.get(place).map(|(_, of_cell)| of_cell)
+    };
+    let made = keys.par_iter().map(|key| {
+        let none = OfCell::default();
+        let OfCell { flows: of_cell, lanes: lanes_of } = of_cell(key).unwrap_or(&none);
+        let beside = lanes_of.iter().filter_map(|lane| lanes.get(*lane)).map(|lane| lane.hidden);
+        cell(&rows, &cast, *key, of_cell, beside.sum(), several)
+    });
+    let made: Vec<Option<Cell>> = made.collect();
     let mut cells = Vec::with_capacity(keys.len());
-    for key in keys {
-        let OfCell { flows: of_cell, lanes: lanes_of } = exercised.remove(&key).unwrap_or_default();
-        let beside =
-            lanes_of.iter().filter_map(|lane| lanes.get(*lane)).map(|lane| lane.hidden).sum();
-        if let Some(cell) = cell(&rows, &cast, key, of_cell, beside, several) {
-            for lane in lanes_of {
-                if let Some(of_lane) = of_lanes.cells.get_mut(lane) {
-                    of_lane.push(cells.len());
-                }
+    for (key, cell) in keys.iter().zip(made) {
+        let Some(cell) = cell else { continue };
+        for lane in of_cell(key).into_iter().flat_map(|of_cell| &of_cell.lanes) {
+            if let Some(of_lane) = of_lanes.cells.get_mut(*lane) {
+                of_lane.push(cells.len());
             }
-            cells.push(cell);
         }
+        cells.push(cell);
     }
     let sheet = Sheet {
         profile: matrix.name.clone(),
@@ -174,7 +184,7 @@ fn cell(
     rows: &Rows<'_>,
     cast: &Cast<'_>,
     (from, to, index): CellKey,
-    mut flows: Vec<&JudgedFlow>,
+    flows: &[&JudgedFlow],
     hidden: u64,
     several: bool,
 ) -> Option<Cell> {
@@ -183,6 +193,7 @@ fn cell(
     let (from_part, to_part) = row
         .directions()
         .find_map(|(opens, called)| Some((from_parts.get(&opens)?, to_parts.get(&called)?)))?;
+    let mut flows = flows.to_vec();
     in_order_of_time(&mut flows);
     let mut counts = CellCounts::default();
     for flow in &flows {

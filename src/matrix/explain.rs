@@ -16,8 +16,11 @@ const NAMED_FRAMES: usize = 4;
 
 /// "88, 389 and 445", or "88, 389 and 7 others" beyond `most`.
 pub(crate) fn list_of(parts: &[String], most: usize) -> String {
-    let others = parts.len().saturating_sub(most);
-    let named = parts.get(..most).unwrap_or(parts);
+    list_and(parts.get(..most).unwrap_or(parts), parts.len().saturating_sub(most))
+}
+
+/// "88, 389 and 7 others": all that are named, and how many there are beside.
+pub(crate) fn list_and(named: &[String], others: usize) -> String {
     match (named.split_last(), others) {
         (None, _) => String::new(),
         (Some((last, [])), 0) => last.clone(),

@@ -33,8 +33,8 @@ use std::str::FromStr;
 pub use assess::{Assessment, assess};
 pub(crate) use assess::{assess_all, assess_some, in_order_of_time};
 pub(crate) use explain::{
-    bounded, capture_suffix, count_of, is_weak, list_of, seen, service_failed, several_captures,
-    then,
+    bounded, capture_suffix, count_of, is_weak, list_and, list_of, seen, service_failed,
+    several_captures, then,
 };
 pub use fault::{Error, Fault, Position};
 pub(crate) use fault::{quoted, suggestion};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::flow::{Finished, Flow};
 use crate::net::{Address, Transport};
 use crate::probe::Code;
-use crate::verdict::record::{JudgedFlow, ServiceOutcome, Verdict};
+use crate::verdict::record::{Confidence, JudgedFlow, ServiceOutcome, Verdict};
 use crate::verdict::{Circumstances, judge};
 
 /// The lane of a flow that tells something of its own.
@@ -25,6 +25,7 @@ pub(super) struct Manner {
     pub(super) port: u16,
     pub(super) transport: Transport,
     pub(super) verdict: Verdict,
+    pub(super) confidence: Confidence,
     pub(super) outcome: ServiceOutcome,
     pub(super) code: Option<Code>,
     /// What was asked, where that matters.
@@ -35,6 +36,11 @@ impl Manner {
     /// Whether nobody answered a single call.
     pub(super) fn is_unanswered(self) -> bool {
         self.verdict == Verdict::NoReply
+    }
+
+    /// Whether it was repeated, and nobody answered either.
+    pub(super) fn is_repeated(self) -> bool {
+        self.is_unanswered() && self.confidence == Confidence::Proven
     }
 }
 
@@ -81,9 +87,14 @@ impl Lane {
         self.manner.port
     }
 
-    /// Whether these are single calls that nobody answered; else all of them worked.
+    /// Whether these are calls that nobody answered; else all of them worked.
     pub fn is_unanswered(&self) -> bool {
         self.manner.is_unanswered()
+    }
+
+    /// Whether these are calls that were repeated, and that nobody answered.
+    pub fn is_repeated(&self) -> bool {
+        self.manner.is_repeated()
     }
 
     /// Whether this port was called.
@@ -452,7 +463,8 @@ impl Flows {
         &'a self,
         wanted: impl Fn(usize, &Lane) -> bool + 'a,
     ) -> impl Iterator<Item = JudgedFlow> + 'a {
-        self.places_of_lanes(wanted).filter_map(|(of_capture, place)| of_capture.made(place))
+        places_of_lanes(&self.hidden, wanted)
+            .filter_map(|(of_capture, place)| of_capture.made(place))
     }
 
     /// Shows what was recorded of the plain flows of the lanes that are wanted, but for what was
@@ -463,30 +475,31 @@ impl Flows {
         mut show: impl FnMut(usize, &Flow),
     ) {
         let mut flow = Flow::blank();
-        for (of_capture, place) in self.places_of_lanes(wanted) {
+        for (of_capture, place) in places_of_lanes(&self.hidden, wanted) {
             if of_capture.hidden.finished.read_unheard(place, &mut flow) {
                 show(of_capture.capture, &flow);
             }
         }
     }
+}
 
-    fn places_of_lanes(
-        &self,
-        wanted: impl Fn(usize, &Lane) -> bool,
-    ) -> impl Iterator<Item = (&OfCapture, usize)> {
-        self.hidden.iter().flat_map(move |of_capture| {
-            let lanes = of_capture.hidden.lanes.iter();
-            let wanted: Vec<bool> =
-                lanes.map(|lane| lane.hidden > 0 && wanted(of_capture.capture, lane)).collect();
-            let none = !wanted.contains(&true);
-            let lane_of = if none { &[][..] } else { &of_capture.hidden.lane_of[..] };
-            lane_of
-                .iter()
-                .enumerate()
-                .filter(move |(_, lane)| wanted.get(**lane as usize) == Some(&true))
-                .map(move |(place, _)| (of_capture, place))
-        })
-    }
+/// The places of the flows of the lanes that are wanted, in order.
+fn places_of_lanes(
+    hidden: &[OfCapture],
+    wanted: impl Fn(usize, &Lane) -> bool,
+) -> impl Iterator<Item = (&OfCapture, usize)> {
+    hidden.iter().flat_map(move |of_capture| {
+        let lanes = of_capture.hidden.lanes.iter();
+        let wanted: Vec<bool> =
+            lanes.map(|lane| lane.hidden > 0 && wanted(of_capture.capture, lane)).collect();
+        let none = !wanted.contains(&true);
+        let lane_of = if none { &[][..] } else { &of_capture.hidden.lane_of[..] };
+        lane_of
+            .iter()
+            .enumerate()
+            .filter(move |(_, lane)| wanted.get(**lane as usize) == Some(&true))
+            .map(move |(place, _)| (of_capture, place))
+    })
 }
 
 /// A plain flow with the row that it exercises.
@@ -505,6 +518,11 @@ fn named(
 }
 
 impl OfCapture {
+    fn lane(&self, place: usize) -> Option<&Lane> {
+        let lane = *self.hidden.lane_of.get(place)?;
+        self.hidden.lanes.get(lane as usize)
+    }
+
     /// The flow at a place, as it was judged.
     fn made(&self, place: usize) -> Option<JudgedFlow> {
         let flow = self.hidden.finished.get(place)?;
@@ -578,6 +596,51 @@ impl<'a> Seen<'a> {
     pub fn unanswered(self) -> impl Iterator<Item = &'a Lane> + Clone {
         self.lanes().filter(|lane| lane.is_unanswered())
     }
+
+    /// Calls that were repeated and that nobody answered: whom they called, and how often, in order.
+    /// `wanted` gets the lane, and the port that was called.
+    pub fn repeated(self, wanted: impl Fn(&Lane, u16) -> bool) -> Vec<((Address, u16), u64)> {
+        let once_each = |lane: &Lane| lane.ports.len() as u64 == lane.hidden;
+        let lanes = self.lanes().filter(|lane| lane.is_repeated() && once_each(lane));
+        let mut calls: Vec<((Address, u16), u64)> = Vec::new();
+        for lane in lanes {
+            let ports = lane.ports.iter().filter(|port| wanted(lane, **port));
+            calls.extend(ports.map(|port| ((lane.to(), *port), 1)));
+        }
+        let others = |_, lane: &Lane| lane.is_repeated() && !once_each(lane);
+        let mut flow = Flow::blank();
+        for (of_capture, place) in places_of_lanes(self.hidden, others) {
+            let lane = of_capture.lane(place);
+            if of_capture.hidden.finished.read_unheard(place, &mut flow) {
+                let to = flow.responder_endpoint();
+                if lane.is_some_and(|lane| wanted(lane, to.port)) {
+                    calls.push(((to.address, to.port), 1));
+                }
+            }
+        }
+        calls.sort_unstable();
+        calls.dedup_by(|(later, count), (first, sum)| {
+            let same = later == first;
+            *sum += if same { *count } else { 0 };
+            same
+        });
+        calls
+    }
+
+    /// The first of these calls of a host's port, as they were judged.
+    pub fn first_repeated(
+        self,
+        to: Address,
+        port: u16,
+        wanted: impl Fn(&Lane, u16) -> bool,
+    ) -> impl Iterator<Item = JudgedFlow> {
+        let of_port = move |_, lane: &Lane| {
+            lane.is_repeated() && lane.to() == to && lane.has_port(port) && wanted(lane, port)
+        };
+        places_of_lanes(self.hidden, of_port)
+            .filter_map(|(of_capture, place)| of_capture.made(place))
+            .filter(move |flow| flow.responder.port == port)
+    }
 }
 
 impl<'a> From<&'a [JudgedFlow]> for Seen<'a> {
@@ -611,7 +674,7 @@ mod tests {
     use crate::flow::{FlowTable, KnownPorts};
     use crate::net::{Clock, FlowKey};
     use crate::packet::Packet;
-    use crate::verdict::{Sorted, Sorting};
+    use crate::verdict::{Glances, Glancing, Sorted, Sorting};
 
     /// Attempts that follow each other, from other ports each.
     fn attempts(scripts: &[&str]) -> Vec<Packet<'static>> {
@@ -647,8 +710,13 @@ mod tests {
     }
 
     fn sorted(finished: &Finished, circumstances: &Circumstances) -> Sorted {
-        let mut sorting = Sorting::new(circumstances, &[]);
-        finished.each(|flow| sorting.see(flow));
+        let glancing = Glancing::new(circumstances, &[]);
+        let mut sorting = Sorting::default();
+        for place in 0..finished.len() {
+            let mut glances = Glances::default();
+            finished.each(place..place + 1, |_, look| glancing.see(look, &mut glances));
+            sorting.see(&glances);
+        }
         sorting.finish()
     }
 

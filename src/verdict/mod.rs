@@ -12,7 +12,7 @@ mod schedule;
 mod service;
 
 pub use origin::weigh_origins;
-pub use plain::{Sorted, Sorting};
+pub use plain::{Glances, Glancing, Sorted, Sorting};
 pub use rpc::link;
 
 use std::fmt;
@@ -165,7 +165,12 @@ fn has_answer(flow: &Flow) -> bool {
 
 /// Whether the capture goes on for `wait` after the flow's first packet.
 fn waited(flow: &Flow, circumstances: &Circumstances, wait: i64) -> bool {
-    match (flow.first_seen, circumstances.capture_end) {
+    is_past(flow.first_seen, circumstances, wait)
+}
+
+/// Whether the capture goes on for `wait` after this time.
+fn is_past(first: Option<Timestamp>, circumstances: &Circumstances, wait: i64) -> bool {
+    match (first, circumstances.capture_end) {
         (Some(first), Some(end)) => end.since(first) >= wait,
         _ => false,
     }

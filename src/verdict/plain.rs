@@ -5,19 +5,25 @@
 //! is found about hosts, requirements and failures needs of those only the first and the last of
 //! each kind, and how many there are. Every other flow tells something of its own.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
-use crate::flow::{EvidenceKind, Finished, Flow, service_name};
+use crate::flow::{Evidence, EvidenceKind, Finished, Flow, LoneSyn, Look, service_name};
 use crate::net::{Address, Endpoint, Timestamp, Transport};
-use crate::probe::{Code, Duty, Speaker};
+use crate::probe::{Code, Duty, HeardDuty, Speaker};
 use crate::verdict::flows::{CaptureFlows, Hidden, Lane, Manner, TELLING};
 use crate::verdict::record::{Class, Confidence, JudgedFlow, ServiceOutcome, Verdict};
-use crate::verdict::{Circumstances, elsewhere, service, verdict_of};
+use crate::verdict::{Circumstances, elsewhere, is_past, service, verdict_of};
+
+/// Calls that one host repeated in vain and that all tell: whoever has more of them scans, and of
+/// hosts that have roles each of these is wanted.
+const FEW_REPEATED: u32 = 1_024;
 
 const DNS: u16 = 53;
 const DHCP: [u16; 2] = [67, 68];
@@ -67,37 +73,148 @@ impl Sorted {
     }
 }
 
-/// Tells the flows of a capture apart, one by one, in their order.
-pub struct Sorting<'c> {
+/// Looks at flows one by one, each by itself: what can be done of telling them apart wherever
+/// somebody has time.
+pub struct Glancing<'c> {
     circumstances: &'c Circumstances,
-    lanes: Lanes,
-    lane_of: Vec<u32>,
-    before: Option<Timestamp>,
-    is_ordered: bool,
+    /// Ports at which a call is none of remote procedure calls.
+    not_rpc: HashSet<u16, FixedState>,
 }
 
-impl<'c> Sorting<'c> {
+/// What was seen of flows that follow each other.
+#[derive(Default)]
+pub struct Glances {
+    flows: Vec<Glance>,
+    /// Duties that were proven, in the order of the flows.
+    duties: Vec<Proven>,
+    known: HashSet<Proven, FixedState>,
+}
+
+/// A host, its duty, and whether it opened the flow that proves it.
+type Proven = (Address, Duty, bool);
+
+struct Glance {
+    seen: Option<Timestamp>,
+    transport: Transport,
+    initiator: Endpoint,
+    responder: Endpoint,
+    /// What may be answered from elsewhere was asked, and not answered.
+    asks: bool,
+    /// What it has in common with others, if it is plain, and the hash of that.
+    manner: Option<(Manner, u64)>,
+    /// How many of the duties it is the first of these flows to prove.
+    duties: usize,
+}
+
+impl<'c> Glancing<'c> {
     /// `not_rpc` are ports at which a call is none of remote procedure calls.
-    pub fn new(circumstances: &'c Circumstances, not_rpc: &[u16]) -> Sorting<'c> {
-        let lanes = Lanes { not_rpc: not_rpc.iter().copied().collect(), ..Lanes::default() };
-        Sorting { circumstances, lanes, lane_of: Vec::new(), before: None, is_ordered: true }
+    pub fn new(circumstances: &'c Circumstances, not_rpc: &[u16]) -> Glancing<'c> {
+        Glancing { circumstances, not_rpc: not_rpc.iter().copied().collect() }
     }
 
     /// Takes the next flow into account.
-    pub fn see(&mut self, flow: &Flow) {
-        // What comes first must also be first in time.
-        self.is_ordered &= flow.first_seen.is_some() && flow.first_seen >= self.before;
-        self.before = flow.first_seen;
-        if self.is_ordered {
-            let lane = self.lanes.lane_of(self.lane_of.len(), flow, self.circumstances);
+    pub fn see(&self, look: Look<'_>, glances: &mut Glances) {
+        let glance = match look {
+            Look::LoneSyn(syn) => self.of_lone(syn),
+            Look::Flow(flow) => self.of_flow(flow, glances),
+        };
+        glances.flows.push(glance);
+    }
+
+    fn of_lone(&self, syn: &LoneSyn) -> Glance {
+        let LoneSyn { initiator, responder, seen, .. } = *syn;
+        let waited = is_past(seen, self.circumstances, self.circumstances.syn_wait);
+        let manner = if waited && self.is_call(Transport::Tcp, initiator, responder) {
+            Manner::of(initiator, responder, Transport::Tcp, Verdict::NoReply)
+        } else {
+            None
+        };
+        let weak = |manner: Manner| Manner { confidence: Confidence::Weak, ..manner.to_any_port() };
+        let manner = manner.map(weak);
+        let manner = manner.map(|manner| (manner, hash(&manner)));
+        let transport = Transport::Tcp;
+        Glance { seen, transport, initiator, responder, asks: false, manner, duties: 0 }
+    }
+
+    fn of_flow(&self, flow: &Flow, glances: &mut Glances) -> Glance {
+        let (verdict, confidence) = verdict_of(flow, self.circumstances);
+        let (initiator, responder) = (flow.initiator_endpoint(), flow.responder_endpoint());
+        let transport = flow.transport();
+        let udp = transport == Transport::Udp;
+        let asks = udp
+            && verdict.class() != Class::Success
+            && elsewhere::ANSWERS_FROM_ELSEWHERE.contains(&responder.port);
+        let is_dhcp = udp && [initiator, responder].iter().any(|end| DHCP.contains(&end.port));
+        let mut manner = None;
+        let mut duties = 0;
+        if !is_dhcp && self.is_call(transport, initiator, responder) {
+            manner = manner_of(flow, verdict, confidence, self.circumstances);
+        }
+        if let Some(heard) = flow.heard.as_deref().filter(|_| manner.is_some()) {
+            let ends = [initiator, responder].map(|end| end.address);
+            for proven in heard.duties.iter().map(|told| proven(told, ends)) {
+                if glances.known.insert(proven) {
+                    glances.duties.push(proven);
+                    duties += 1;
+                }
+            }
+        }
+        let manner = manner.map(|manner| (manner, hash(&manner)));
+        Glance { seen: flow.first_seen, transport, initiator, responder, asks, manner, duties }
+    }
+
+    /// Whether its initiator calls from no service's port, or a service's: whether it can be a remote
+    /// procedure call is the same for all such flows.
+    fn is_call(&self, transport: Transport, initiator: Endpoint, responder: Endpoint) -> bool {
+        let from = initiator.port;
+        let from_nobodys = from >= 1024
+            && service_name(from).is_none()
+            && !self.not_rpc.contains(&from)
+            && !self.circumstances.known_ports.is_service(transport, from);
+        from_nobodys || service_name(responder.port).is_some()
+    }
+}
+
+fn proven(told: &HeardDuty, [initiator, responder]: [Address; 2]) -> Proven {
+    let address = match told.whose() {
+        Ok(Speaker::Initiator) => initiator,
+        Ok(Speaker::Responder) => responder,
+        Err(address) => address.into(),
+    };
+    (address, told.duty, address == initiator)
+}
+
+/// Tells the flows of a capture apart, in their order.
+#[derive(Default)]
+pub struct Sorting {
+    lanes: Lanes,
+    lane_of: Vec<u32>,
+    before: Option<Timestamp>,
+    out_of_order: bool,
+}
+
+impl Sorting {
+    /// Takes the next flows into account.
+    pub fn see(&mut self, glances: &Glances) {
+        let mut duties = &glances.duties[..];
+        for glance in &glances.flows {
+            // What comes first must also be first in time.
+            self.out_of_order |= glance.seen.is_none() || glance.seen < self.before;
+            if self.out_of_order {
+                return;
+            }
+            self.before = glance.seen;
+            let (own, rest) = duties.split_at_checked(glance.duties).unwrap_or_default();
+            duties = rest;
+            let lane = self.lanes.lane_of(self.lane_of.len(), glance, own);
             self.lane_of.push(lane);
         }
     }
 
     /// What came of it. Of plain flows the first and the last of each kind tell.
     pub fn finish(self) -> Sorted {
-        let Sorting { mut lanes, mut lane_of, is_ordered, .. } = self;
-        if !is_ordered {
+        let Sorting { mut lanes, mut lane_of, out_of_order, .. } = self;
+        if out_of_order {
             return Sorted::default();
         }
         for ((number, lane), last) in (0..).zip(&mut lanes.all).zip(&lanes.last) {
@@ -118,85 +235,104 @@ impl<'c> Sorting<'c> {
 
 #[derive(Default)]
 struct Lanes {
-    not_rpc: HashSet<u16, FixedState>,
     all: Vec<Lane>,
     /// The place of the last flow of each lane.
     last: Vec<usize>,
-    numbers: HashMap<Manner, u32, FixedState>,
-    /// Hosts that opened a flow which tells.
-    initiators: HashSet<Address, FixedState>,
-    duties: HashSet<(Address, Duty, bool), FixedState>,
+    /// The lane of each manner, by its hash.
+    numbers: HashTable<(u32, u64)>,
+    /// The lane of the flow before.
+    before: usize,
+    /// Hosts that opened a flow which tells, and how many calls each repeated in vain.
+    initiators: HashMap<Address, u32, FixedState>,
+    duties: HashSet<Proven, FixedState>,
     /// Who asked what may be answered from elsewhere.
     askers: HashSet<Endpoint, FixedState>,
 }
 
 impl Lanes {
-    fn lane_of(&mut self, place: usize, flow: &Flow, circumstances: &Circumstances) -> u32 {
-        let (verdict, confidence) = verdict_of(flow, circumstances);
-        let (initiator, responder) = (flow.initiator_endpoint(), flow.responder_endpoint());
-        let asks = flow.transport() == Transport::Udp
-            && verdict.class() != Class::Success
-            && elsewhere::ANSWERS_FROM_ELSEWHERE.contains(&responder.port);
-        if asks {
+    fn lane_of(&mut self, place: usize, glance: &Glance, duties: &[Proven]) -> u32 {
+        let Glance { initiator, responder, transport, .. } = *glance;
+        if glance.asks {
             self.askers.insert(initiator);
         }
-        let manner = manner_of(flow, verdict, confidence, circumstances)
-            .filter(|_| self.is_call(flow, circumstances));
-        let is_new = self.initiators.insert(initiator.address);
-        let Some(manner) = manner.filter(|_| !self.tells(flow)) else { return TELLING };
-        let next = u32::try_from(self.all.len()).unwrap_or(TELLING);
-        let mut begins = is_new;
-        let number = *self.numbers.entry(manner).or_insert_with(|| {
-            begins |= !manner.is_unanswered();
-            self.all.push(Lane::of(manner));
-            self.last.push(place);
-            next
-        });
-        let index = number as usize;
-        let (Some(lane), Some(last)) = (self.all.get_mut(index), self.last.get_mut(index)) else {
+        let Some((manner, hash)) = glance.manner else {
+            self.initiators.entry(initiator.address).or_default();
             return TELLING;
         };
-        if begins {
+        // Whoever opened the flow before is known.
+        let as_before = self.all.get(self.before).is_some_and(|lane| lane.manner == manner);
+        let mut is_new = false;
+        if !as_before || manner.is_repeated() {
+            let known = self.initiators.entry(initiator.address);
+            is_new = matches!(known, Entry::Vacant(_));
+            let repeated = known.or_default();
+            if manner.is_repeated() && *repeated < FEW_REPEATED {
+                *repeated += 1;
+                return TELLING;
+            }
+        }
+        let new_duty = duties.iter().fold(false, |new, proven| self.duties.insert(*proven) || new);
+        let of_asker = transport == Transport::Udp
+            && [initiator, responder].iter().any(|end| self.askers.contains(end));
+        if new_duty || of_asker {
             return TELLING;
         }
+        let (number, begins) =
+            if as_before { (self.before, false) } else { self.number_of(manner, hash, place) };
+        if is_new || begins {
+            return TELLING;
+        }
+        let (Some(lane), Some(last)) = (self.all.get_mut(number), self.last.get_mut(number)) else {
+            return TELLING;
+        };
+        self.before = number;
         if manner.is_unanswered() && lane.ports.last() != Some(&responder.port) {
             lane.ports.push(responder.port);
         }
         *last = place;
         lane.hidden += 1;
-        number
+        u32::try_from(number).unwrap_or(TELLING)
     }
 
-    /// Whether its initiator calls from no service's port, or a service's: whether it can be a remote
-    /// procedure call is the same for all such flows.
-    fn is_call(&self, flow: &Flow, circumstances: &Circumstances) -> bool {
-        let from = flow.initiator_endpoint().port;
-        service_name(flow.responder_endpoint().port).is_some()
-            || from >= 1024
-                && service_name(from).is_none()
-                && !self.not_rpc.contains(&from)
-                && !circumstances.known_ports.is_service(flow.transport(), from)
+    /// The number of a lane, and whether a flow that tells begins it.
+    fn number_of(&mut self, manner: Manner, hash: u64, place: usize) -> (usize, bool) {
+        let Lanes { all, numbers, last, .. } = self;
+        let is_it = |number: u32| all.get(number as usize).is_some_and(|it| it.manner == manner);
+        if let Some((number, _)) = numbers.find(hash, |known| known.1 == hash && is_it(known.0)) {
+            return (*number as usize, false);
+        }
+        let next = all.len();
+        numbers.insert_unique(hash, (u32::try_from(next).unwrap_or(TELLING), hash), |it| it.1);
+        all.push(Lane::of(manner));
+        last.push(place);
+        (next, !manner.is_unanswered())
+    }
+}
+
+impl Manner {
+    /// Of a call from one host to another, whose service is not examined.
+    fn of(
+        initiator: Endpoint,
+        responder: Endpoint,
+        transport: Transport,
+        verdict: Verdict,
+    ) -> Option<Manner> {
+        let (from, to) = (host(initiator.address)?, host(responder.address)?);
+        (from != to).then_some(Manner {
+            from,
+            to,
+            port: responder.port,
+            transport,
+            verdict,
+            confidence: Confidence::Proven,
+            outcome: ServiceOutcome::NotExamined,
+            code: None,
+            question: 0,
+        })
     }
 
-    /// Whether a flow tells something that no flow before it did, or that only it can tell.
-    fn tells(&mut self, flow: &Flow) -> bool {
-        let udp = flow.transport() == Transport::Udp;
-        let ends = [flow.initiator_endpoint(), flow.responder_endpoint()];
-        if udp && ends.iter().any(|end| DHCP.contains(&end.port) || self.askers.contains(end)) {
-            return true;
-        }
-        let Some(heard) = flow.heard.as_deref() else { return false };
-        let mut new = false;
-        for told in &heard.duties {
-            let [initiator, responder] = ends.map(|end| end.address);
-            let address = match told.whose() {
-                Ok(Speaker::Initiator) => initiator,
-                Ok(Speaker::Responder) => responder,
-                Err(address) => address.into(),
-            };
-            new |= self.duties.insert((address, told.duty, address == initiator));
-        }
-        new
+    fn to_any_port(self) -> Manner {
+        Manner { port: 0, ..self }
     }
 }
 
@@ -207,27 +343,18 @@ fn manner_of(
     confidence: Confidence,
     circumstances: &Circumstances,
 ) -> Option<Manner> {
-    let (initiator, responder) = (flow.initiator_endpoint(), flow.responder_endpoint());
-    let (from, to) = (host(initiator.address)?, host(responder.address)?);
-    let rows = flow.evidence.iter().any(|it| it.kind == EvidenceKind::Drop || it.line.is_some());
-    if rows || from == to {
+    let is_row = |it: &Evidence| it.kind == EvidenceKind::Drop || it.line.is_some();
+    if flow.evidence.iter().any(is_row) {
         return None;
     }
-    let manner = Manner {
-        from,
-        to,
-        port: responder.port,
-        transport: flow.transport(),
-        verdict,
-        outcome: ServiceOutcome::NotExamined,
-        code: None,
-        question: 0,
-    };
+    let (initiator, responder) = (flow.initiator_endpoint(), flow.responder_endpoint());
+    let manner = Manner::of(initiator, responder, flow.transport(), verdict)?;
     match (verdict, confidence) {
-        (Verdict::NoReply, Confidence::Weak)
-            if flow.transport() == Transport::Tcp && flow.heard.is_none() =>
-        {
-            Some(Manner { port: 0, ..manner })
+        (Verdict::NoReply, _) if flow.transport() == Transport::Tcp && flow.heard.is_none() => {
+            // What is proven of a name server is told by itself.
+            let weak = confidence == Confidence::Weak;
+            let silent = flow.responder.packets == 0 && responder.port != DNS;
+            (weak || silent).then_some(Manner { confidence, ..manner.to_any_port() })
         }
         (Verdict::Established | Verdict::Answered | Verdict::Probed, Confidence::Proven) => {
             let (outcome, code, question) = served(flow, verdict, circumstances)?;

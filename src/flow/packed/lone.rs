@@ -5,7 +5,7 @@
 
 use crate::flow::packed::bytes::Reader;
 use crate::flow::packed::read_address;
-use crate::flow::{Flow, InitiatorBy};
+use crate::flow::{FirstPacket, Flow, InitiatorBy, LoneSyn};
 use crate::net::{End, FlowKey, FrameNumber, SeqNumber, Timestamp};
 use crate::packet::{Body, Encapsulation, Flags, Heading, Packet, Segment};
 
@@ -129,6 +129,49 @@ pub(super) fn frame(kind: u8, from: &mut Reader<'_>) -> FrameNumber {
     FrameNumber(u32::from_le_bytes(from.array()).into())
 }
 
+fn read_time(base: i64, from: &mut Reader<'_>) -> Option<Timestamp> {
+    let mut since_base = [0; 8];
+    if let Some(low) = since_base.first_chunk_mut::<6>() {
+        *low = from.array();
+    }
+    let since_base = u64::from_le_bytes(since_base).cast_signed();
+    Timestamp::from_nanoseconds(base.wrapping_add(since_base).into())
+}
+
+fn sender_of(bits: u8) -> End {
+    if bits & FROM_HIGH == 0 { End::Low } else { End::High }
+}
+
+fn heading_of(bits: u8) -> Heading {
+    match bits & (LEAVING | ARRIVING) {
+        0 => Heading::Unknown,
+        LEAVING => Heading::Leaving,
+        _ => Heading::Arriving,
+    }
+}
+
+/// Reads a record from behind its first byte: what most ask of such a flow.
+#[inline]
+pub(super) fn look(
+    kind: u8,
+    from: &mut Reader<'_>,
+    base: i64,
+    link: impl Fn(u32) -> Option<[u8; 12]>,
+) -> LoneSyn {
+    let [bits, _, ttl] = from.array();
+    let (key, end) = (read_key(kind, from), sender_of(bits));
+    from.array::<4>();
+    let seen = read_time(base, from);
+    from.array::<6>();
+    let link = link(u16::from_le_bytes(from.array()).into());
+    LoneSyn {
+        initiator: key.endpoint(end),
+        responder: key.endpoint(end.opposite()),
+        seen,
+        first: FirstPacket { link, ttl, heading: heading_of(bits) },
+    }
+}
+
 /// Reads a record from behind its first byte: the flow that begins with the SYN.
 pub(super) fn read(
     kind: u8,
@@ -140,20 +183,16 @@ pub(super) fn read(
     let [bits, flags, ttl] = from.array();
     let key = read_key(kind, from);
     let frame = FrameNumber(u32::from_le_bytes(from.array()).into());
-    let mut since_base = [0; 8];
-    if let Some(low) = since_base.first_chunk_mut::<6>() {
-        *low = from.array();
-    }
-    let since_base = u64::from_le_bytes(since_base).cast_signed();
+    let time = read_time(base, from);
     let seq = SeqNumber(u32::from_le_bytes(from.array()));
     let window = u16::from_le_bytes(from.array());
     let link = link(u16::from_le_bytes(from.array()).into());
     let ip_id = (kind == V4).then(|| u16::from_le_bytes(from.array()));
     let segment = Segment { seq, ack: SeqNumber(0), flags: Flags(flags), window, length: 0 };
-    let sender = if bits & FROM_HIGH == 0 { End::Low } else { End::High };
+    let sender = sender_of(bits);
     let packet = Packet {
         frame,
-        time: Timestamp::from_nanoseconds(base.wrapping_add(since_base).into()),
+        time,
         key,
         sender,
         ttl,
@@ -163,11 +202,7 @@ pub(super) fn read(
         to_group: bits & TO_GROUP != 0,
         encapsulation: Encapsulation::default(),
         link: link.as_ref(),
-        heading: match bits & (LEAVING | ARRIVING) {
-            0 => Heading::Unknown,
-            LEAVING => Heading::Leaving,
-            _ => Heading::Arriving,
-        },
+        heading: heading_of(bits),
         of_row: None,
         note: None,
     };

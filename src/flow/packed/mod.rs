@@ -21,7 +21,7 @@ use foldhash::fast::FixedState;
 use crate::flow::duplicates::Recent;
 use crate::flow::packed::arena::{Arena, LONGEST};
 use crate::flow::packed::bytes::{Reader, Writer};
-use crate::flow::{Flow, Handshake, History, InitiatorBy, Sender, TcpFacts};
+use crate::flow::{Flow, Handshake, History, InitiatorBy, LoneSyn, Sender, TcpFacts};
 use crate::net::{End, FlowKey, FrameNumber, Timestamp, Transport};
 use crate::packet::{Encapsulation, Packet, Segment};
 use crate::probe::Heard;
@@ -146,6 +146,19 @@ impl Store {
     pub(super) fn read_unheard(&self, at: u64, flow: &mut Flow) {
         self.read_record(at, flow, false);
         flow.initiator.recent = Recent::default();
+    }
+
+    /// What most ask of the flow at this place, where it is one SYN; else the flow, in place of
+    /// `flow`.
+    pub(super) fn look(&self, at: u64, flow: &mut Flow) -> Option<LoneSyn> {
+        let mut from = Reader(self.arena.at(at));
+        let kind = from.byte();
+        if kind == FLOW {
+            self.read(at, flow);
+            return None;
+        }
+        let link = |number| self.link(number);
+        Some(lone::look(kind, &mut from, self.base.unwrap_or_default(), link))
     }
 
     /// Puts a flow away that is one SYN so far, if it is as plain as that.
