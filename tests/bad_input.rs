@@ -242,6 +242,8 @@ fn a_wrong_call_is_trouble_and_prints_no_report() {
         (&[&*site, "--syn-wait", "1e99"], "no number of seconds"),
         (&[&*site, "--udp-idle", "-1"], "'-1'"),
         (&[&*site, "--threads", "many"], "invalid value 'many'"),
+        (&[&*site, "--max-memory", "much"], "\"much\" is no size like 64GiB"),
+        (&[&*site, "--max-memory", "-1"], "'-1'"),
         (&[&*site, "--since", "yesterday"], "no time like"),
         (&[&*site, "--until", "10:00"], "no time like"),
         (&[&*site, "--profile", "sccm"], "\"sccm\" is no built-in matrix"),

@@ -144,6 +144,56 @@ fn more_threads_than_can_be_are_no_trouble() {
     }
 }
 
+#[test]
+fn little_memory_is_no_trouble_and_leaves_no_file_behind() {
+    let site = seed("pcap");
+    let temporary = tempfile::tempdir().unwrap();
+    for words in [&["-f", "json"][..], &["flows", "-f", "csv"], &["--filter", "class = timeout"]] {
+        let expected = call(&[words, &[&*site]].concat());
+        for memory in ["0", "1KiB", "2G"] {
+            let given = [words, &[&*site, "--max-memory", memory]].concat();
+            let (exit, stdout, stderr) = with_folder(&given, temporary.path());
+            assert_eq!((exit, &stdout), (0, &expected.stdout), "{given:?}: {stderr}");
+            assert_eq!(stderr, expected.stderr, "{given:?}");
+        }
+    }
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn where_no_temporary_file_can_be_written_flows_stay_in_memory() {
+    let site = seed("pcap");
+    let absent = tempfile::tempdir().unwrap().path().join("absent");
+    let words = ["-f", "json", &*site, "--max-memory", "0"];
+    let (exit, stdout, stderr) = with_folder(&words, &absent);
+    assert_eq!((exit, stdout), (0, call(&["-f", "json", &site]).stdout));
+    for part in ["--max-memory", "in memory", absent.to_str().unwrap(), "set TMP"] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+    assert_eq!(stderr.lines().count(), 1);
+    let quiet = with_folder(&[&words[..], &["-q"]].concat(), &absent);
+    assert_eq!((quiet.0, quiet.2.as_str()), (0, ""));
+    // Enough of it needs no file.
+    let enough = with_folder(&["-f", "json", &*site, "--max-memory", "1GiB"], &absent);
+    assert_eq!((enough.0, enough.2.as_str()), (0, ""));
+}
+
+/// Runs with a folder for temporary files.
+fn with_folder(words: &[&str], temporary: &Path) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_portmortem"))
+        .args(words)
+        .env_clear()
+        .env("TMPDIR", temporary)
+        .env("TMP", temporary)
+        .output()
+        .unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
 // ---- Where the report goes.
 
 #[test]

@@ -28,6 +28,7 @@ use std::path::Path;
 
 use portmortem::analyze::{Config, analyze};
 use portmortem::capture::{Progress, Reached};
+use portmortem::flow::Budget;
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::render::{Format, Style, View, render};
 use portmortem::report::Report;
@@ -37,13 +38,14 @@ use support::scene::{Frame, Host, Scene};
 use support::validity::{check_report, options, read};
 use traffic::{Format as CaptureFormat, Kind, generate};
 
-fn config(inputs: &[&Path], threads: usize, big_capture: u64) -> Config {
+fn config(inputs: &[&Path], (threads, big_capture, memory): Way) -> Config {
     Config {
         inputs: inputs.iter().map(|input| input.to_str().unwrap().to_owned()).collect(),
         logs: Vec::new(),
         recursive: true,
         threads,
         progress: Progress::default(),
+        budget: memory.map_or_else(Budget::default, Budget::of_bytes),
         big_capture,
         digest: true,
         whole: false,
@@ -74,9 +76,18 @@ fn json(report: &Report) -> String {
     serde_json::to_string(report).unwrap().replace("},{", "},\n{")
 }
 
-/// The ways to go through files: threads, and the size from which on a file is read in waves by
-/// all of them.
-const WAYS: [(usize, u64); 4] = [(2, 0), (8, 0), (1, 0), (8, Config::BIG_CAPTURE)];
+/// A way to go through files: threads, the size from which on a file is read in waves by all of
+/// them, and bytes of memory that may be taken, if that is bounded.
+type Way = (usize, u64, Option<u64>);
+
+/// No memory at all: flows that are over go to a file, every one of them.
+const WAYS: [Way; 5] = [
+    (2, 0, None),
+    (2, 0, Some(0)),
+    (8, 0, Some(0)),
+    (1, 0, Some(0)),
+    (8, Config::BIG_CAPTURE, None),
+];
 
 /// Flows whose pages are compared letter by letter; of more, JSON has everything there is.
 const PRINTED_FLOWS: u64 = 200;
@@ -84,22 +95,23 @@ const PRINTED_FLOWS: u64 = 200;
 /// Holds every way to the plainest one, and gives its report.
 fn same_on_every_way(inputs: &[&Path]) -> Report {
     // Also the plainest in this: every flow is judged and kept, as if no two were alike.
-    let plain = Config { whole: true, ..config(inputs, 1, u64::MAX) };
+    let plain = Config { whole: true, ..config(inputs, (1, u64::MAX, None)) };
     let expected = analyze(&plain);
     let small = expected.totals.flows <= PRINTED_FLOWS;
     if small {
         check_report(&expected, &plain.matrix);
     }
     let pages = if small { printed(&expected) } else { vec![json(&expected)] };
-    for (threads, big_capture) in WAYS {
-        let found = analyze(&config(inputs, threads, big_capture));
-        let way = format!("{threads} threads, waves from {big_capture} bytes on");
+    for way in WAYS {
+        let config = config(inputs, way);
+        let found = analyze(&config);
         let found = if small { printed(&found) } else { vec![json(&found)] };
         for (found, expected) in found.iter().zip(&pages) {
             let differs = found.lines().zip(expected.lines()).find(|(a, b)| a != b);
-            assert_eq!(differs, None, "{way}");
-            assert_eq!(found.len(), expected.len(), "{way}");
+            assert_eq!(differs, None, "{way:?}");
+            assert_eq!(found.len(), expected.len(), "{way:?}");
         }
+        assert_eq!((config.budget.trouble(), config.budget.lost()), (None, None), "{way:?}");
     }
     expected
 }
@@ -133,6 +145,32 @@ fn threads_and_waves_change_no_byte_of_a_capture_of_many_batches() {
         let flows = load(&path, letter, bytes);
         let report = same_on_every_way(&[&path]);
         assert_eq!(report.totals.flows, flows, "{letter}");
+    }
+}
+
+#[test]
+fn flows_that_went_to_a_file_while_the_capture_was_read_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    // More than a MiB of them, so that some go before others begin.
+    for (letter, bytes) in [("F", 12_000_000), ("X", 4_000_000)] {
+        let path = folder.path().join(format!("{letter}.pcap"));
+        let flows = load(&path, letter, bytes);
+        let printed = |way| {
+            let report = analyze(&config(&[&path], way));
+            let mut page = Vec::new();
+            let style =
+                Style { width: 100, color: false, unicode: true, verbose: false, links: None };
+            render(&report, View::Flows, Format::Csv, style, &mut page).unwrap();
+            assert_eq!(report.totals.flows, flows, "{letter}, {way:?}");
+            String::from_utf8(page).unwrap()
+        };
+        let expected = printed((1, u64::MAX, None));
+        for way in [(1, u64::MAX, Some(0)), (2, 0, Some(0))] {
+            let found = printed(way);
+            let differs = found.lines().zip(expected.lines()).find(|(a, b)| a != b);
+            assert_eq!(differs, None, "{letter}, {way:?}");
+            assert_eq!(found.len(), expected.len(), "{letter}, {way:?}");
+        }
     }
 }
 
@@ -274,9 +312,9 @@ fn folders_and_archives_among_captures_come_in_their_order_on_every_way() {
     outer.append_dir_all("heap", &heap).unwrap();
     outer.finish().unwrap();
     let named = of("torn", "capture.pcap");
-    for (threads, big_capture) in WAYS {
+    for way in WAYS {
         // What is shown while it goes on ends with everything, once: archives by their own bytes.
-        let config = config(&[&archive, &named, &heap], threads, big_capture);
+        let config = config(&[&archive, &named, &heap], way);
         analyze(&config);
         let Reached { bytes, all_bytes, files, all_files } = config.progress.reached();
         assert_eq!((Some(bytes), files, all_files), (all_bytes, 7, 7));

@@ -30,8 +30,9 @@ const STACK: [&str; 19] = [
 ];
 
 /// A library, and the beginnings of the paths in `src` that may name it.
-const LIBRARIES: [(&str, &[&str]); 11] = [
+const LIBRARIES: [(&str, &[&str]); 12] = [
     ("ctrlc", &["cli/interrupt.rs"]),
+    ("sysinfo", &["cli/machine.rs"]),
     ("postcard", &["analyze/state.rs"]),
     ("etherparse", &["packet"]),
     ("pcap_parser", &["capture"]),

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use portmortem::analyze::{Config, analyze};
 use portmortem::capture::Progress;
+use portmortem::flow::Budget;
 use portmortem::matrix::GivenRole;
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
 use portmortem::merge::{Refusal, Sum};
@@ -51,6 +52,7 @@ impl Call {
             recursive: true,
             threads: 2,
             progress: Progress::default(),
+            budget: Budget::default(),
             big_capture: Config::BIG_CAPTURE,
             digest: true,
             whole: false,

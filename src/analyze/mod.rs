@@ -27,6 +27,7 @@ pub use state::State;
 use crate::analyze::heap::{Analysed, Heap};
 use crate::analyze::pipeline::Pipeline;
 use crate::capture::{Bounds, Input, Progress, Severity, expand, is_packed};
+use crate::flow::Budget;
 use crate::log::{self, HostPairs, LogRecord};
 use crate::matrix::Matrix;
 use crate::net::Timestamp;
@@ -46,6 +47,8 @@ pub struct Config {
     pub threads: usize,
     /// Counts what is read while it goes on.
     pub progress: Progress,
+    /// Memory for flows: what is more goes to a temporary file. Changes no result.
+    pub budget: Budget,
     /// Captures of at least this many bytes are spread over all threads; [`Config::BIG_CAPTURE`].
     pub big_capture: u64,
     /// Whether to compute the digests of the captures.

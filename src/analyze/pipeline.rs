@@ -45,6 +45,7 @@ fn millis(milliseconds: u64) -> i64 {
 impl Pipeline<'_> {
     fn table(&self) -> FlowTable {
         FlowTable::new(self.known_ports.clone(), millis(self.config.options.waits.udp_idle_ms))
+            .within(self.config.budget.clone())
     }
 
     fn decode<'f>(&self, frame: Frame<'f>) -> Result<Packet<'f>, Skipped> {

@@ -250,6 +250,10 @@ pub(super) struct InputArguments {
     /// Bytes that one compressed input may inflate to, as 64GiB or 500M
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Reading")]
     pub(super) max_inflated: Option<Bytes>,
+    /// Memory to take, about: where flows that are over need more, they go to a temporary file and are
+    /// read from there; what is printed is the same [default: a quarter of the machine's memory]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Reading")]
+    pub(super) max_memory: Option<Bytes>,
     /// Keep what each file gives in this folder, by its content, and read another time only what is
     /// new; a run that was ended goes on where it was
     #[arg(

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod interrupt;
+mod machine;
 mod matrix;
 mod merge;
 mod meter;
@@ -25,6 +26,7 @@ use crate::analyze::{Config, NOT_BEGUN, Selection, State, analyze};
 use crate::anonymize::anonymize;
 use crate::capture::{Progress, Severity};
 use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments, ShownArguments};
+use crate::flow::Budget;
 use crate::matrix::{
     effective, parse_hosts_file, parse_port_argument, parse_role_argument, parse_roles_file,
 };
@@ -86,7 +88,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
             let packets = flows.write.as_deref();
             let config = config_of(&flows.input, &[("--write", packets)], &[], false)?;
             let shown = &flows.input.shown;
-            let mut report = read(shown, &config);
+            let mut report = read(shown, &config)?;
             let mut view = View::Flows;
             if !flows.show.is_empty() {
                 report.check_ids(&flows.show).map_err(|message| anyhow!("--show: {message}"))?;
@@ -110,7 +112,7 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         Some(Command::Requests(arguments)) => {
             let config = config_of(&arguments.input, &[], &arguments.log, false)?;
             let shown = &arguments.input.shown;
-            let report = shareable(shown, read(shown, &config))?;
+            let report = shareable(shown, read(shown, &config)?)?;
             finish(shown, &report, |style, out| requests(&report, arguments.format.0, style, out))
         }
         Some(Command::Matrix(command)) => matrix::run(&command).map(|()| Status::Analysed),
@@ -156,7 +158,7 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
     let mut written = vec![("--evidence", packets), ("--probe-script", script)];
     written.extend(folder.iter().flat_map(tables::Folder::places));
     let config = config_of(&arguments.input, &written, &arguments.log, digest)?;
-    let report = read(shown, &config);
+    let report = read(shown, &config)?;
     let mut is_whole = true;
     if let Some(path) = packets {
         let selection = match arguments.evidence_for.as_slice() {
@@ -216,14 +218,30 @@ fn leave(report: Report) {
 }
 
 /// The report of what the arguments ask for.
-fn read(arguments: &ShownArguments, config: &Config) -> Report {
+fn read(arguments: &ShownArguments, config: &Config) -> Result<Report> {
     interrupt::heed(&config.progress, arguments.quiet);
     let report = meter::shown(arguments, &config.progress, "reading", || analyze(config));
+    if let Some(lost) = config.budget.lost() {
+        bail!("{lost}");
+    }
+    if let Some(trouble) = config.budget.trouble().filter(|_| !arguments.quiet) {
+        // The report is whole all the same.
+        let _ = writeln!(
+            io::stderr(),
+            "{}",
+            crate::render::safe_for_terminal(&format!("portmortem: {trouble}"))
+        );
+    }
     if let Some(state) = config.state.as_ref().filter(|_| !arguments.quiet) {
         // Where nobody hears of it, the report tells the same.
         let _ = print_state(state);
     }
-    report
+    Ok(report)
+}
+
+/// Refuses a report whose flows could not all be read while it was written.
+fn intact(report: &Report) -> io::Result<()> {
+    report.flows.lost().map_or(Ok(()), |lost| Err(io::Error::other(lost)))
 }
 
 fn print_state(state: &State) -> io::Result<()> {
@@ -354,6 +372,7 @@ fn config_of(
         recursive: !arguments.no_recursive,
         threads: arguments.threads,
         progress: Progress::default(),
+        budget: Budget::of_bytes(arguments.max_memory.map_or_else(machine::share, |it| it.0)),
         big_capture: Config::BIG_CAPTURE,
         whole: false,
         // A file is known by its digest.
@@ -395,6 +414,10 @@ fn finish(
     report: &Report,
     write: impl FnOnce(Style, &mut dyn Write) -> io::Result<()>,
 ) -> Result<Status> {
+    let write = |style, out: &mut dyn Write| {
+        write(style, out)?;
+        intact(report)
+    };
     finish_by(arguments, report, || {
         if let Some(path) = &arguments.output {
             let style = output::style_of_file(arguments);
@@ -417,7 +440,9 @@ fn finish_by(
         // Where nobody hears of them, the report and the exit status still tell.
         let _ = print_problems(report);
     }
+    intact(report)?;
     write()?;
+    intact(report)?;
     let named = |outcome| arguments.fail_on.iter().any(|named| named.0 == outcome);
     Ok(if report.has_trouble() {
         Status::Trouble

@@ -107,6 +107,11 @@ impl Remembered {
         self.forgotten + self.flows.len() as u64
     }
 
+    /// Bytes of memory, but for what datagrams said.
+    pub(super) fn bytes(&self) -> usize {
+        self.flows.capacity() * size_of::<Kept>()
+    }
+
     /// Gives a flow its last packets back, and what listened to it. Number 0 stands for none that
     /// were kept.
     pub(super) fn recall(&mut self, number: u64, flow: &mut Flow) -> Option<Box<Dialogue>> {

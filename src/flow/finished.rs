@@ -45,12 +45,12 @@ impl Finished {
 
     /// The flows of one table, which began in the order of these places.
     pub(super) fn of(mut store: Store, mut places: Vec<Place>) -> Finished {
-        store.close();
         let first_frame = |place: &Place| store.first_frame_at(place.store().1);
         // So they stand already, but for texts whose rows have numbers of their own.
         if !places.is_sorted_by_key(first_frame) {
             places.sort_by_cached_key(first_frame);
         }
+        store.close(places.capacity() * size_of::<Place>());
         Finished { stores: vec![store], places }
     }
 
@@ -141,6 +141,12 @@ impl Finished {
                 None => show(number, Look::Flow(&flow)),
             }
         }
+    }
+
+    /// Why some of them, which went to a temporary file, could not be read again, if that happened.
+    /// Then nothing that was found is to be trusted.
+    pub fn lost(&self) -> Option<&str> {
+        self.stores.iter().find_map(|store| store.budget().lost())
     }
 
     /// Bytes of memory that they take.

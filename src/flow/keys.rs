@@ -43,6 +43,12 @@ impl Keys {
         self.table.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
     }
 
+    /// Bytes of memory: each entry has a byte that marks it, and a place of its own (of eight, one
+    /// stays free).
+    pub(super) fn bytes(&self) -> usize {
+        self.table.capacity() / 7 * 8 * (size_of::<Entry>() + 1)
+    }
+
     /// Says that another flow is the newest of the key that `earlier` has.
     pub(super) fn replace(&mut self, hash: u32, earlier: u32, flow: u32) {
         let found = |entry: &Entry| entry.hash == hash && entry.flow == earlier;

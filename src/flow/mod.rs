@@ -14,6 +14,8 @@
 //! This module records facts (which SYN, which answer, who reset); what they mean is the matter
 //! of [`crate::verdict`].
 
+mod away;
+mod budget;
 mod duplicates;
 mod evidence;
 mod finished;
@@ -29,6 +31,7 @@ mod table;
 mod tcp;
 mod udp;
 
+pub use budget::Budget;
 pub use evidence::{Evidence, EvidenceKind, Sender};
 pub use finished::{Finished, LoneSyn, Look};
 pub use history::History;

@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use foldhash::fast::FixedState;
 
+use crate::flow::budget::{Budget, Share};
 use crate::flow::duplicates::{NEAR, Recent, Remembered};
 use crate::flow::keys::Keys;
 use crate::flow::listen::{KEPT, Listening, Spare};
@@ -20,6 +21,10 @@ const ROOM: usize = 8_192;
 
 /// Room without bound: nothing is ever put away.
 pub(super) const UNBOUNDED: usize = usize::MAX;
+
+/// Flows that begin before it is counted again what the table takes beside the flows that were put
+/// away.
+const COUNTED: usize = 1 << 14;
 
 /// Packets that are looked up together, so that the processor fetches what they need at once.
 const TOGETHER: usize = 32;
@@ -57,6 +62,8 @@ pub struct FlowTable {
     hearing: Hearing,
     /// To be used again.
     dialogues: Spare,
+    /// What is in memory beside the store.
+    share: Share,
 }
 
 /// A flow that is under way, and what listens to it.
@@ -108,7 +115,14 @@ impl FlowTable {
             skipped: SkippedTally::default(),
             hearing: Hearing::Sums,
             dialogues: Spare::default(),
+            share: Share::default(),
         }
+    }
+
+    /// The same table, which keeps to this budget. To be said before it has flows.
+    #[must_use]
+    pub fn within(self, budget: Budget) -> FlowTable {
+        FlowTable { store: Store::within(budget.clone()), share: Share::of(budget), ..self }
     }
 
     /// The same table, hearing more or less.
@@ -204,7 +218,9 @@ impl FlowTable {
                 }
             }
         }
-        let FlowTable { mut places, store, skipped, .. } = self;
+        let FlowTable { mut places, store, skipped, newest, slots, remembered, share, .. } = self;
+        // What is not needed any more goes first: the last steps take memory too.
+        drop((newest, slots, remembered, share));
         places.shrink_to_fit();
         (Finished::of(store, places), skipped)
     }
@@ -503,12 +519,26 @@ impl FlowTable {
     fn add(&mut self, place: Place, hash: u32, earlier: Option<u32>) -> u32 {
         // Four thousand million flows would need four hundred gigabytes.
         let number = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        if self.places.len() % COUNTED == COUNTED - 1 {
+            self.count();
+        }
         self.places.push(place);
         match earlier {
             None => self.newest.insert(hash, number),
             Some(earlier) => self.newest.replace(hash, earlier, number),
         }
         number
+    }
+
+    /// Counts what the table takes, and sends flows away where that is too much.
+    #[cold]
+    fn count(&mut self) {
+        let places = self.places.capacity() * size_of::<Place>();
+        let slots = self.slots.capacity() * size_of::<Slot>();
+        let attempts = self.attempts.capacity() * size_of::<((FlowKey, End, u32), u32)>();
+        let bytes = places + slots + attempts + self.newest.bytes() + self.remembered.bytes();
+        self.share.set(bytes);
+        self.store.make_room();
     }
 
     /// Who opened a flow without a handshake: the side whose peer has the known service port; for
@@ -589,6 +619,11 @@ impl FlowTable {
 
     pub(super) fn put_all_away(&mut self) {
         (0..self.slots.len()).for_each(|index| self.put_away(index));
+    }
+
+    pub(super) fn send_all_away(&mut self) {
+        self.put_all_away();
+        self.store.send_all_away();
     }
 
     /// Length of the longest record.

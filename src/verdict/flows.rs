@@ -415,6 +415,12 @@ impl Flows {
         of_capture.made(place).map(|flow| named(&self.rows, of_capture, flow, lane))
     }
 
+    /// Why flows that are made when they are asked for could not be read, if that happened: see
+    /// [`Finished::lost`].
+    pub fn lost(&self) -> Option<&str> {
+        self.hidden.iter().find_map(|it| it.hidden.finished.lost())
+    }
+
     /// Whether there are flows that are made when they are asked for.
     pub fn has_plain(&self) -> bool {
         self.lanes().any(|(_, lane)| lane.hidden > 0)

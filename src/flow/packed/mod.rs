@@ -18,6 +18,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
+use crate::flow::budget::Budget;
 use crate::flow::duplicates::Recent;
 use crate::flow::packed::arena::{Arena, LONGEST};
 use crate::flow::packed::bytes::{Reader, Writer};
@@ -105,6 +106,11 @@ fn bit(flag: u8, set: bool) -> u8 {
 }
 
 impl Store {
+    /// What is more than this budget goes to its file.
+    pub(super) fn within(budget: Budget) -> Store {
+        Store { arena: Arena::within(budget), ..Store::default() }
+    }
+
     /// Puts a flow away.
     pub(super) fn put(&mut self, flow: &mut Flow, aside: Aside) -> u64 {
         let mut record = std::mem::take(&mut self.scratch);
@@ -151,14 +157,17 @@ impl Store {
     /// What most ask of the flow at this place, where it is one SYN; else the flow, in place of
     /// `flow`.
     pub(super) fn look(&self, at: u64, flow: &mut Flow) -> Option<LoneSyn> {
-        let mut from = Reader(self.arena.at(at));
-        let kind = from.byte();
-        if kind == FLOW {
+        let lone = self.arena.with(at, |bytes| {
+            let mut from = Reader(bytes);
+            let kind = from.byte();
+            let link = |number| self.link(number);
+            let base = self.base.unwrap_or_default();
+            (kind != FLOW).then(|| lone::look(kind, &mut from, base, link))
+        });
+        if lone.is_none() {
             self.read(at, flow);
-            return None;
         }
-        let link = |number| self.link(number);
-        Some(lone::look(kind, &mut from, self.base.unwrap_or_default(), link))
+        lone
     }
 
     /// Puts a flow away that is one SYN so far, if it is as plain as that.
@@ -170,35 +179,55 @@ impl Store {
         Some(self.arena.put(record.get(..length)?))
     }
 
-    /// The first byte of the record at this place. To have it in the processor's cache.
+    /// The first byte of the record at this place, if it is in memory. To have it in the processor's
+    /// cache.
     #[inline]
     pub(super) fn first_byte_at(&self, at: u64) -> u8 {
-        self.arena.at(at).first().copied().unwrap_or_default()
+        self.arena.here(at).and_then(|bytes| bytes.first().copied()).unwrap_or_default()
     }
 
     /// The key of the flow at this place.
     pub(super) fn key_at(&self, at: u64) -> FlowKey {
-        let mut from = Reader(self.arena.at(at));
-        match from.byte() {
-            FLOW => {
-                from.array::<2>();
-                read_key(&mut from)
+        self.arena.with(at, |bytes| {
+            let mut from = Reader(bytes);
+            match from.byte() {
+                FLOW => {
+                    from.array::<2>();
+                    read_key(&mut from)
+                }
+                kind => lone::key(kind, &mut from),
             }
-            kind => lone::key(kind, &mut from),
-        }
+        })
     }
 
     /// The first frame of the flow at this place.
     pub(super) fn first_frame_at(&self, at: u64) -> FrameNumber {
-        let mut from = Reader(self.arena.at(at));
-        match from.byte() {
-            FLOW => {
-                from.array::<2>();
-                read_key(&mut from);
-                FrameNumber(from.number())
+        self.arena.with(at, |bytes| {
+            let mut from = Reader(bytes);
+            match from.byte() {
+                FLOW => {
+                    from.array::<2>();
+                    read_key(&mut from);
+                    FrameNumber(from.number())
+                }
+                kind => lone::frame(kind, &mut from),
             }
-            kind => lone::frame(kind, &mut from),
-        }
+        })
+    }
+
+    /// Sends what nothing came of for longest to the file, as long as too much memory is used.
+    pub(super) fn make_room(&mut self) {
+        self.arena.make_room();
+    }
+
+    #[cfg(test)]
+    pub(super) fn send_all_away(&mut self) {
+        self.arena.send_all_away();
+    }
+
+    /// The budget that it keeps to.
+    pub(super) fn budget(&self) -> &Budget {
+        self.arena.budget()
     }
 
     #[cfg(test)]
@@ -206,9 +235,9 @@ impl Store {
         self.read_into(at, &mut Flow::blank()).0
     }
 
-    /// Says that no more flows come.
-    pub(super) fn close(&mut self) {
-        self.arena.close();
+    /// Says that no more flows come, and how many bytes are kept beside the store for them.
+    pub(super) fn close(&mut self, beside: usize) {
+        self.arena.close(beside);
         self.link_numbers = HashMap::default();
         self.scratch = Vec::new();
     }
@@ -318,7 +347,15 @@ impl Store {
 
     /// What was heard stands last; the length is told only where it is wanted.
     fn read_record(&self, at: u64, flow: &mut Flow, heard: bool) -> (usize, Aside, Option<usize>) {
-        let bytes = self.arena.at(at);
+        self.arena.with(at, |bytes| self.read_bytes(bytes, flow, heard))
+    }
+
+    fn read_bytes(
+        &self,
+        bytes: &[u8],
+        flow: &mut Flow,
+        heard: bool,
+    ) -> (usize, Aside, Option<usize>) {
         let mut from = Reader(bytes);
         let kind = from.byte();
         if kind != FLOW {

@@ -5,7 +5,7 @@ use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, p
 use crate::capture::FrameNote;
 use crate::flow::script::packet;
 use crate::flow::table::{FlowTable, UNBOUNDED};
-use crate::flow::{Flow, KnownPorts, Look, packed::Store};
+use crate::flow::{Budget, Flow, KnownPorts, Look, packed::Store};
 use crate::net::{Endpoint, FlowKey, SeqNumber, Timestamp, Transport};
 use crate::packet::{Body, Encapsulation, Flags, Heading, IcmpError, LayerKind, Packet, Segment};
 
@@ -164,8 +164,15 @@ proptest! {
             moving.put_all_away();
         }
         usual.observe_all(&packets);
+        // All of them in the file, and read from there again when the next packet comes.
+        let budget = Budget::of_bytes(0);
+        let mut gone = table().with_room(0).within(budget.clone());
+        for packet in &packets {
+            gone.observe(packet);
+            gone.send_all_away();
+        }
         let (expected, skipped) = still.into_texts();
-        for other in [moving, usual] {
+        for other in [moving, usual, gone] {
             let (finished, also_skipped) = other.finish();
             let flows: Vec<String> = finished.iter().map(|flow| format!("{flow:?}")).collect();
             prop_assert_eq!(&flows, &expected);
@@ -175,6 +182,7 @@ proptest! {
             let seen: Vec<String> = finished.iter().map(|flow| looked_at(Look::Flow(&flow))).collect();
             prop_assert_eq!(&walked, &seen);
         }
+        prop_assert_eq!((budget.trouble(), budget.lost()), (None, None));
     }
 }
 
