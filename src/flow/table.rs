@@ -30,9 +30,10 @@ const TOGETHER: usize = 32;
 /// began. A fixed hash is safe here: reports do not depend on the order of the table, and a
 /// capture made to collide slows down only its own analysis.
 ///
-/// Flows of which packets come stand in slots. Where there are many, those of which nothing came for
-/// a while are put away in a tenth of the space and taken out again when something does: that
-/// changes where they are, and nothing else.
+/// Flows of which packets come stand in slots. One that took leave is put away with its last packet,
+/// in a tenth of the space and as long as the processor still has it at hand; where there are many,
+/// so are those of which nothing came for a while. They are taken out again when something comes:
+/// that changes where they are, and nothing else.
 #[derive(Debug)]
 pub struct FlowTable {
     known_ports: KnownPorts,
@@ -66,6 +67,8 @@ struct Slot {
     number: Option<u32>,
     /// Whether a packet of it came since it was looked at last.
     touched: bool,
+    /// Whether it was put away before, and came back.
+    returned: bool,
     listening: Listening,
     flow: Flow,
 }
@@ -245,6 +248,8 @@ impl FlowTable {
             let aside = self.store.take(at, &mut slot.flow);
             let kept = self.remembered.recall(aside.recent, &mut slot.flow);
             slot.listening = Listening::resumed(aside.listening, &slot.flow, kept);
+            // A lone SYN was never a flow before.
+            slot.returned = aside != Aside::default();
         }
         if let Some(place) = self.places.get_mut(number as usize) {
             *place = Place::slot(index);
@@ -262,11 +267,13 @@ impl FlowTable {
         let index = self.free.pop().unwrap_or(self.slots.len());
         if index == self.slots.len() {
             let (listening, flow) = (Listening::default(), Flow::blank());
-            self.slots.push(Slot { number: None, touched: false, listening, flow });
+            let (touched, returned) = (false, false);
+            self.slots.push(Slot { number: None, touched, returned, listening, flow });
         }
         if let Some(slot) = self.slots.get_mut(index) {
             slot.number = Some(number);
             slot.touched = true;
+            slot.returned = false;
         }
         index
     }
@@ -279,6 +286,35 @@ impl FlowTable {
         let touched = std::mem::take(&mut slot.touched);
         if slot.number.is_some() && (!touched || slot.flow.is_over()) {
             self.put_away(self.hand);
+        }
+    }
+
+    /// Puts the flow in this slot away, if this was its last segment as far as can be told: what
+    /// follows the leave of both sides, or a reset. One that came back is left alone.
+    #[inline]
+    fn leave(&mut self, index: usize, segment: Segment) {
+        let flags = segment.flags;
+        let may_be_last =
+            flags.has(Flags::RST) || segment.length == 0 && !flags.has(Flags::SYN | Flags::FIN);
+        if !may_be_last || self.room == UNBOUNDED {
+            return;
+        }
+        if let Some(Slot { returned: false, flow, .. }) = self.slots.get(index)
+            && flow.took_leave()
+        {
+            self.put_away(index);
+        }
+    }
+
+    /// As [`FlowTable::leave`], of datagrams: that as many came back as were sent is all that tells.
+    #[inline]
+    fn leave_answered(&mut self, index: usize) {
+        if let Some(Slot { returned: false, flow, .. }) = self.slots.get(index)
+            && flow.answered
+            && flow.initiator.packets == flow.responder.packets
+            && self.room != UNBOUNDED
+        {
+            self.put_away(index);
         }
     }
 
@@ -327,6 +363,7 @@ impl FlowTable {
             && flow.observe_datagram(packet, length)
         {
             listening.datagram(flow, packet, length, self.hearing, &mut self.dialogues);
+            self.leave_answered(index);
         }
     }
 
@@ -365,6 +402,7 @@ impl FlowTable {
         }
         flow.observe_segment(packet, segment);
         self.listen(index, packet, segment);
+        self.leave(index, segment);
     }
 
     /// Lets the probes hear a segment.
