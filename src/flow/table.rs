@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 
 use crate::flow::duplicates::{NEAR, Recent, Remembered};
 use crate::flow::keys::Keys;
-use crate::flow::listen::{KEPT, Listening, Spare};
+use crate::flow::listen::{Listening, Spare};
 use crate::flow::packed::{Aside, Store};
 use crate::flow::place::Place;
 use crate::flow::{Finished, Flow, Handshake, InitiatorBy, KnownPorts};
@@ -134,8 +134,13 @@ impl FlowTable {
             }
             let touched = flows.iter().flatten().fold(0, |sum, flow| sum ^ self.touch(*flow));
             black_box(touched);
-            for (packet, hash) in packets.iter().zip(hashes) {
-                self.observe_hashed(packet, hash);
+            let begun = self.places.len();
+            for ((packet, hash), flow) in packets.iter().zip(hashes).zip(flows) {
+                // As long as no flow begins, the newest ones stay that.
+                let still = self.places.len() == begun
+                    && flow.is_none_or(|number| self.has_key(number, &packet.key));
+                let newest = if still { flow } else { self.newest_of(&packet.key, hash) };
+                self.observe_with(packet, hash, newest);
             }
         }
     }
@@ -144,7 +149,11 @@ impl FlowTable {
     fn touch(&self, number: u32) -> u64 {
         let place = self.places.get(number as usize).map(|place| place.get());
         match place {
-            Some(Ok(slot)) => self.slots.get(slot).map_or(0, |slot| slot.flow.last_frame.0),
+            Some(Ok(slot)) => self.slots.get(slot).map_or(0, |slot| {
+                let Flow { key, initiator, responder, last_frame, .. } = &slot.flow;
+                let [low, high] = key.parts().2;
+                last_frame.0 ^ initiator.packets ^ responder.packets ^ u64::from(low ^ high)
+            }),
             Some(Err(at)) => self.store.first_byte_at(at).into(),
             None => 0,
         }
@@ -152,11 +161,13 @@ impl FlowTable {
 
     /// Takes a packet into account.
     pub fn observe(&mut self, packet: &Packet<'_>) {
-        self.observe_hashed(packet, hash_of(&packet.key));
+        let hash = hash_of(&packet.key);
+        let newest = self.newest_of(&packet.key, hash);
+        self.observe_with(packet, hash, newest);
     }
 
-    fn observe_hashed(&mut self, packet: &Packet<'_>, hash: u32) {
-        let newest = self.newest_of(&packet.key, hash);
+    /// Takes a packet into account; `newest` is the newest flow of its key.
+    fn observe_with(&mut self, packet: &Packet<'_>, hash: u32, newest: Option<u32>) {
         match packet.body {
             Body::Segment(segment) => self.observe_segment(packet, segment, hash, newest),
             Body::CutSegment => {
@@ -215,13 +226,17 @@ impl FlowTable {
     /// The number of the newest flow of a key.
     #[inline]
     fn newest_of(&self, key: &FlowKey, hash: u32) -> Option<u32> {
-        self.newest.get(hash, |number| {
-            match self.places.get(number as usize).map(|place| place.get()) {
-                Some(Ok(slot)) => self.slots.get(slot).is_some_and(|slot| slot.flow.key == *key),
-                Some(Err(at)) => self.store.key_at(at) == *key,
-                None => false,
-            }
-        })
+        self.newest.get(hash, |number| self.has_key(number, key))
+    }
+
+    /// Whether a flow has this key.
+    #[inline]
+    fn has_key(&self, number: u32, key: &FlowKey) -> bool {
+        match self.places.get(number as usize).map(|place| place.get()) {
+            Some(Ok(slot)) => self.slots.get(slot).is_some_and(|slot| slot.flow.key == *key),
+            Some(Err(at)) => self.store.key_at(at) == *key,
+            None => false,
+        }
     }
 
     /// The slot of a flow, which is taken out of the store where it was put away, so that this
@@ -247,7 +262,8 @@ impl FlowTable {
         if let Some(slot) = self.slots.get_mut(index) {
             let aside = self.store.take(at, &mut slot.flow);
             let kept = self.remembered.recall(aside.recent, &mut slot.flow);
-            slot.listening = Listening::resumed(aside.listening, &slot.flow, kept);
+            let Slot { flow, listening, .. } = slot;
+            *listening = Listening::resumed(aside.listening, flow, kept, &mut self.dialogues);
             // A lone SYN was never a flow before.
             slot.returned = aside != Aside::default();
         }
@@ -322,15 +338,9 @@ impl FlowTable {
     fn put_away(&mut self, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let Some(number) = slot.number else { return };
-        let (listening, dialogue) = match slot.listening.bookmark() {
-            Some(bookmark) => (bookmark, None),
-            None => match slot.listening.take_dialogue(&slot.flow) {
-                Some(dialogue) => (KEPT, Some(dialogue)),
-                None => return,
-            },
-        };
+        let Some((listening, memory)) = slot.listening.bookmark() else { return };
         slot.listening.close(&mut self.dialogues);
-        let recent = self.remembered.keep(&slot.flow, dialogue);
+        let recent = self.remembered.keep(&slot.flow, memory);
         let at = self.store.put(&mut slot.flow, Aside { recent, listening });
         slot.flow.heard = None;
         slot.number = None;

@@ -63,8 +63,15 @@ impl Flow {
             return;
         }
         let from_initiator = self.is_from_initiator(packet);
-        let before = self.tcp;
         let flags = segment.flags;
+        // Nothing moves on in a connection that both sides have: most packets end here.
+        if self.tcp.handshake == Handshake::Confirmed
+            && !flags.has(Flags::SYN | Flags::FIN | Flags::RST)
+        {
+            self.write_history(segment, from_initiator);
+            return self.sides(from_initiator).0.remember(segment);
+        }
+        let before = self.tcp;
         if flags.has(Flags::RST) {
             self.observe_reset(segment, from_initiator);
         } else if flags.is_syn() {
@@ -249,6 +256,7 @@ impl Flow {
         payload_both_ways || ack_advanced || agrees
     }
 
+    #[inline]
     fn write_history(&mut self, segment: Segment, from_initiator: bool) {
         let flags = segment.flags;
         if flags.is_syn() {
@@ -285,6 +293,7 @@ impl Flow {
 
 impl Side {
     /// Remembers how far the sequence and acknowledgment numbers came.
+    #[inline]
     fn remember(&mut self, segment: Segment) {
         let flags = segment.flags;
         self.flags |= flags.0;

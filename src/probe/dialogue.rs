@@ -24,6 +24,17 @@ const MOST_TRIES: u16 = 12;
 /// is given up: what a capture that begins inside a file's transfer shows first.
 const MOST_LOST: u16 = 1024;
 
+/// Bytes of a buffer that are kept for the next dialogue.
+const MOST_SPARE: usize = 4 << 10;
+
+/// In a bookmark: the place of the probe, and whether it had a memory.
+const PROBE_BITS: u32 = 8;
+const REMEMBERS: u64 = 1 << 7;
+
+/// What the probe of a dialogue remembers of the messages before.
+#[derive(Debug)]
+pub(crate) struct Memory(Box<dyn Talk>);
+
 /// Listens to both directions of a flow.
 #[derive(Debug)]
 pub struct Dialogue {
@@ -68,6 +79,24 @@ impl Lane {
         self.next_message();
         self.lost = true;
     }
+
+    /// Counts a segment inside of a message of which no more is kept, which most segments of a
+    /// transfer are; false where there is more to do.
+    #[inline]
+    fn passes_by(&mut self, seq: SeqNumber, captured: usize, length: u32) -> bool {
+        let Some((whole, keep)) = self.framed else { return false };
+        let Some(cut) = (length as usize).checked_sub(captured) else { return false };
+        let passed = self.passed + u64::from(length);
+        let has_enough = self.holed || self.buffer.len() >= keep;
+        if passed >= whole || !has_enough || !self.assembler.is_next(seq) {
+            return false;
+        }
+        self.assembler.pass_over(length);
+        self.passed = passed;
+        self.holed |= cut > 0;
+        self.lost = false;
+        true
+    }
 }
 
 /// Where and when bytes were captured, and who sent them.
@@ -92,30 +121,58 @@ impl Dialogue {
         }
     }
 
-    /// Where it stands, for [`Dialogue::resumed`], as far as a number can tell.
-    ///
-    /// It can for datagrams whose probe remembers nothing, as that of DNS: a capture has many of
-    /// those, and they have no end that could be seen.
-    pub(crate) fn bookmark(&self) -> Option<u64> {
-        let probe = match &self.talk {
-            None => 0,
-            Some((probe, talk)) if !talk.remembers() => u64::from(protocol_place(probe.name)) + 1,
-            Some(_) => return None,
-        };
-        let may = self.transport == Transport::Udp && !self.done && self.meanings.is_empty();
-        may.then_some(u64::from(self.tries) << 8 | probe)
+    /// Forgets all, and keeps the memory for another one.
+    pub(crate) fn clear(&mut self) {
+        self.talk = None;
+        self.meanings.clear();
+        for Lane { assembler, buffer, .. } in &mut self.lanes {
+            assembler.clear();
+            buffer.clear();
+            buffer.shrink_to(MOST_SPARE);
+        }
     }
 
-    /// A dialogue of datagrams between these ports that stands where another one stood.
-    pub(crate) fn resumed(ports: [u16; 2], bookmark: u64) -> Dialogue {
-        let transport = Transport::Udp;
-        let place = usize::try_from(bookmark & 0xff).unwrap_or_default().checked_sub(1);
-        let probe = place.and_then(|place| PROBES.get(place));
-        Dialogue {
-            talk: probe.map(|&probe| (probe, (probe.begin)(transport))),
-            tries: u16::try_from(bookmark >> 8).unwrap_or(u16::MAX),
-            ..Dialogue::new(transport, ports)
+    /// Listens to a flow of this transport between these ports, after [`Dialogue::clear`].
+    pub(crate) fn restart(&mut self, transport: Transport, ports: [u16; 2]) {
+        self.transport = transport;
+        self.ports = ports;
+        self.tries = 0;
+        self.done = false;
+        for lane in &mut self.lanes {
+            lane.next_message();
+            lane.lost = false;
         }
+    }
+
+    /// Where a dialogue of datagrams stands, for [`Dialogue::resume`]: a capture has many of those,
+    /// and they have no end that could be seen. What cannot be told by a number, the probe's memory,
+    /// is taken out of it.
+    pub(crate) fn bookmark(&mut self) -> Option<(u64, Option<Memory>)> {
+        if self.transport == Transport::Tcp || self.done || !self.meanings.is_empty() {
+            return None;
+        }
+        let Some((probe, talk)) = self.talk.take() else {
+            return Some((u64::from(self.tries) << PROBE_BITS, None));
+        };
+        let place = u64::from(protocol_place(probe.name)) + 1;
+        let memory = talk.remembers().then_some(Memory(talk));
+        let remembers = if memory.is_some() { REMEMBERS } else { 0 };
+        Some((u64::from(self.tries) << PROBE_BITS | remembers | place, memory))
+    }
+
+    /// Whether a probe had a memory, by the bookmark.
+    pub(crate) fn remembered(bookmark: u64) -> bool {
+        bookmark & REMEMBERS != 0
+    }
+
+    /// Goes on where another dialogue stood, after [`Dialogue::restart`].
+    pub(crate) fn resume(&mut self, bookmark: u64, memory: Option<Memory>) {
+        let place = usize::try_from(bookmark & (REMEMBERS - 1)).unwrap_or_default().checked_sub(1);
+        let probe = place.and_then(|place| PROBES.get(place));
+        let begin = |probe: &Probe| (probe.begin)(self.transport);
+        self.talk =
+            probe.map(|&probe| (probe, memory.map_or_else(|| begin(probe), |memory| memory.0)));
+        self.tries = u16::try_from(bookmark >> PROBE_BITS).unwrap_or(u16::MAX);
     }
 
     /// Whether nothing more will be heard.
@@ -141,10 +198,17 @@ impl Dialogue {
         time: Option<Timestamp>,
         tell: &mut dyn FnMut(Signal),
     ) {
-        if self.done {
+        if self.done || self.lane(end).passes_by(seq, bytes.len(), length) {
             return;
         }
-        let mut assembler = std::mem::take(&mut self.lane(end).assembler);
+        let assembler = &mut self.lane(end).assembler;
+        if length > 0 && assembler.is_next(seq) {
+            // In order, as nearly all are: nothing has to wait.
+            assembler.pass_over(length);
+            let cut = length.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            return self.chunk(end, from, Chunk { missing: 0, bytes, cut, frame, time }, tell);
+        }
+        let mut assembler = std::mem::take(assembler);
         let piece = Piece { seq, bytes, length, frame, time };
         assembler.take(piece, &mut |chunk| self.chunk(end, from, chunk, tell));
         self.lane(end).assembler = assembler;
