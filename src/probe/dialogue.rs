@@ -208,8 +208,18 @@ impl Dialogue {
             let cut = length.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
             return self.chunk(end, from, Chunk { missing: 0, bytes, cut, frame, time }, tell);
         }
-        let mut assembler = std::mem::take(assembler);
-        let piece = Piece { seq, bytes, length, frame, time };
+        self.assemble(end, from, Piece { seq, bytes, length, frame, time }, tell);
+    }
+
+    /// Takes a segment that may be out of order.
+    fn assemble(
+        &mut self,
+        end: End,
+        from: Speaker,
+        piece: Piece<'_>,
+        tell: &mut dyn FnMut(Signal),
+    ) {
+        let mut assembler = std::mem::take(&mut self.lane(end).assembler);
         assembler.take(piece, &mut |chunk| self.chunk(end, from, chunk, tell));
         self.lane(end).assembler = assembler;
     }
@@ -490,7 +500,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Beginnings of several protocols, so that their probes get to hear what follows.
-    const BEGINNINGS: [&[u8]; 7] = [
+    const BEGINNINGS: [&[u8]; 9] = [
         b"GET / HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
         b"\x05\x00\x0b\x03\x10\x00\x00\x00\x14\x00\x00\x00\x01\x00\x00\x00\0\0\0\0",
@@ -498,6 +508,9 @@ mod tests {
         b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00",
         b"\x12\x01\x00\x2f\x00\x00\x01\x00",
         b"\x00\x00\x00\x04\x6a\x02\x30\x00",
+        // Long ones, of which only the beginning is kept.
+        b"POST / HTTP/1.1\r\nContent-Length: 700\r\n\r\n",
+        b"\x00\x00\x20\x00\xfeSMB\x40\x00",
     ];
 
     proptest! {
@@ -512,6 +525,9 @@ mod tests {
         ) {
             let mut dialogue = Dialogue::new(Transport::Tcp, [50_001, port]);
             let mut heard = Heard::new(false);
+            // The same without the short ways.
+            let mut long = Dialogue::new(Transport::Tcp, [50_001, port]);
+            let mut heard_long = Heard::new(false);
             let mut next = [SeqNumber(0), SeqNumber(0)];
             let first = (false, beginning.to_vec(), 0, 0);
             for (number, (back, bytes, gap, cut)) in (1..).zip([first].into_iter().chain(segments)) {
@@ -524,6 +540,12 @@ mod tests {
                 dialogue.segment(end, from, seq, &bytes, length, frame, None, &mut |it| heard.take(it));
                 let held: usize = dialogue.lanes.iter().map(|lane| lane.buffer.len()).sum();
                 prop_assert!(held <= 2 * MOST_KEPT);
+                if !long.is_done() {
+                    let piece = Piece { seq, bytes: &bytes, length, frame, time: None };
+                    long.assemble(end, from, piece, &mut |it| heard_long.take(it));
+                }
+                prop_assert_eq!(format!("{dialogue:?}"), format!("{long:?}"));
+                prop_assert_eq!(format!("{heard:?}"), format!("{heard_long:?}"));
             }
             dialogue.finish([Speaker::Initiator, Speaker::Responder], &mut |it| heard.take(it));
             prop_assert!(heard.failures.len() <= 16);
