@@ -152,9 +152,18 @@ impl FlowKey {
         source: (u32, u16),
         destination: (u32, u16),
     ) -> (FlowKey, End) {
-        let from = ([0, u64::from(source.0)], source.1);
-        let to = ([0, u64::from(destination.0)], destination.1);
-        FlowKey::of_one_kind(transport, Kind::V4, from, to)
+        // In one number each, which sort as address and port do.
+        let word = |(address, port): (u32, u16)| u64::from(address) << 16 | u64::from(port);
+        let (from, to) = (word(source), word(destination));
+        let (low, high) = (from.min(to), from.max(to));
+        let port = |word: u64| u16::try_from(word & 0xffff).unwrap_or_default();
+        let key = FlowKey {
+            low: [0, low >> 16],
+            high: [0, high >> 16],
+            ports: [port(low), port(high)],
+            kind: FlowKey::kind_of_one(transport, Kind::V4),
+        };
+        (key, if from <= to { End::Low } else { End::High })
     }
 
     /// As [`FlowKey::of`], of two IPv6 addresses with their ports.
@@ -164,23 +173,23 @@ impl FlowKey {
         source: (u128, u16),
         destination: (u128, u16),
     ) -> (FlowKey, End) {
-        let from = (address::halves(source.0), source.1);
-        let to = (address::halves(destination.0), destination.1);
-        FlowKey::of_one_kind(transport, Kind::V6, from, to)
+        let is_low = source <= destination;
+        let (low, low_port) = if is_low { source } else { destination };
+        let (high, high_port) = if is_low { destination } else { source };
+        let key = FlowKey {
+            low: address::halves(low),
+            high: address::halves(high),
+            ports: [low_port, high_port],
+            kind: FlowKey::kind_of_one(transport, Kind::V6),
+        };
+        (key, if is_low { End::Low } else { End::High })
     }
 
+    /// The kind of a key between two addresses of one kind.
     #[inline]
-    fn of_one_kind(
-        transport: Transport,
-        kind: Kind,
-        from: ([u64; 2], u16),
-        to: ([u64; 2], u16),
-    ) -> (FlowKey, End) {
+    fn kind_of_one(transport: Transport, kind: Kind) -> u32 {
         let transport = if transport == Transport::Udp { KIND_UDP } else { 0 };
-        let ((low, low_port), (high, high_port), sender) =
-            if from <= to { (from, to, End::Low) } else { (to, from, End::High) };
-        let kind = transport | (kind as u32) << LOW_ADDRESS | (kind as u32) << HIGH_ADDRESS;
-        (FlowKey { low, high, ports: [low_port, high_port], kind }, sender)
+        transport | (kind as u32) << LOW_ADDRESS | (kind as u32) << HIGH_ADDRESS
     }
 
     /// A number that keys hardly share: all its bits depend on all of the key.

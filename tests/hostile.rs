@@ -310,7 +310,7 @@ const DECODED: [LinkType; 8] = [
 fn check_decoding(link_type: LinkType, bytes: &[u8], original_length: u32) {
     let number = FrameNumber(7);
     let frame = Frame { number, time: None, link_type, bytes, original_length, note: None };
-    match decode(frame) {
+    match decode(&frame) {
         Ok(packet) => {
             assert_eq!(packet.frame, number);
             assert!(packet.payload.len() <= bytes.len());
@@ -426,7 +426,7 @@ proptest! {
                 original_length: u32::try_from(bytes.len()).unwrap(),
                 note: None,
             };
-            let decoded = match decode(frame) {
+            let decoded = match decode(&frame) {
                 Err(Skipped::Fragment) => table.decode(frame),
                 Err(_) => {
                     others += 1;

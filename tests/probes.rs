@@ -640,7 +640,7 @@ fn ours(path: &Path) -> BTreeMap<&'static str, Values> {
     let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000).hearing(Hearing::Signals);
     let mut spare = FrameBatch::default();
     while let Some(batch) = reader.next_batch(spare) {
-        for packet in batch.frames().filter_map(|frame| decode(frame).ok()) {
+        for packet in batch.frames().filter_map(|frame| decode(&frame).ok()) {
             table.observe(&packet);
         }
         spare = batch;

@@ -305,7 +305,7 @@ impl Chosen {
         fragments: &mut FragmentTable,
         record: &CaptureRecord,
     ) -> Option<Vec<String>> {
-        let packet: Packet<'_> = match decode(frame) {
+        let packet: Packet<'_> = match decode(&frame) {
             Ok(packet) => packet,
             Err(Skipped::Fragment) => match fragments.decode(frame) {
                 Some(packet) => packet,

@@ -17,7 +17,7 @@ use crate::capture::{
 };
 use crate::flow::{Finished, Flow, FlowTable, KnownPorts};
 use crate::net::FlowKey;
-use crate::packet::{FragmentTable, Packet, Skipped, SkippedTally, decode};
+use crate::packet::{FragmentTable, Packet, Skipped, SkippedTally, decode_to};
 use crate::report::CaptureRecord;
 use crate::verdict::flows::CaptureFlows;
 use crate::verdict::record::JudgedFlow;
@@ -48,12 +48,13 @@ impl Pipeline<'_> {
             .within(self.config.budget.clone())
     }
 
-    fn decode<'f>(&self, frame: Frame<'f>) -> Result<Packet<'f>, Skipped> {
+    #[inline]
+    fn decode<'f>(&self, frame: &Frame<'f>, put: impl FnOnce(Packet<'f>)) -> Result<(), Skipped> {
         let outside = frame.time.is_some_and(|time| {
             self.config.since.is_some_and(|since| time < since)
                 || self.config.until.is_some_and(|until| time >= until)
         });
-        if outside { Err(Skipped::OutsideTime) } else { decode(frame) }
+        if outside { Err(Skipped::OutsideTime) } else { decode_to(frame, put) }
     }
 
     /// What an input may inflate to.
@@ -205,8 +206,8 @@ impl Pipeline<'_> {
         while let Some(batch) = reader.next_batch(spare) {
             let mut packets = Vec::with_capacity(TOGETHER);
             for frame in batch.frames() {
-                match self.decode(frame) {
-                    Ok(packet) => packets.push(packet),
+                match self.decode(&frame, |packet| packets.push(packet)) {
+                    Ok(()) => {}
                     Err(Skipped::Fragment) => packets.extend(fragments.decode(frame)),
                     Err(reason) => skipped.observe(reason, frame),
                 }
@@ -284,13 +285,14 @@ impl Pipeline<'_> {
             skipped: SkippedTally::default(),
         };
         for frame in batch.frames() {
-            match self.decode(frame) {
-                Ok(packet) => {
-                    let shard = shard_of(&packet.key, shards);
-                    if let Some(packets) = dealt.shards.get_mut(shard) {
-                        packets.push(packet);
-                    }
+            let put = |packet: Packet<'b>| {
+                let shard = shard_of(&packet.key, shards);
+                if let Some(packets) = dealt.shards.get_mut(shard) {
+                    packets.push(packet);
                 }
+            };
+            match self.decode(&frame, put) {
+                Ok(()) => {}
                 Err(Skipped::Fragment) => dealt.fragments.push(frame),
                 Err(reason) => dealt.skipped.observe(reason, frame),
             }

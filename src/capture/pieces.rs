@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::capture::Opened;
 use crate::capture::Source;
 
-/// Bytes read at a time: few system calls, and still inside a processor's cache.
-pub(super) const PIECE: usize = 1 << 20;
+/// Bytes read at a time: few system calls, and well inside a processor's own cache.
+pub(super) const PIECE: usize = 256 << 10;
 
 /// A file that is read from its beginning to its end, once.
 pub(super) struct Pieces {

@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 use crate::flow::Flow;
 use crate::net::Timestamp;
 use crate::packet::{Body, Encapsulation, Flags, Packet};
-use crate::probe::Dialogue;
+use crate::probe::Memory;
 
 /// Copies with the same IP identification come this close, in microseconds; and those that are
 /// wrapped in something else, because a host does not send one packet in two ways.
@@ -48,6 +48,7 @@ struct Seen {
 
 impl Recent {
     /// Whether the packet is a copy of one of the last; if not, remembers it.
+    #[inline]
     pub(super) fn is_copy(&mut self, packet: &Packet<'_>) -> bool {
         if matches!(packet.body, Body::CutSegment | Body::IcmpError(_)) {
             return false;
@@ -60,13 +61,17 @@ impl Recent {
         let signature = signature(packet, has_id);
         let wrapping = wrapping(&packet.encapsulation);
         let microseconds = packet.time.map_or(0, wrapping_microseconds);
-        let alike = if has_id { PROVEN } else { window_without_id(packet) };
-        let copy = self.packets.iter().any(|seen| {
-            let window = if seen.wrapping == wrapping { alike } else { PROVEN };
-            seen.signature == signature
-                && microseconds.wrapping_sub(seen.microseconds).cast_signed().unsigned_abs()
-                    < window
-        });
+        // Hardly any signature is there already, so that is asked first, of all at once.
+        let known =
+            self.packets.iter().fold(false, |known, seen| known | (seen.signature == signature));
+        let copy = known && {
+            let alike = if has_id { PROVEN } else { window_without_id(packet) };
+            self.packets.iter().any(|seen| {
+                let window = if seen.wrapping == wrapping { alike } else { PROVEN };
+                let way = microseconds.wrapping_sub(seen.microseconds).cast_signed();
+                seen.signature == signature && way.unsigned_abs() < window
+            })
+        };
         // Only what is no copy is remembered, so that a true repeat is not compared with the copy
         // of what it repeats.
         if !copy && let Some(slot) = self.packets.get_mut(usize::from(self.next)) {
@@ -91,41 +96,41 @@ struct Kept {
     last_frame: u64,
     /// The last packets of the initiator and of the responder.
     recent: [Recent; 2],
-    dialogue: Option<Box<Dialogue>>,
+    memory: Option<Memory>,
 }
 
 impl Remembered {
     /// Keeps this of a flow, and gives the number to [`Remembered::recall`] it by.
-    pub(super) fn keep(&mut self, flow: &Flow, dialogue: Option<Box<Dialogue>>) -> u64 {
+    pub(super) fn keep(&mut self, flow: &Flow, memory: Option<Memory>) -> u64 {
         let last_frame = flow.last_frame.0;
         while self.flows.front().is_some_and(|old| old.last_frame + NEAR < last_frame) {
             self.flows.pop_front();
             self.forgotten += 1;
         }
         let recent = [flow.initiator.recent, flow.responder.recent];
-        self.flows.push_back(Kept { last_frame, recent, dialogue });
+        self.flows.push_back(Kept { last_frame, recent, memory });
         self.forgotten + self.flows.len() as u64
     }
 
-    /// Bytes of memory, but for what datagrams said.
+    /// Bytes of memory, but for what probes remember.
     pub(super) fn bytes(&self) -> usize {
         self.flows.capacity() * size_of::<Kept>()
     }
 
-    /// Gives a flow its last packets back, and what listened to it. Number 0 stands for none that
+    /// Gives a flow its last packets back, and what its probe remembered. Number 0 stands for none that
     /// were kept.
-    pub(super) fn recall(&mut self, number: u64, flow: &mut Flow) -> Option<Box<Dialogue>> {
+    pub(super) fn recall(&mut self, number: u64, flow: &mut Flow) -> Option<Memory> {
         if number == 0 {
             return None;
         }
         let place = number.checked_sub(self.forgotten + 1).map(usize::try_from);
         let kept = place.and_then(Result::ok).and_then(|place| self.flows.get_mut(place));
-        let (recent, dialogue) = match kept {
-            Some(Kept { recent, dialogue, .. }) => (*recent, dialogue.take()),
+        let (recent, memory) = match kept {
+            Some(Kept { recent, memory, .. }) => (*recent, memory.take()),
             None => Default::default(),
         };
         [flow.initiator.recent, flow.responder.recent] = recent;
-        dialogue
+        memory
     }
 }
 
@@ -159,6 +164,7 @@ fn wrapping_microseconds(time: Timestamp) -> u32 {
 }
 
 /// A hash of what copies have in common, never 0 (which stands for an empty slot).
+#[inline]
 fn signature(packet: &Packet<'_>, has_id: bool) -> u32 {
     let id = u64::from(packet.ip_id.unwrap_or_default());
     let (first, second) = match packet.body {

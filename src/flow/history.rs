@@ -15,21 +15,37 @@ pub struct History {
     letters: [u8; History::MOST],
     length: u8,
     more: bool,
+    /// Which letters are among them that stand only once, by [`once`].
+    once: u8,
+}
+
+/// A bit for each letter that stands only once.
+#[inline]
+fn once(letter: u8) -> u8 {
+    match letter {
+        b'A' => 1,
+        b'a' => 1 << 1,
+        b'D' => 1 << 2,
+        b'd' => 1 << 3,
+        _ => 0,
+    }
 }
 
 impl History {
     const MOST: usize = 30;
 
     /// Writes a letter, given as the initiator's.
+    #[inline]
     pub(super) fn push(&mut self, letter: u8, from_initiator: bool) {
         let letter = if from_initiator { letter } else { letter.to_ascii_lowercase() };
-        if matches!(letter.to_ascii_uppercase(), b'A' | b'D') && self.as_bytes().contains(&letter) {
+        if self.once & once(letter) != 0 {
             return;
         }
         match self.letters.get_mut(usize::from(self.length)) {
             Some(slot) => {
                 *slot = letter;
                 self.length += 1;
+                self.once |= once(letter);
             }
             None => self.more = true,
         }
@@ -62,6 +78,7 @@ impl History {
             for (letter, code) in pair.iter_mut().zip([codes & 15, codes >> 4]) {
                 let known = LETTERS.get(usize::from(code >> 1)).copied().unwrap_or_default();
                 *letter = if code & 1 == 0 { known } else { known.to_ascii_lowercase() };
+                history.once |= once(*letter);
             }
         }
         *from = rest;
@@ -78,6 +95,7 @@ impl History {
         for letter in &mut self.letters {
             *letter ^= 0x20;
         }
+        self.once = (self.once & 0b101) << 1 | self.once >> 1 & 0b101;
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -87,7 +105,7 @@ impl History {
 
 impl Default for History {
     fn default() -> History {
-        History { letters: [0; History::MOST], length: 0, more: false }
+        History { letters: [0; History::MOST], length: 0, more: false, once: 0 }
     }
 }
 

@@ -4,10 +4,7 @@ use crate::flow::Flow;
 use crate::flow::table::Hearing;
 use crate::net::{End, Transport};
 use crate::packet::{Flags, Packet, Segment};
-use crate::probe::{Dialogue, Heard, Signal, Speaker};
-
-/// Stands for a dialogue that was kept as it is.
-pub(super) const KEPT: u64 = 2;
+use crate::probe::{Dialogue, Heard, Memory, Signal, Speaker};
 
 /// Dialogues that are over and kept to be used again.
 const MOST_SPARE: usize = 64;
@@ -16,6 +13,27 @@ const MOST_SPARE: usize = 64;
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
 pub(super) struct Spare(Vec<Box<Dialogue>>);
+
+impl Spare {
+    /// A dialogue that has heard nothing of this flow yet.
+    fn take(&mut self, flow: &Flow) -> Box<Dialogue> {
+        let (transport, ports) = (flow.transport(), ports(flow));
+        match self.0.pop() {
+            Some(mut dialogue) => {
+                dialogue.restart(transport, ports);
+                dialogue
+            }
+            None => Box::new(Dialogue::new(transport, ports)),
+        }
+    }
+
+    fn put(&mut self, mut dialogue: Box<Dialogue>) {
+        if self.0.len() < MOST_SPARE {
+            dialogue.clear();
+            self.0.push(dialogue);
+        }
+    }
+}
 
 /// Whether a flow is being listened to.
 #[derive(Debug, Default)]
@@ -102,32 +120,21 @@ impl Listening {
 
     /// Hears no more, and leaves the memory to others.
     pub(super) fn close(&mut self, spare: &mut Spare) {
-        if let Listening::Open(dialogue) = std::mem::replace(self, Listening::Over)
-            && spare.0.len() < MOST_SPARE
-        {
-            spare.0.push(dialogue);
+        if let Listening::Open(dialogue) = std::mem::replace(self, Listening::Over) {
+            spare.put(dialogue);
         }
     }
 
-    /// Where it stands, for [`Listening::resumed`]; `None` where that is more than a number can
-    /// tell.
-    pub(super) fn bookmark(&self) -> Option<u64> {
+    /// Where it stands, for [`Listening::resumed`], as a number and what the probe remembers; `None`
+    /// where that is more. Datagrams may come after a long time: they have no end that could be seen.
+    pub(super) fn bookmark(&mut self) -> Option<(u64, Option<Memory>)> {
         match self {
-            Listening::Waiting => Some(0),
-            Listening::Over => Some(1),
-            Listening::Open(dialogue) => Some(dialogue.bookmark()? + 3),
-        }
-    }
-
-    /// The dialogue, to be kept as it is: that of datagrams, which has no end that could be seen.
-    /// [`KEPT`] stands for it.
-    pub(super) fn take_dialogue(&mut self, flow: &Flow) -> Option<Box<Dialogue>> {
-        if flow.transport() == Transport::Tcp {
-            return None;
-        }
-        match std::mem::replace(self, Listening::Over) {
-            Listening::Open(dialogue) => Some(dialogue),
-            Listening::Waiting | Listening::Over => None,
+            Listening::Waiting => Some((0, None)),
+            Listening::Over => Some((1, None)),
+            Listening::Open(dialogue) => {
+                let (bookmark, memory) = dialogue.bookmark()?;
+                Some((bookmark + 2, memory))
+            }
         }
     }
 
@@ -138,20 +145,32 @@ impl Listening {
         }
     }
 
-    /// What stands where another one stood; `kept` is its dialogue, where that was kept and not
-    /// forgotten.
-    pub(super) fn resumed(bookmark: u64, flow: &Flow, kept: Option<Box<Dialogue>>) -> Listening {
+    /// What stands where another one stood; `memory` is what its probe remembered, where that was
+    /// not forgotten since.
+    pub(super) fn resumed(
+        bookmark: u64,
+        flow: &Flow,
+        memory: Option<Memory>,
+        spare: &mut Spare,
+    ) -> Listening {
         match bookmark {
             0 => Listening::Waiting,
             1 => Listening::Over,
-            KEPT => kept.map_or(Listening::Waiting, Listening::Open),
-            open => Listening::Open(Box::new(Dialogue::resumed(ports(flow), open - 3))),
+            open => {
+                let bookmark = open - 2;
+                if Dialogue::remembered(bookmark) && memory.is_none() {
+                    return Listening::Waiting;
+                }
+                let mut dialogue = spare.take(flow);
+                dialogue.resume(bookmark, memory);
+                Listening::Open(dialogue)
+            }
         }
     }
 
     fn dialogue(&mut self, flow: &Flow, spare: &mut Spare) -> Option<&mut Dialogue> {
         if let Listening::Waiting = self {
-            let mut dialogue = Dialogue::new(flow.transport(), ports(flow));
+            let mut dialogue = spare.take(flow);
             if flow.transport() == Transport::Tcp {
                 let initiator = flow.initiator_end;
                 for (end, side) in
@@ -162,13 +181,7 @@ impl Listening {
                     }
                 }
             }
-            *self = Listening::Open(match spare.0.pop() {
-                Some(mut spare) => {
-                    *spare = dialogue;
-                    spare
-                }
-                None => Box::new(dialogue),
-            });
+            *self = Listening::Open(dialogue);
         }
         match self {
             Listening::Open(dialogue) => Some(dialogue),
@@ -179,7 +192,8 @@ impl Listening {
 
 /// Ports of both ends: low, high.
 fn ports(flow: &Flow) -> [u16; 2] {
-    [End::Low, End::High].map(|end| flow.key.endpoint(end).port)
+    let (_, _, ports) = flow.key.parts();
+    ports
 }
 
 fn speaker(flow: &Flow, end: End) -> Speaker {

@@ -211,8 +211,14 @@ impl Flow {
     /// Whether nothing more is to be expected of it, though something may come.
     fn is_over(&self) -> bool {
         let said_no = matches!(self.tcp.handshake, Handshake::Refused | Handshake::Probed);
+        said_no || self.took_leave() || self.answered
+    }
+
+    /// Whether both sides said FIN, or one broke off what both had. A refused SYN is no leave: it is
+    /// sent again.
+    fn took_leave(&self) -> bool {
         let both = self.initiator.has_sent(Flags::FIN) && self.responder.has_sent(Flags::FIN);
-        said_no || both || self.tcp.reset_by.is_some() || self.answered
+        both || self.tcp.reset_by.is_some()
     }
 
     /// Transport.

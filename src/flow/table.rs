@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use crate::flow::budget::{Budget, Share};
 use crate::flow::duplicates::{NEAR, Recent, Remembered};
 use crate::flow::keys::Keys;
-use crate::flow::listen::{KEPT, Listening, Spare};
+use crate::flow::listen::{Listening, Spare};
 use crate::flow::packed::{Aside, Store};
 use crate::flow::place::Place;
 use crate::flow::{Finished, Flow, Handshake, InitiatorBy, KnownPorts};
@@ -35,9 +35,10 @@ const TOGETHER: usize = 32;
 /// began. A fixed hash is safe here: reports do not depend on the order of the table, and a
 /// capture made to collide slows down only its own analysis.
 ///
-/// Flows of which packets come stand in slots. Where there are many, those of which nothing came for
-/// a while are put away in a tenth of the space and taken out again when something does: that
-/// changes where they are, and nothing else.
+/// Flows of which packets come stand in slots. One that took leave is put away with its last packet,
+/// in a tenth of the space and as long as the processor still has it at hand; where there are many,
+/// so are those of which nothing came for a while. They are taken out again when something comes:
+/// that changes where they are, and nothing else.
 #[derive(Debug)]
 pub struct FlowTable {
     known_ports: KnownPorts,
@@ -73,6 +74,8 @@ struct Slot {
     number: Option<u32>,
     /// Whether a packet of it came since it was looked at last.
     touched: bool,
+    /// Whether it was put away before, and came back.
+    returned: bool,
     listening: Listening,
     flow: Flow,
 }
@@ -145,8 +148,13 @@ impl FlowTable {
             }
             let touched = flows.iter().flatten().fold(0, |sum, flow| sum ^ self.touch(*flow));
             black_box(touched);
-            for (packet, hash) in packets.iter().zip(hashes) {
-                self.observe_hashed(packet, hash);
+            let begun = self.places.len();
+            for ((packet, hash), flow) in packets.iter().zip(hashes).zip(flows) {
+                // As long as no flow begins, the newest ones stay that.
+                let still = self.places.len() == begun
+                    && flow.is_none_or(|number| self.has_key(number, &packet.key));
+                let newest = if still { flow } else { self.newest_of(&packet.key, hash) };
+                self.observe_with(packet, hash, newest);
             }
         }
     }
@@ -155,7 +163,11 @@ impl FlowTable {
     fn touch(&self, number: u32) -> u64 {
         let place = self.places.get(number as usize).map(|place| place.get());
         match place {
-            Some(Ok(slot)) => self.slots.get(slot).map_or(0, |slot| slot.flow.last_frame.0),
+            Some(Ok(slot)) => self.slots.get(slot).map_or(0, |slot| {
+                let Flow { key, initiator, responder, last_frame, .. } = &slot.flow;
+                let [low, high] = key.parts().2;
+                last_frame.0 ^ initiator.packets ^ responder.packets ^ u64::from(low ^ high)
+            }),
             Some(Err(at)) => self.store.first_byte_at(at).into(),
             None => 0,
         }
@@ -163,11 +175,13 @@ impl FlowTable {
 
     /// Takes a packet into account.
     pub fn observe(&mut self, packet: &Packet<'_>) {
-        self.observe_hashed(packet, hash_of(&packet.key));
+        let hash = hash_of(&packet.key);
+        let newest = self.newest_of(&packet.key, hash);
+        self.observe_with(packet, hash, newest);
     }
 
-    fn observe_hashed(&mut self, packet: &Packet<'_>, hash: u32) {
-        let newest = self.newest_of(&packet.key, hash);
+    /// Takes a packet into account; `newest` is the newest flow of its key.
+    fn observe_with(&mut self, packet: &Packet<'_>, hash: u32, newest: Option<u32>) {
         match packet.body {
             Body::Segment(segment) => self.observe_segment(packet, segment, hash, newest),
             Body::CutSegment => {
@@ -228,13 +242,17 @@ impl FlowTable {
     /// The number of the newest flow of a key.
     #[inline]
     fn newest_of(&self, key: &FlowKey, hash: u32) -> Option<u32> {
-        self.newest.get(hash, |number| {
-            match self.places.get(number as usize).map(|place| place.get()) {
-                Some(Ok(slot)) => self.slots.get(slot).is_some_and(|slot| slot.flow.key == *key),
-                Some(Err(at)) => self.store.key_at(at) == *key,
-                None => false,
-            }
-        })
+        self.newest.get(hash, |number| self.has_key(number, key))
+    }
+
+    /// Whether a flow has this key.
+    #[inline]
+    fn has_key(&self, number: u32, key: &FlowKey) -> bool {
+        match self.places.get(number as usize).map(|place| place.get()) {
+            Some(Ok(slot)) => self.slots.get(slot).is_some_and(|slot| slot.flow.key == *key),
+            Some(Err(at)) => self.store.key_at(at) == *key,
+            None => false,
+        }
     }
 
     /// The slot of a flow, which is taken out of the store where it was put away, so that this
@@ -260,7 +278,10 @@ impl FlowTable {
         if let Some(slot) = self.slots.get_mut(index) {
             let aside = self.store.take(at, &mut slot.flow);
             let kept = self.remembered.recall(aside.recent, &mut slot.flow);
-            slot.listening = Listening::resumed(aside.listening, &slot.flow, kept);
+            let Slot { flow, listening, .. } = slot;
+            *listening = Listening::resumed(aside.listening, flow, kept, &mut self.dialogues);
+            // A lone SYN was never a flow before.
+            slot.returned = aside != Aside::default();
         }
         if let Some(place) = self.places.get_mut(number as usize) {
             *place = Place::slot(index);
@@ -278,11 +299,13 @@ impl FlowTable {
         let index = self.free.pop().unwrap_or(self.slots.len());
         if index == self.slots.len() {
             let (listening, flow) = (Listening::default(), Flow::blank());
-            self.slots.push(Slot { number: None, touched: false, listening, flow });
+            let (touched, returned) = (false, false);
+            self.slots.push(Slot { number: None, touched, returned, listening, flow });
         }
         if let Some(slot) = self.slots.get_mut(index) {
             slot.number = Some(number);
             slot.touched = true;
+            slot.returned = false;
         }
         index
     }
@@ -298,19 +321,42 @@ impl FlowTable {
         }
     }
 
+    /// Puts the flow in this slot away, if this was its last segment as far as can be told: what
+    /// follows the leave of both sides, or a reset. One that came back is left alone.
+    #[inline]
+    fn leave(&mut self, index: usize, segment: Segment) {
+        let flags = segment.flags;
+        let may_be_last =
+            flags.has(Flags::RST) || segment.length == 0 && !flags.has(Flags::SYN | Flags::FIN);
+        if !may_be_last || self.room == UNBOUNDED {
+            return;
+        }
+        if let Some(Slot { returned: false, flow, .. }) = self.slots.get(index)
+            && flow.took_leave()
+        {
+            self.put_away(index);
+        }
+    }
+
+    /// As [`FlowTable::leave`], of datagrams: that as many came back as were sent is all that tells.
+    #[inline]
+    fn leave_answered(&mut self, index: usize) {
+        if let Some(Slot { returned: false, flow, .. }) = self.slots.get(index)
+            && flow.answered
+            && flow.initiator.packets == flow.responder.packets
+            && self.room != UNBOUNDED
+        {
+            self.put_away(index);
+        }
+    }
+
     /// Puts the flow in this slot away, where that is possible.
     fn put_away(&mut self, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let Some(number) = slot.number else { return };
-        let (listening, dialogue) = match slot.listening.bookmark() {
-            Some(bookmark) => (bookmark, None),
-            None => match slot.listening.take_dialogue(&slot.flow) {
-                Some(dialogue) => (KEPT, Some(dialogue)),
-                None => return,
-            },
-        };
+        let Some((listening, memory)) = slot.listening.bookmark() else { return };
         slot.listening.close(&mut self.dialogues);
-        let recent = self.remembered.keep(&slot.flow, dialogue);
+        let recent = self.remembered.keep(&slot.flow, memory);
         let at = self.store.put(&mut slot.flow, Aside { recent, listening });
         slot.flow.heard = None;
         slot.number = None;
@@ -343,6 +389,7 @@ impl FlowTable {
             && flow.observe_datagram(packet, length)
         {
             listening.datagram(flow, packet, length, self.hearing, &mut self.dialogues);
+            self.leave_answered(index);
         }
     }
 
@@ -381,6 +428,7 @@ impl FlowTable {
         }
         flow.observe_segment(packet, segment);
         self.listen(index, packet, segment);
+        self.leave(index, segment);
     }
 
     /// Lets the probes hear a segment.

@@ -62,9 +62,22 @@ impl Flow {
         if !self.count(packet, segment.length) {
             return;
         }
+        // Nothing moves on in a connection that both sides have: most packets end here.
+        if self.tcp.handshake == Handshake::Confirmed
+            && !segment.flags.has(Flags::SYN | Flags::FIN | Flags::RST)
+        {
+            let from_initiator = self.is_from_initiator(packet);
+            self.write_history(segment, from_initiator);
+            return self.sides(from_initiator).0.remember(segment);
+        }
+        self.observe_counted(packet, segment);
+    }
+
+    /// Takes a segment into account that was counted.
+    fn observe_counted(&mut self, packet: &Packet<'_>, segment: Segment) {
         let from_initiator = self.is_from_initiator(packet);
-        let before = self.tcp;
         let flags = segment.flags;
+        let before = self.tcp;
         if flags.has(Flags::RST) {
             self.observe_reset(segment, from_initiator);
         } else if flags.is_syn() {
@@ -249,6 +262,7 @@ impl Flow {
         payload_both_ways || ack_advanced || agrees
     }
 
+    #[inline]
     fn write_history(&mut self, segment: Segment, from_initiator: bool) {
         let flags = segment.flags;
         if flags.is_syn() {
@@ -285,6 +299,7 @@ impl Flow {
 
 impl Side {
     /// Remembers how far the sequence and acknowledgment numbers came.
+    #[inline]
     fn remember(&mut self, segment: Segment) {
         let flags = segment.flags;
         self.flags |= flags.0;
@@ -304,5 +319,33 @@ fn later(known: Option<SeqNumber>, new: SeqNumber) -> SeqNumber {
     match known {
         Some(known) if !new.is_after(known) => known,
         _ => new,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::script::packets;
+    use crate::packet::Body;
+    use proptest::prelude::{prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn a_segment_that_only_counts_would_change_nothing_else(
+            script in "[Sd][hA]?[AD]?[ADFRadfrSHsh]{0,20}",
+        ) {
+            let packets = packets(&script);
+            let mut flow = Flow::blank();
+            flow.restart(&packets[0], packets[0].sender, InitiatorBy::Handshake);
+            let mut long = flow.clone();
+            for packet in &packets {
+                let Body::Segment(segment) = packet.body else { panic!("a segment") };
+                flow.observe_segment(packet, segment);
+                if long.count(packet, segment.length) {
+                    long.observe_counted(packet, segment);
+                }
+                prop_assert_eq!(format!("{flow:?}"), format!("{long:?}"));
+            }
+        }
     }
 }

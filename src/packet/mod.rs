@@ -130,20 +130,31 @@ const DEPTH: usize = 16;
 /// Pieces of IP packets are [`Skipped::Fragment`]: each means something only beside the others, so
 /// a [`FragmentTable`] decodes them, in the order of the capture.
 #[inline]
-pub fn decode(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
+pub fn decode<'a>(frame: &Frame<'a>) -> Result<Packet<'a>, Skipped> {
     match fast::plain(frame) {
         Some(packet) => Ok(packet),
         None => decode_any(frame),
     }
 }
 
+/// As [`decode`], and puts the packet where it is to be: a packet is large, and here it is written
+/// only once.
+#[inline]
+pub fn decode_to<'a>(frame: &Frame<'a>, put: impl FnOnce(Packet<'a>)) -> Result<(), Skipped> {
+    match fast::plain(frame) {
+        Some(packet) => put(packet),
+        None => put(decode_any(frame)?),
+    }
+    Ok(())
+}
+
 /// Decodes a frame of any kind.
 #[inline(never)]
-fn decode_any(frame: Frame<'_>) -> Result<Packet<'_>, Skipped> {
+fn decode_any<'a>(frame: &Frame<'a>) -> Result<Packet<'a>, Skipped> {
     if frame.link_type == LinkType::ROW {
-        return row::decode(frame);
+        return row::decode(*frame);
     }
-    decode_with(frame, None)
+    decode_with(*frame, None)
 }
 
 /// What stands above an IP header.
@@ -275,7 +286,7 @@ mod tests {
             .syn()
             .write(&mut bytes, &[])
             .unwrap();
-        let packet = decode(frame(LinkType::ETHERNET, &bytes)).unwrap();
+        let packet = decode(&frame(LinkType::ETHERNET, &bytes)).unwrap();
         let layers: Vec<String> =
             packet.encapsulation.layers().map(|layer| layer.to_string()).collect();
         assert_eq!(layers, ["vlan 42", "vlan 7"]);
@@ -291,10 +302,10 @@ mod tests {
             .udp(137, 137)
             .write(&mut bytes, &[0; 50])
             .unwrap();
-        let packet = decode(frame(LinkType::ETHERNET, &bytes)).unwrap();
+        let packet = decode(&frame(LinkType::ETHERNET, &bytes)).unwrap();
         assert!(packet.to_group);
         assert_eq!(packet.body, Body::Datagram { length: 50 });
-        assert!(!decode(frame(LinkType::RAW, &syn(&[]))).unwrap().to_group);
+        assert!(!decode(&frame(LinkType::RAW, &syn(&[]))).unwrap().to_group);
     }
 
     #[test]
@@ -302,30 +313,30 @@ mod tests {
         let whole = syn(&[0; 500]);
         // Cut by the snap length: the IP header tells.
         let cut = Frame { original_length: 540, ..frame(LinkType::RAW, &whole[..60]) };
-        let packet = decode(cut).unwrap();
+        let packet = decode(&cut).unwrap();
         assert_eq!((segment(&packet).length, packet.payload.len()), (500, 20));
         // Large send offload: a total length of 0, and only the frame tells.
         let mut large = whole.clone();
         large[2..4].copy_from_slice(&[0, 0]);
-        assert_eq!(segment(&decode(frame(LinkType::RAW, &large)).unwrap()).length, 500);
+        assert_eq!(segment(&decode(&frame(LinkType::RAW, &large)).unwrap()).length, 500);
         let cut_large = Frame { original_length: 540, ..frame(LinkType::RAW, &large[..60]) };
-        assert_eq!(segment(&decode(cut_large).unwrap()).length, 500);
+        assert_eq!(segment(&decode(&cut_large).unwrap()).length, 500);
         // Ethernet pads short frames: what follows the IP packet is no payload.
         let padded = [&syn(&[])[..], &[0; 6]].concat();
-        assert_eq!(segment(&decode(frame(LinkType::RAW, &padded)).unwrap()).length, 0);
+        assert_eq!(segment(&decode(&frame(LinkType::RAW, &padded)).unwrap()).length, 0);
     }
 
     #[test]
     fn a_tcp_header_cut_by_the_snap_length_is_read_as_far_as_it_goes() {
         let whole = syn(&[]);
         // (bytes, what is known)
-        let window_cut = decode(frame(LinkType::RAW, &whole[..34])).unwrap();
+        let window_cut = decode(&frame(LinkType::RAW, &whole[..34])).unwrap();
         assert!(segment(&window_cut).flags.is_syn());
         assert_eq!(segment(&window_cut).window, 0);
-        let flags_cut = decode(frame(LinkType::RAW, &whole[..33])).unwrap();
+        let flags_cut = decode(&frame(LinkType::RAW, &whole[..33])).unwrap();
         assert_eq!(flags_cut.body, Body::CutSegment);
         assert_eq!(flags_cut.key.endpoint(flags_cut.sender.opposite()).port, 135);
-        let ports_cut = decode(frame(LinkType::RAW, &whole[..23]));
+        let ports_cut = decode(&frame(LinkType::RAW, &whole[..23]));
         assert_eq!(ports_cut.unwrap_err(), Skipped::PortsCut);
     }
 
@@ -333,11 +344,11 @@ mod tests {
     fn fragments_are_left_to_the_table_of_them() {
         let mut first = syn(&[0; 100]);
         first[6] = 0x20; // more fragments
-        assert_eq!(decode(frame(LinkType::RAW, &first)).unwrap_err(), Skipped::Fragment);
+        assert_eq!(decode(&frame(LinkType::RAW, &first)).unwrap_err(), Skipped::Fragment);
         let mut header = Ipv4Header::new(40, 64, etherparse::ip_number::TCP, A, B).unwrap();
         header.fragment_offset = IpFragOffset::try_new(10).unwrap();
         let later = [header.to_bytes().to_vec(), vec![0; 40]].concat();
-        assert_eq!(decode(frame(LinkType::RAW, &later)).unwrap_err(), Skipped::Fragment);
+        assert_eq!(decode(&frame(LinkType::RAW, &later)).unwrap_err(), Skipped::Fragment);
     }
 
     #[test]
@@ -349,7 +360,7 @@ mod tests {
                 .icmpv4_raw(3, 13, [0; 4])
                 .write(&mut bytes, &syn[..quoted])
                 .unwrap();
-            let packet = decode(frame(LinkType::RAW, &bytes)).unwrap();
+            let packet = decode(&frame(LinkType::RAW, &bytes)).unwrap();
             let expected = IcmpError {
                 reporter: "10.0.0.1".parse().unwrap(),
                 icmp_type: 3,
@@ -357,7 +368,7 @@ mod tests {
                 quoted_seq: Some(SeqNumber(1_000)),
             };
             assert_eq!(packet.body, Body::IcmpError(expected), "{quoted} bytes quoted");
-            let syn = decode(frame(LinkType::RAW, &syn)).unwrap();
+            let syn = decode(&frame(LinkType::RAW, &syn)).unwrap();
             assert_eq!((packet.key, packet.sender), (syn.key, syn.sender));
         }
     }
@@ -369,7 +380,7 @@ mod tests {
         PacketBuilder::ipv6(a, b, 64).udp(50_000, 53).write(&mut request, &[0; 30]).unwrap();
         let mut bytes = Vec::new();
         PacketBuilder::ipv6(b, a, 64).icmpv6_raw(1, 4, [0; 4]).write(&mut bytes, &request).unwrap();
-        let packet = decode(frame(LinkType::RAW, &bytes)).unwrap();
+        let packet = decode(&frame(LinkType::RAW, &bytes)).unwrap();
         assert_eq!(packet.key.transport(), Transport::Udp);
         assert_eq!(packet.key.endpoint(packet.sender).port, 50_000);
     }
@@ -378,7 +389,7 @@ mod tests {
     fn an_echo_request_is_no_packet_of_a_flow() {
         let mut bytes = Vec::new();
         PacketBuilder::ipv4(A, B, 64).icmpv4_echo_request(1, 1).write(&mut bytes, &[]).unwrap();
-        assert_eq!(decode(frame(LinkType::RAW, &bytes)).unwrap_err(), Skipped::Icmp);
+        assert_eq!(decode(&frame(LinkType::RAW, &bytes)).unwrap_err(), Skipped::Icmp);
     }
 
     #[test]
@@ -394,7 +405,7 @@ mod tests {
         bytes[6] = 0;
         bytes[5] += 8;
         bytes.splice(40..40, options);
-        let packet = decode(frame(LinkType::RAW, &bytes)).unwrap();
+        let packet = decode(&frame(LinkType::RAW, &bytes)).unwrap();
         assert!(segment(&packet).flags.is_syn());
         assert_eq!(segment(&packet).length, 0);
     }
@@ -421,7 +432,7 @@ mod tests {
             let original_length = u32::try_from(bytes.len()).unwrap();
             let port_at = |end| {
                 let cut = Frame { original_length, ..frame(LinkType::RAW, &bytes[..end]) };
-                let packet = decode(cut).ok().or_else(|| FragmentTable::default().decode(cut));
+                let packet = decode(&cut).ok().or_else(|| FragmentTable::default().decode(cut));
                 packet.map(|packet| packet.key.endpoint(packet.sender.opposite()).port)
             };
             for end in 0..bytes.len() {

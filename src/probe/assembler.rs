@@ -67,9 +67,28 @@ impl Waiting {
 }
 
 impl Assembler {
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.next = None;
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+    }
+
     /// Says where the stream begins. Later calls change nothing.
     pub(super) fn begin(&mut self, seq: SeqNumber) {
         self.next.get_or_insert(seq);
+    }
+
+    /// Whether the next byte has this number, and nothing waits for it.
+    #[inline]
+    pub(super) fn is_next(&self, seq: SeqNumber) -> bool {
+        self.next == Some(seq) && self.waiting.is_empty()
+    }
+
+    /// Passes over the next bytes, which nobody wants to have.
+    #[inline]
+    pub(super) fn pass_over(&mut self, length: u32) {
+        self.next = self.next.map(|next| next.plus(length));
     }
 
     /// Takes a segment, and hands out what is in order now.

@@ -24,6 +24,17 @@ const MOST_TRIES: u16 = 12;
 /// is given up: what a capture that begins inside a file's transfer shows first.
 const MOST_LOST: u16 = 1024;
 
+/// Bytes of a buffer that are kept for the next dialogue.
+const MOST_SPARE: usize = 4 << 10;
+
+/// In a bookmark: the place of the probe, and whether it had a memory.
+const PROBE_BITS: u32 = 8;
+const REMEMBERS: u64 = 1 << 7;
+
+/// What the probe of a dialogue remembers of the messages before.
+#[derive(Debug)]
+pub(crate) struct Memory(Box<dyn Talk>);
+
 /// Listens to both directions of a flow.
 #[derive(Debug)]
 pub struct Dialogue {
@@ -68,6 +79,24 @@ impl Lane {
         self.next_message();
         self.lost = true;
     }
+
+    /// Counts a segment inside of a message of which no more is kept, which most segments of a
+    /// transfer are; false where there is more to do.
+    #[inline]
+    fn passes_by(&mut self, seq: SeqNumber, captured: usize, length: u32) -> bool {
+        let Some((whole, keep)) = self.framed else { return false };
+        let Some(cut) = (length as usize).checked_sub(captured) else { return false };
+        let passed = self.passed + u64::from(length);
+        let has_enough = self.holed || self.buffer.len() >= keep;
+        if passed >= whole || !has_enough || !self.assembler.is_next(seq) {
+            return false;
+        }
+        self.assembler.pass_over(length);
+        self.passed = passed;
+        self.holed |= cut > 0;
+        self.lost = false;
+        true
+    }
 }
 
 /// Where and when bytes were captured, and who sent them.
@@ -92,30 +121,58 @@ impl Dialogue {
         }
     }
 
-    /// Where it stands, for [`Dialogue::resumed`], as far as a number can tell.
-    ///
-    /// It can for datagrams whose probe remembers nothing, as that of DNS: a capture has many of
-    /// those, and they have no end that could be seen.
-    pub(crate) fn bookmark(&self) -> Option<u64> {
-        let probe = match &self.talk {
-            None => 0,
-            Some((probe, talk)) if !talk.remembers() => u64::from(protocol_place(probe.name)) + 1,
-            Some(_) => return None,
-        };
-        let may = self.transport == Transport::Udp && !self.done && self.meanings.is_empty();
-        may.then_some(u64::from(self.tries) << 8 | probe)
+    /// Forgets all, and keeps the memory for another one.
+    pub(crate) fn clear(&mut self) {
+        self.talk = None;
+        self.meanings.clear();
+        for Lane { assembler, buffer, .. } in &mut self.lanes {
+            assembler.clear();
+            buffer.clear();
+            buffer.shrink_to(MOST_SPARE);
+        }
     }
 
-    /// A dialogue of datagrams between these ports that stands where another one stood.
-    pub(crate) fn resumed(ports: [u16; 2], bookmark: u64) -> Dialogue {
-        let transport = Transport::Udp;
-        let place = usize::try_from(bookmark & 0xff).unwrap_or_default().checked_sub(1);
-        let probe = place.and_then(|place| PROBES.get(place));
-        Dialogue {
-            talk: probe.map(|&probe| (probe, (probe.begin)(transport))),
-            tries: u16::try_from(bookmark >> 8).unwrap_or(u16::MAX),
-            ..Dialogue::new(transport, ports)
+    /// Listens to a flow of this transport between these ports, after [`Dialogue::clear`].
+    pub(crate) fn restart(&mut self, transport: Transport, ports: [u16; 2]) {
+        self.transport = transport;
+        self.ports = ports;
+        self.tries = 0;
+        self.done = false;
+        for lane in &mut self.lanes {
+            lane.next_message();
+            lane.lost = false;
         }
+    }
+
+    /// Where a dialogue of datagrams stands, for [`Dialogue::resume`]: a capture has many of those,
+    /// and they have no end that could be seen. What cannot be told by a number, the probe's memory,
+    /// is taken out of it.
+    pub(crate) fn bookmark(&mut self) -> Option<(u64, Option<Memory>)> {
+        if self.transport == Transport::Tcp || self.done || !self.meanings.is_empty() {
+            return None;
+        }
+        let Some((probe, talk)) = self.talk.take() else {
+            return Some((u64::from(self.tries) << PROBE_BITS, None));
+        };
+        let place = u64::from(protocol_place(probe.name)) + 1;
+        let memory = talk.remembers().then_some(Memory(talk));
+        let remembers = if memory.is_some() { REMEMBERS } else { 0 };
+        Some((u64::from(self.tries) << PROBE_BITS | remembers | place, memory))
+    }
+
+    /// Whether a probe had a memory, by the bookmark.
+    pub(crate) fn remembered(bookmark: u64) -> bool {
+        bookmark & REMEMBERS != 0
+    }
+
+    /// Goes on where another dialogue stood, after [`Dialogue::restart`].
+    pub(crate) fn resume(&mut self, bookmark: u64, memory: Option<Memory>) {
+        let place = usize::try_from(bookmark & (REMEMBERS - 1)).unwrap_or_default().checked_sub(1);
+        let probe = place.and_then(|place| PROBES.get(place));
+        let begin = |probe: &Probe| (probe.begin)(self.transport);
+        self.talk =
+            probe.map(|&probe| (probe, memory.map_or_else(|| begin(probe), |memory| memory.0)));
+        self.tries = u16::try_from(bookmark >> PROBE_BITS).unwrap_or(u16::MAX);
     }
 
     /// Whether nothing more will be heard.
@@ -141,11 +198,28 @@ impl Dialogue {
         time: Option<Timestamp>,
         tell: &mut dyn FnMut(Signal),
     ) {
-        if self.done {
+        if self.done || self.lane(end).passes_by(seq, bytes.len(), length) {
             return;
         }
+        let assembler = &mut self.lane(end).assembler;
+        if length > 0 && assembler.is_next(seq) {
+            // In order, as nearly all are: nothing has to wait.
+            assembler.pass_over(length);
+            let cut = length.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            return self.chunk(end, from, Chunk { missing: 0, bytes, cut, frame, time }, tell);
+        }
+        self.assemble(end, from, Piece { seq, bytes, length, frame, time }, tell);
+    }
+
+    /// Takes a segment that may be out of order.
+    fn assemble(
+        &mut self,
+        end: End,
+        from: Speaker,
+        piece: Piece<'_>,
+        tell: &mut dyn FnMut(Signal),
+    ) {
         let mut assembler = std::mem::take(&mut self.lane(end).assembler);
-        let piece = Piece { seq, bytes, length, frame, time };
         assembler.take(piece, &mut |chunk| self.chunk(end, from, chunk, tell));
         self.lane(end).assembler = assembler;
     }
@@ -426,7 +500,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Beginnings of several protocols, so that their probes get to hear what follows.
-    const BEGINNINGS: [&[u8]; 7] = [
+    const BEGINNINGS: [&[u8]; 9] = [
         b"GET / HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
         b"\x05\x00\x0b\x03\x10\x00\x00\x00\x14\x00\x00\x00\x01\x00\x00\x00\0\0\0\0",
@@ -434,6 +508,9 @@ mod tests {
         b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00",
         b"\x12\x01\x00\x2f\x00\x00\x01\x00",
         b"\x00\x00\x00\x04\x6a\x02\x30\x00",
+        // Long ones, of which only the beginning is kept.
+        b"POST / HTTP/1.1\r\nContent-Length: 700\r\n\r\n",
+        b"\x00\x00\x20\x00\xfeSMB\x40\x00",
     ];
 
     proptest! {
@@ -448,6 +525,9 @@ mod tests {
         ) {
             let mut dialogue = Dialogue::new(Transport::Tcp, [50_001, port]);
             let mut heard = Heard::new(false);
+            // The same without the short ways.
+            let mut long = Dialogue::new(Transport::Tcp, [50_001, port]);
+            let mut heard_long = Heard::new(false);
             let mut next = [SeqNumber(0), SeqNumber(0)];
             let first = (false, beginning.to_vec(), 0, 0);
             for (number, (back, bytes, gap, cut)) in (1..).zip([first].into_iter().chain(segments)) {
@@ -460,6 +540,12 @@ mod tests {
                 dialogue.segment(end, from, seq, &bytes, length, frame, None, &mut |it| heard.take(it));
                 let held: usize = dialogue.lanes.iter().map(|lane| lane.buffer.len()).sum();
                 prop_assert!(held <= 2 * MOST_KEPT);
+                if !long.is_done() {
+                    let piece = Piece { seq, bytes: &bytes, length, frame, time: None };
+                    long.assemble(end, from, piece, &mut |it| heard_long.take(it));
+                }
+                prop_assert_eq!(format!("{dialogue:?}"), format!("{long:?}"));
+                prop_assert_eq!(format!("{heard:?}"), format!("{heard_long:?}"));
             }
             dialogue.finish([Speaker::Initiator, Speaker::Responder], &mut |it| heard.take(it));
             prop_assert!(heard.failures.len() <= 16);

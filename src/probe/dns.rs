@@ -6,6 +6,7 @@ mod outside;
 
 pub(crate) use outside::is_outside;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::net::Transport;
@@ -115,13 +116,14 @@ fn recognise(opening: &Opening<'_>) -> Recognition {
         return if may_grow { Recognition::Perhaps } else { Recognition::No };
     };
     let from_responder = opening.from == Speaker::Responder;
-    let plain = reader.questions == 1 && reader.flags & 0x7840 == 0 && reader.is_question_plain();
+    let plain =
+        || reader.questions == 1 && reader.flags & 0x7840 == 0 && reader.is_question_plain();
     let fits = if opening.port_fits {
         // Dynamic updates and the like have other counts; the port vouches for them.
         reader.questions <= 1 && reader.records <= MOST_RECORDS
     } else {
         // Bytes of another protocol rarely spell a name and its class.
-        plain && from_responder == reader.is_response()
+        from_responder == reader.is_response() && plain()
     };
     if fits { Recognition::Yes } else { Recognition::No }
 }
@@ -205,12 +207,14 @@ impl<'a> Reader<'a> {
             return;
         }
         let question = if self.questions > 0 { self.question() } else { None };
-        let records = self.after_questions();
+        let records = match &question {
+            Some((.., after)) if self.questions == 1 => Some(*after),
+            _ => self.after_questions(),
+        };
         let is_asked = question.is_some();
-        let is_outside = question.as_ref().is_some_and(|(name, ..)| is_outside(name));
-        let subject = match (self.operation(), question) {
+        let subject = match (self.operation(), &question) {
             (UPDATE, Some((zone, ..))) => format!("update {zone}"),
-            (_, Some((name, kind, _))) => format!("{} {name}", kind_name(kind)),
+            (_, Some((name, kind, _))) => format!("{} {name}", kind_name(*kind)),
             // What mDNS answers, or tells unasked, repeats no question.
             (_, None) => match records.and_then(|at| self.record(at)) {
                 Some((record, _)) => format!("{} {}", kind_name(record.kind), record.owner),
@@ -220,6 +224,7 @@ impl<'a> Reader<'a> {
         if !self.is_response() {
             return signals.push(Meaning::Asked { subject });
         }
+        let is_outside = || question.as_ref().is_some_and(|(name, ..)| is_outside(name));
         let code = Code { set: CodeSet::DnsRcode, number: u32::from(self.flags & 0xf) };
         let key_error = records.and_then(|at| self.key_error(at));
         let (standing, detail) = match (code.standing(), key_error) {
@@ -234,7 +239,7 @@ impl<'a> Reader<'a> {
                 let detail = "refused without a signature: a signed update is to follow";
                 (Standing::Step, Some(detail.to_owned()))
             }
-            (Standing::Failed, None) if code.number == SERVFAIL && is_outside => {
+            (Standing::Failed, None) if code.number == SERVFAIL && is_outside() => {
                 let detail = "the DNS server serves, and could not ask the internet or find a name \
                               for an address";
                 (Standing::Step, Some(detail.to_owned()))
@@ -323,7 +328,7 @@ impl<'a> Reader<'a> {
 
 /// The name at a place of a message, and the place after it (RFC 1035 4.1.4).
 pub(super) fn name_at(bytes: &[u8], mut at: usize) -> Option<(String, usize)> {
-    let mut name = String::new();
+    let mut name = String::with_capacity(48);
     let mut after = None;
     for _ in 0..MOST_LABELS {
         let length = *bytes.get(at)?;
@@ -365,7 +370,7 @@ fn reverse(name: &str) -> Option<IpAddr> {
     Some(Ipv6Addr::from_bits(u128::from_str_radix(&digits.concat(), 16).ok()?).into())
 }
 
-fn kind_name(kind: u16) -> String {
+fn kind_name(kind: u16) -> Cow<'static, str> {
     let name = match kind {
         1 => "A",
         2 => "NS",
@@ -383,9 +388,9 @@ fn kind_name(kind: u16) -> String {
         251 => "IXFR",
         252 => "AXFR",
         255 => "ANY",
-        other => return format!("TYPE{other}"),
+        other => return format!("TYPE{other}").into(),
     };
-    name.to_owned()
+    name.into()
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ mod tls;
 
 pub use code::{Code, CodeSet, Standing};
 pub use dialogue::Dialogue;
+pub(crate) use dialogue::Memory;
 pub(crate) use dns::is_outside;
 pub use duty::{Duty, Holder};
 pub use heard::{Answer, ClockReading, Heard, HeardDuty};
@@ -347,7 +348,10 @@ pub(crate) fn called(name: &str, by: NameSource) -> Option<Meaning> {
 
 /// Cuts a text to what is kept of one.
 pub(crate) fn text(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(MOST_TEXT) {
+    // A character has at least one byte.
+    if text.len() > MOST_TEXT
+        && let Some((end, _)) = text.char_indices().nth(MOST_TEXT)
+    {
         text.truncate(end);
     }
     text

@@ -373,9 +373,11 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
         let Some((first, others)) = of_way.split_first() else { continue };
         let mut ports = Cow::Borrowed(&first.ports[..]);
         if !others.is_empty() {
-            // Other captures show the same hosts.
-            let all: BTreeSet<u16> = of_way.iter().flat_map(|lane| &lane.ports).copied().collect();
-            ports = Cow::Owned(all.into_iter().collect());
+            // Other captures show the same hosts, and some calls were repeated.
+            let mut all: Vec<u16> = of_way.iter().flat_map(|lane| &lane.ports).copied().collect();
+            all.sort_unstable();
+            all.dedup();
+            ports = Cow::Owned(all);
         }
         ways.push((first.from(), first.to(), ports));
     }

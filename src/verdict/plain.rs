@@ -115,13 +115,13 @@ impl<'c> Glancing<'c> {
     /// Takes the next flow into account.
     pub fn see(&self, look: Look<'_>, glances: &mut Glances) {
         let glance = match look {
-            Look::LoneSyn(syn) => self.of_lone(syn),
+            Look::LoneSyn(syn) => self.of_lone(syn, glances),
             Look::Flow(flow) => self.of_flow(flow, glances),
         };
         glances.flows.push(glance);
     }
 
-    fn of_lone(&self, syn: &LoneSyn) -> Glance {
+    fn of_lone(&self, syn: &LoneSyn, glances: &Glances) -> Glance {
         let LoneSyn { initiator, responder, seen, .. } = *syn;
         let waited = is_past(seen, self.circumstances, self.circumstances.syn_wait);
         let manner = if waited && self.is_call(Transport::Tcp, initiator, responder) {
@@ -131,7 +131,12 @@ impl<'c> Glancing<'c> {
         };
         let weak = |manner: Manner| Manner { confidence: Confidence::Weak, ..manner.to_any_port() };
         let manner = manner.map(weak);
-        let manner = manner.map(|manner| (manner, hash(&manner)));
+        // Whoever scans goes the same way many times in a row.
+        let before = glances.flows.last().and_then(|before| before.manner);
+        let manner = manner.map(|manner| match before {
+            Some((same, hash)) if same == manner => (same, hash),
+            _ => (manner, hash(&manner)),
+        });
         let transport = Transport::Tcp;
         Glance { seen, transport, initiator, responder, asks: false, manner, duties: 0 }
     }

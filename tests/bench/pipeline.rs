@@ -64,7 +64,7 @@ fn read(mut reader: Box<dyn CaptureReader>, mut each: impl FnMut(&FrameBatch)) {
 fn track(reader: Box<dyn CaptureReader>, hearing: Hearing) -> FlowTable {
     let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000).hearing(hearing);
     read(reader, |batch| {
-        for packet in batch.frames().filter_map(|frame| decode(frame).ok()) {
+        for packet in batch.frames().filter_map(|frame| decode(&frame).ok()) {
             table.observe(&packet);
         }
     });
@@ -112,7 +112,7 @@ fn c_read(bencher: Bencher<'_, '_>, kind: &str) {
 fn d_decode(bencher: Bencher<'_, '_>, kind: &str) {
     measure(bencher, kind, false, |reader| {
         read(reader, |batch| {
-            black_box(batch.frames().filter(|frame| decode(*frame).is_ok()).count());
+            black_box(batch.frames().filter(|frame| decode(frame).is_ok()).count());
         });
     });
 }

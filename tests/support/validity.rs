@@ -60,7 +60,7 @@ pub fn read(bytes: &[u8], piece: usize, known_ports: &KnownPorts) -> Result<Read
     while let Some(batch) = reader.next_batch(spare) {
         assert!(!batch.is_empty(), "a batch without frames");
         for frame in batch.frames() {
-            match decode(frame) {
+            match decode(&frame) {
                 Ok(packet) => table.observe(&packet),
                 Err(Skipped::Fragment) => {
                     if let Some(packet) = fragments.decode(frame) {

@@ -33,11 +33,12 @@ impl Default for Record {
 }
 
 impl Record {
-    fn push(&mut self, bytes: &[u8]) {
-        let end = self.used + bytes.len();
-        if let Some(place) = self.bytes.get_mut(self.used..end) {
-            place.copy_from_slice(bytes);
-            self.used = end;
+    // By arrays: what is as long as is known beforehand is copied without a call.
+    #[inline]
+    fn push<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some(place) = self.bytes.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut) {
+            *place = bytes;
+            self.used += N;
         }
     }
 
@@ -84,29 +85,29 @@ pub(super) fn write(
     };
     let from_high = if sender == End::High { FROM_HIGH } else { 0 };
     let group = if to_group { TO_GROUP } else { 0 };
-    out.push(&[kind, from_high | group | heading, segment.flags.0, ttl]);
+    out.push([kind, from_high | group | heading, segment.flags.0, ttl]);
     let (_, addresses, ports) = key.parts();
     for [high, low] in addresses {
         let low = low.to_be_bytes();
         if kind == V4 {
             let [.., a, b, c, d] = low;
-            out.push(&[a, b, c, d]);
+            out.push([a, b, c, d]);
         } else {
-            out.push(&high.to_be_bytes());
-            out.push(&low);
+            out.push(high.to_be_bytes());
+            out.push(low);
         }
     }
     for port in ports {
-        out.push(&port.to_be_bytes());
+        out.push(port.to_be_bytes());
     }
-    out.push(&frame.to_le_bytes());
+    out.push(frame.to_le_bytes());
     let [bytes @ .., _, _] = since_base.to_le_bytes();
-    out.push(&bytes);
-    out.push(&segment.seq.0.to_le_bytes());
-    out.push(&segment.window.to_le_bytes());
-    out.push(&link.to_le_bytes());
+    out.push(bytes);
+    out.push(segment.seq.0.to_le_bytes());
+    out.push(segment.window.to_le_bytes());
+    out.push(link.to_le_bytes());
     if kind == V4 {
-        out.push(&ip_id.unwrap_or_default().to_le_bytes());
+        out.push(ip_id.unwrap_or_default().to_le_bytes());
     }
     Some(out.used)
 }

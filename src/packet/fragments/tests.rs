@@ -60,7 +60,7 @@ fn told(frames: &[(i128, &[u8])]) -> Told {
     let mut packets = Vec::new();
     for (number, (second, bytes)) in (1..).zip(frames) {
         let frame = frame(number, *second, bytes);
-        assert_eq!(decode(frame).unwrap_err(), Skipped::Fragment);
+        assert_eq!(decode(&frame).unwrap_err(), Skipped::Fragment);
         let packet = table.decode(frame);
         packets.extend(packet.map(|it| {
             let from = it.key.endpoint(it.sender);
@@ -234,6 +234,6 @@ fn ipv6_has_a_header_for_it() {
     assert_eq!(table.into_skipped().rows(), rows);
     // In one piece after all (RFC 6946).
     let atomic = piece(0, 1_016, 3);
-    let packet = decode(frame(1, 1, &atomic)).unwrap();
+    let packet = decode(&frame(1, 1, &atomic)).unwrap();
     assert_eq!(packet.body, Body::Datagram { length: 1_000 });
 }

@@ -242,7 +242,7 @@ mod tests {
 
     /// Checks that the inner packet is found whole.
     fn assert_inner(link_type: LinkType, bytes: &[u8], expected: &str) {
-        let packet = decode(frame(link_type, bytes)).unwrap_or_else(|e| panic!("{expected}: {e}"));
+        let packet = decode(&frame(link_type, bytes)).unwrap_or_else(|e| panic!("{expected}: {e}"));
         assert_eq!(layers(&packet), expected);
         let sender = packet.key.endpoint(packet.sender);
         assert_eq!(
@@ -332,16 +332,16 @@ mod tests {
         for _ in 0..7 {
             bytes = in_vxlan(7, &ethernet(MAC, 0x800, &bytes));
         }
-        assert!(decode(frame(LinkType::RAW, &bytes)).is_ok());
+        assert!(decode(&frame(LinkType::RAW, &bytes)).is_ok());
         bytes = in_vxlan(7, &ethernet(MAC, 0x800, &bytes));
-        let deep = decode(frame(LinkType::RAW, &bytes));
+        let deep = decode(&frame(LinkType::RAW, &bytes));
         assert_eq!(deep.unwrap_err(), Skipped::Tunnel("too deep"));
         let tags = [0, 1, 0x81, 0].repeat(2_000);
-        let deep = decode(frame(LinkType::ETHERNET, &ethernet(MAC, 0x8100, &tags))).map(|_| ());
+        let deep = decode(&frame(LinkType::ETHERNET, &ethernet(MAC, 0x8100, &tags))).map(|_| ());
         assert_eq!(deep, Err(Skipped::Tunnel("too deep")));
         // Per-Packet Information inside itself.
         let nested = [0, 0, 8, 0, 192, 0, 0, 0].repeat(30_000);
-        let broken = decode(frame(LinkType::pcap(192), &nested)).map(|_| ());
+        let broken = decode(&frame(LinkType::pcap(192), &nested)).map(|_| ());
         assert_eq!(broken, Err(Skipped::Broken("Per-Packet Information")));
     }
 
@@ -349,7 +349,7 @@ mod tests {
     fn the_inner_receiver_counts_where_there_is_one() {
         let ip = inner();
         let group = [1, 0, 0x5e, 0, 0, 1];
-        let to_group = |bytes: &[u8]| decode(frame(LinkType::ETHERNET, bytes)).unwrap().to_group;
+        let to_group = |bytes: &[u8]| decode(&frame(LinkType::ETHERNET, bytes)).unwrap().to_group;
         let inner_group = in_vxlan(7, &ethernet(group, 0x800, &ip));
         assert!(to_group(&ethernet(MAC, 0x800, &inner_group)));
         let inner_one = in_vxlan(7, &ethernet(MAC, 0x800, &ip));
@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn lengths_inside_a_tunnel_are_those_of_the_wire() {
         let length = |frame: Frame<'_>| {
-            let packet = decode(frame).ok().or_else(|| FragmentTable::default().decode(frame));
+            let packet = decode(&frame).ok().or_else(|| FragmentTable::default().decode(frame));
             let Some(Body::Segment(segment)) = packet.map(|packet| packet.body) else {
                 panic!("{packet:?}")
             };
@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_inside_is_counted_by_name() {
         let above = |ether_type, rest: &[u8]| {
-            decode(frame(LinkType::ETHERNET, &ethernet(MAC, ether_type, rest))).map(|_| ())
+            decode(&frame(LinkType::ETHERNET, &ethernet(MAC, ether_type, rest))).map(|_| ())
         };
         for (ether_type, rest, skipped) in [
             (
@@ -428,7 +428,7 @@ mod tests {
         for port in [4789, 8472, 4790, 6081, 2152, 4754, 6635, 3544] {
             for payload in [&[0xab; 60][..], &[0; 60], &[8, 0, 0, 0, 0, 0, 7, 0], &[]] {
                 let bytes = in_udp(port, payload);
-                let packet = decode(frame(LinkType::RAW, &bytes)).unwrap();
+                let packet = decode(&frame(LinkType::RAW, &bytes)).unwrap();
                 let length = u32::try_from(payload.len()).unwrap();
                 assert_eq!(packet.body, Body::Datagram { length }, "{port}");
                 assert_eq!(layers(&packet), "");
@@ -445,7 +445,7 @@ mod tests {
             number in 0u16..300,
         ) {
             for link_type in [LinkType::pcap(number), LinkType::netmon(number % 12)] {
-                if let Ok(packet) = decode(frame(link_type, &bytes)) {
+                if let Ok(packet) = decode(&frame(link_type, &bytes)) {
                     prop_assert!(packet.payload.len() <= bytes.len());
                 }
             }
@@ -480,7 +480,7 @@ mod tests {
             let place = at.index(bytes.len());
             bytes[place] = value;
             bytes.truncate(keep.index(bytes.len() + 1));
-            if let Ok(packet) = decode(frame(LinkType::RAW, &bytes)) {
+            if let Ok(packet) = decode(&frame(LinkType::RAW, &bytes)) {
                 prop_assert!(packet.payload.len() <= bytes.len());
             }
         }

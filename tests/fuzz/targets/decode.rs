@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     let original_length = u32::from_be_bytes([*l0, *l1, *l2, *l3]);
     let frame =
         Frame { number: FrameNumber(1), time: None, link_type, bytes, original_length, note: None };
-    match decode(frame) {
+    match decode(&frame) {
         Ok(packet) => {
             assert!(packet.payload.len() <= bytes.len());
             assert!(packet.encapsulation.layers().count() <= 16);

@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
             original_length: bytes.len() as u32,
             note: None,
         };
-        counted += match decode(frame) {
+        counted += match decode(&frame) {
             Err(Skipped::Fragment) => u64::from(table.decode(frame).is_some()),
             Ok(_) | Err(_) => 1,
         };
