@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 
 use crate::capture::{CaptureSummary, CapturingHost, FrameNote};
-use crate::flow::{EvidenceKind, FirstPacket, Look, Sender};
+use crate::flow::{EvidenceKind, FirstPacket, Look, Sender, Side};
 use crate::net::Address;
 use crate::packet::Heading;
 
@@ -50,9 +50,54 @@ struct Way {
     initiator: Address,
     responder: Address,
     to_group: bool,
-    /// The first packet of each side that was captured: its sender's card, its time to live, and
-    /// where it was heading. The initiator first.
-    first: [Option<(Option<Mac>, u8, Heading)>; 2],
+    /// The first packet of each side, the initiator first.
+    first: [First; 2],
+}
+
+/// The first packet of a side, where one was captured, in one number, because a capture has millions of
+/// them to compare: its sender's card, its time to live, and where it was heading.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct First(u64);
+
+impl First {
+    const CAPTURED: u64 = 1 << 63;
+    const HAS_CARD: u64 = 1 << 62;
+    const LEAVING: u64 = 1 << 61;
+    const ARRIVING: u64 = 1 << 60;
+
+    fn of(packet: &FirstPacket) -> First {
+        let heading = match packet.heading {
+            Heading::Unknown => 0,
+            Heading::Leaving => First::LEAVING,
+            Heading::Arriving => First::ARRIVING,
+        };
+        let card = packet.link.map_or(0, |[_, _, _, _, _, _, a, b, c, d, e, f]| {
+            First::HAS_CARD | u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+        });
+        First(First::CAPTURED | heading | card | u64::from(packet.ttl) << 48)
+    }
+
+    fn is_captured(self) -> bool {
+        self.0 & First::CAPTURED != 0
+    }
+
+    fn card(self) -> Option<Mac> {
+        let [_, _, card @ ..] = self.0.to_be_bytes();
+        (self.0 & First::HAS_CARD != 0).then_some(card)
+    }
+
+    fn ttl(self) -> u8 {
+        let [_, ttl, ..] = self.0.to_be_bytes();
+        ttl
+    }
+
+    fn heading(self) -> Heading {
+        match self.0 & (First::LEAVING | First::ARRIVING) {
+            0 => Heading::Unknown,
+            First::LEAVING => Heading::Leaving,
+            _ => Heading::Arriving,
+        }
+    }
 }
 
 /// A packet that the capturing machine said it dropped.
@@ -75,11 +120,6 @@ pub(super) struct Sights {
     dropped: Vec<Dropped>,
 }
 
-fn sight(first: &FirstPacket) -> (Option<Mac>, u8, Heading) {
-    let mac = first.link.and_then(|link| link.last_chunk().copied());
-    (mac, first.ttl, first.heading)
-}
-
 impl Sights {
     /// Takes a flow into account.
     pub(super) fn see(&mut self, place: usize, look: Look<'_>) {
@@ -87,14 +127,15 @@ impl Sights {
             Look::Flow(flow) => flow,
             Look::LoneSyn(syn) => {
                 let (initiator, responder) = (syn.initiator.address, syn.responder.address);
-                let first = [Some(sight(&syn.first)), None];
+                let first = [First::of(&syn.first), First::default()];
                 return self.add((Way { initiator, responder, to_group: false, first }, 1, place));
             }
         };
         let (initiator, responder) =
             (flow.initiator_endpoint().address, flow.responder_endpoint().address);
-        let first = [&flow.initiator, &flow.responder]
-            .map(|side| (side.packets > 0).then(|| sight(&side.first)));
+        let of_side =
+            |side: &Side| if side.packets > 0 { First::of(&side.first) } else { First::default() };
+        let first = [of_side(&flow.initiator), of_side(&flow.responder)];
         self.add((Way { initiator, responder, to_group: flow.to_group, first }, 1, place));
         let drops = flow.evidence.iter().filter(|packet| packet.kind == EvidenceKind::Drop);
         self.dropped.extend(drops.map(|drop| Dropped {
@@ -136,8 +177,8 @@ impl Sights {
         self.ways.iter().flat_map(|(way, ..)| {
             let ends = way.initiator.ip().zip(way.responder.ip());
             let [initiator, responder] = way.first;
-            let there = ends.filter(|_| initiator.is_some());
-            let back = ends.filter(|_| responder.is_some()).map(|(from, to)| (to, from));
+            let there = ends.filter(|_| initiator.is_captured());
+            let back = ends.filter(|_| responder.is_captured()).map(|(from, to)| (to, from));
             there.into_iter().chain(back)
         })
     }
@@ -149,8 +190,8 @@ fn sights(way: &Way) -> impl Iterator<Item = Sight> + use<> {
     let sides = [(way.initiator, initiator), (way.responder, responder)];
     let to_group = way.to_group;
     sides.into_iter().filter_map(move |(address, first)| {
-        let (mac, ttl, heading) = first?;
-        let address = host(address)?;
+        let address = host(address).filter(|_| first.is_captured())?;
+        let (mac, ttl, heading) = (first.card(), first.ttl(), first.heading());
         Some(Sight {
             address,
             // Loopback interfaces have zeros, and no group sends.

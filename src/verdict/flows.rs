@@ -279,7 +279,7 @@ impl Flows {
             *counts.entry((way(lane), lane.port())).or_default() += lane.hidden;
         }
         let unanswered = |_, lane: &Lane| lane.is_unanswered();
-        self.each_of_lanes(unanswered, |_, flow| {
+        self.each_of_lanes(0, 1, unanswered, |_, flow| {
             let (from, to) = (flow.initiator_endpoint(), flow.responder_endpoint());
             let way = (from.address, to.address, flow.transport(), Verdict::NoReply);
             *counts.entry((way, to.port)).or_default() += 1;
@@ -474,14 +474,16 @@ impl Flows {
     }
 
     /// Shows what was recorded of the plain flows of the lanes that are wanted, but for what was
-    /// heard, with the index of their capture.
+    /// heard, with the index of their capture: those of one of so many parts of the flows, from 0.
     pub(super) fn each_of_lanes(
         &self,
+        part: usize,
+        parts: usize,
         wanted: impl Fn(usize, &Lane) -> bool,
         mut show: impl FnMut(usize, &Flow),
     ) {
         let mut flow = Flow::blank();
-        for (of_capture, place) in places_of_lanes(&self.hidden, wanted) {
+        for (of_capture, place) in part_of_lanes(&self.hidden, part, parts, wanted) {
             if of_capture.hidden.finished.read_unheard(place, &mut flow) {
                 show(of_capture.capture, &flow);
             }
@@ -494,15 +496,25 @@ fn places_of_lanes(
     hidden: &[OfCapture],
     wanted: impl Fn(usize, &Lane) -> bool,
 ) -> impl Iterator<Item = (&OfCapture, usize)> {
+    part_of_lanes(hidden, 0, 1, wanted)
+}
+
+/// The same, of one of so many parts of the flows.
+fn part_of_lanes(
+    hidden: &[OfCapture],
+    part: usize,
+    parts: usize,
+    wanted: impl Fn(usize, &Lane) -> bool,
+) -> impl Iterator<Item = (&OfCapture, usize)> {
     hidden.iter().flat_map(move |of_capture| {
         let lanes = of_capture.hidden.lanes.iter();
         let wanted: Vec<bool> =
             lanes.map(|lane| lane.hidden > 0 && wanted(of_capture.capture, lane)).collect();
         let none = !wanted.contains(&true);
         let lane_of = if none { &[][..] } else { &of_capture.hidden.lane_of[..] };
-        lane_of
-            .iter()
-            .enumerate()
+        let (start, end) = (lane_of.len() * part / parts, lane_of.len() * (part + 1) / parts);
+        (start..end)
+            .zip(lane_of.get(start..end).unwrap_or_default())
             .filter(move |(_, lane)| wanted.get(**lane as usize) == Some(&true))
             .map(move |(place, _)| (of_capture, place))
     })

@@ -1,8 +1,10 @@
 //! What packets of a host usually look like, as one capture shows them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::flow::{Evidence, EvidenceKind, Sender};
 use crate::net::{Address, Endpoint, FrameNumber, Timestamp, Transport};
@@ -29,7 +31,7 @@ pub(super) struct Usual {
     /// By capture and host: whoever got it.
     hosts: HashMap<(usize, Address), TimesToLive, FixedState>,
     /// By capture, host, and the caller that it refused: the place of what that caller got.
-    callers: HashMap<(usize, Address, Address), usize, FixedState>,
+    callers: Arc<HashMap<(usize, Address, Address), usize, FixedState>>,
     heard: Vec<Heard>,
 }
 
@@ -47,6 +49,10 @@ impl TimesToLive {
             }
             Err(place) => self.0.insert(place, (ttl, sent)),
         }
+    }
+
+    fn append(&mut self, others: TimesToLive) {
+        others.0.into_iter().for_each(|(ttl, sent)| self.add(ttl, sent));
     }
 
     /// The best of all.
@@ -124,19 +130,49 @@ enum Rank {
 
 impl Usual {
     pub(super) fn of(flows: &Flows) -> Usual {
-        let mut usual = Usual::default();
-        for flow in flows.telling().iter().filter(|flow| flow.verdict == Verdict::Refused) {
+        let nothing = Usual::of_refusers(flows.telling());
+        if nothing.is_empty() {
+            return nothing;
+        }
+        let parts = rayon::current_num_threads();
+        let seen = (0..parts).into_par_iter().map(|part| nothing.and_part(flows, part, parts));
+        let mut usual = nothing.blank();
+        for part in seen.collect::<Vec<_>>() {
+            usual.append(part);
+        }
+        for heard in &mut usual.heard {
+            heard.see_whether_it_counts();
+        }
+        usual
+    }
+
+    /// Who refused whom, and nothing else of them yet.
+    fn of_refusers(telling: &[JudgedFlow]) -> Usual {
+        let mut hosts: HashMap<_, TimesToLive, FixedState> = HashMap::default();
+        let mut callers: HashMap<_, usize, FixedState> = HashMap::default();
+        for flow in telling.iter().filter(|flow| flow.verdict == Verdict::Refused) {
             let (caller, host) = (flow.initiator.address, flow.responder.address);
-            usual.hosts.entry((flow.capture, host)).or_default();
-            let next = usual.heard.len();
-            if *usual.callers.entry((flow.capture, host, caller)).or_insert(next) == next {
-                usual.heard.push(Heard::default());
-            }
+            hosts.entry((flow.capture, host)).or_default();
+            let next = callers.len();
+            callers.entry((flow.capture, host, caller)).or_insert(next);
         }
-        if usual.is_empty() {
-            return usual;
-        }
-        for flow in flows.telling() {
+        Usual { hosts, callers: Arc::new(callers), heard: Vec::new() }.blank()
+    }
+
+    /// The same hosts and callers, of which nothing is known.
+    fn blank(&self) -> Usual {
+        let mut heard = Vec::new();
+        heard.resize_with(self.callers.len(), Heard::default);
+        let hosts = self.hosts.keys().map(|host| (*host, TimesToLive::default())).collect();
+        Usual { hosts, callers: Arc::clone(&self.callers), heard }
+    }
+
+    /// What one of so many parts of the flows shows.
+    fn and_part(&self, flows: &Flows, part: usize, parts: usize) -> Usual {
+        let mut usual = self.blank();
+        let telling = flows.telling();
+        let wanted = telling.len() * part / parts..telling.len() * (part + 1) / parts;
+        for flow in telling.get(wanted).unwrap_or_default() {
             let ends = Ends {
                 capture: flow.capture,
                 transport: flow.transport,
@@ -145,12 +181,11 @@ impl Usual {
             };
             usual.see(ends, flow.evidence.iter().map(Packet::of_record));
         }
-        let refusers: HashSet<(usize, Address), FixedState> = usual.hosts.keys().copied().collect();
         let is_wanted = |capture, lane: &Lane| {
-            let is_refuser = |host| refusers.contains(&(capture, host));
+            let is_refuser = |host| self.hosts.contains_key(&(capture, host));
             is_refuser(lane.from()) || !lane.is_unanswered() && is_refuser(lane.to())
         };
-        flows.each_of_lanes(is_wanted, |capture, flow| {
+        flows.each_of_lanes(part, parts, is_wanted, |capture, flow| {
             let ends = Ends {
                 capture,
                 transport: flow.transport(),
@@ -159,10 +194,18 @@ impl Usual {
             };
             usual.see(ends, flow.evidence.iter().map(Packet::of_evidence));
         });
-        for heard in &mut usual.heard {
-            heard.see_whether_it_counts();
-        }
         usual
+    }
+
+    /// Adds what another part of the flows shows of the same hosts.
+    #[expect(clippy::iter_over_hash_type, reason = "the best of all is the same in any order")]
+    fn append(&mut self, part: Usual) {
+        for (host, times_to_live) in part.hosts {
+            self.hosts.entry(host).or_default().append(times_to_live);
+        }
+        for (heard, more) in self.heard.iter_mut().zip(part.heard) {
+            heard.append(more);
+        }
     }
 
     /// Whether nobody refused anything.
@@ -207,9 +250,7 @@ impl Usual {
             && side == Sender::Responder
             && let Some(delay) = delay(packets)
         {
-            let none = heard.answers == 0;
-            heard.least_delay = if none { delay } else { delay.min(heard.least_delay) };
-            heard.answers += 1;
+            heard.answered(1, delay);
         }
     }
 
@@ -250,6 +291,20 @@ impl Usual {
 }
 
 impl Heard {
+    fn answered(&mut self, answers: usize, least_delay: i64) {
+        let none = self.answers == 0;
+        self.least_delay = if none { least_delay } else { least_delay.min(self.least_delay) };
+        self.answers += answers;
+    }
+
+    fn append(&mut self, more: Heard) {
+        self.times_to_live.append(more.times_to_live);
+        self.ids.extend(more.ids);
+        if more.answers > 0 {
+            self.answered(more.answers, more.least_delay);
+        }
+    }
+
     fn see_whether_it_counts(&mut self) {
         self.ids.sort_unstable();
         self.counts_up = self.ids.len() >= LEAST_COUNTED
