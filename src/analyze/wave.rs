@@ -175,3 +175,83 @@ impl<'b, 'f> Wave<'b, 'f> {
         self.ready.into_iter().filter_map(OnceLock::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{self, Reading};
+    use crate::flow::{Finished, KnownPorts};
+    use crate::net::FrameNumber;
+    use crate::packet::{Skipped, decode_to};
+    use std::thread;
+
+    fn deal<'b>(batch: &'b FrameBatch, mut dealt: Dealt<'b>) -> Dealt<'b> {
+        for frame in batch.frames() {
+            match decode_to(&frame, |packet| dealt.push(packet)) {
+                Ok(()) => {}
+                Err(Skipped::Fragment) => dealt.fragments.push(frame),
+                Err(reason) => dealt.skipped.observe(reason, frame),
+            }
+        }
+        dealt
+    }
+
+    type Rows = Vec<(Skipped, u64, FrameNumber)>;
+
+    /// Flows of batches in waves of this length, over as many threads as shards; and the frames that
+    /// held none.
+    fn flows(batches: &[FrameBatch], length: usize, shards: usize) -> (Vec<String>, Rows) {
+        let table = || FlowTable::new(KnownPorts::default(), 60_000_000_000);
+        let mut tables: Vec<FlowTable> = iter::repeat_with(table).take(shards).collect();
+        let (mut fragments, spare) = (FragmentTable::default(), Spare::default());
+        let mut skipped = SkippedTally::default();
+        for batches in batches.chunks(length) {
+            let wave = Wave::new(batches, &mut fragments);
+            thread::scope(|scope| {
+                for (shard, table) in tables.iter_mut().enumerate() {
+                    let (wave, spare) = (&wave, &spare);
+                    let deal = move |batch| deal(batch, Dealt::new(shards, spare));
+                    scope.spawn(move || wave.track(shard, table, deal));
+                }
+            });
+            for dealt in wave.into_dealt() {
+                skipped += spare.put(dealt);
+            }
+        }
+        let finished = tables.into_iter().map(|table| table.finish().0).collect();
+        let flows = Finished::of_shards(finished).iter().map(|flow| format!("{flow:?}")).collect();
+        (flows, skipped.rows())
+    }
+
+    #[test]
+    fn neither_the_length_of_a_wave_nor_the_number_of_threads_changes_a_flow() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
+        let mut seen = 0;
+        for entry in walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok) {
+            // Small pieces, so that there are many batches.
+            let reading = Reading { piece: 600, ..Reading::default() };
+            let Ok(mut reader) = capture::open(entry.path(), "it", reading) else { continue };
+            let next = || reader.next_batch(FrameBatch::default());
+            let batches: Vec<FrameBatch> = iter::from_fn(next).collect();
+            let expected = flows(&batches, 1, 1);
+            for (length, shards) in [(3, 2), (7, 5), (batches.len().max(1), 3)] {
+                let found = flows(&batches, length, shards);
+                assert_eq!(found, expected, "{}", entry.path().display());
+            }
+            seen += expected.0.len();
+        }
+        assert!(seen > 100, "{seen}");
+    }
+
+    #[test]
+    fn a_fault_while_decoding_keeps_nobody_waiting() {
+        let batches: Vec<FrameBatch> = iter::repeat_with(FrameBatch::default).take(5).collect();
+        let mut fragments = FragmentTable::default();
+        let wave = Wave::new(&batches, &mut fragments);
+        let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
+        let fault = AssertUnwindSafe(|| wave.track(0, &mut table, |_| panic!("a fault")));
+        assert!(catch_unwind(fault).is_err());
+        wave.track(0, &mut table, |_| Dealt::default());
+        assert_eq!(wave.into_dealt().count(), batches.len());
+    }
+}
