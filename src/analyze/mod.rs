@@ -14,6 +14,7 @@ mod packets;
 mod pipeline;
 mod place;
 mod state;
+mod wave;
 
 use std::num::NonZeroUsize;
 use std::thread;

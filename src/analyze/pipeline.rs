@@ -11,12 +11,12 @@ use rayon::iter::{
 
 use crate::analyze::heap::Analysed;
 use crate::analyze::learn::Learned;
+use crate::analyze::wave::{Dealt, Spare, Wave};
 use crate::analyze::{Config, NOT_BEGUN};
 use crate::capture::{
     Bounds, CaptureReader, CaptureSummary, Content, Frame, FrameBatch, Input, Reading,
 };
 use crate::flow::{Finished, Flow, FlowTable, KnownPorts};
-use crate::net::FlowKey;
 use crate::packet::{FragmentTable, Packet, Skipped, SkippedTally, decode_to};
 use crate::report::CaptureRecord;
 use crate::verdict::flows::CaptureFlows;
@@ -37,6 +37,9 @@ const GLANCED_TOGETHER: usize = 8_192;
 
 /// Packets that are handed to a table at once.
 const TOGETHER: usize = 64;
+
+/// Batches of a wave for each thread: so many that the threads hardly ever wait for each other.
+const BATCHES_A_THREAD: usize = 4;
 
 fn millis(milliseconds: u64) -> i64 {
     i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)
@@ -227,37 +230,31 @@ impl Pipeline<'_> {
 
     /// Frames in waves, over all threads of the pool.
     fn in_waves(&self, reader: &mut dyn CaptureReader, threads: usize) -> (Finished, SkippedTally) {
-        let wave_length = 2 * threads;
+        let wave_length = BATCHES_A_THREAD * threads;
         let shards = threads.min(Finished::MOST_SHARDS);
         let mut tables: Vec<FlowTable> = (0..shards).map(|_| self.table()).collect();
         let mut skipped = SkippedTally::default();
         let mut fragments = FragmentTable::default();
+        let spare = Spare::default();
         // Bounded: the reader waits for the waves. Batches come back to be filled again.
         let (full, batches) = sync_channel(wave_length);
         let (empty, spares) = sync_channel(2 * wave_length);
         thread::scope(|scope| {
             scope.spawn(move || fill(reader, &full, &spares));
             loop {
-                let wave: Vec<FrameBatch> = batches.iter().take(wave_length).collect();
-                if wave.is_empty() {
+                let frames: Vec<FrameBatch> = batches.iter().take(wave_length).collect();
+                if frames.is_empty() {
                     break;
                 }
-                let mut decoded: Vec<Dealt<'_>> =
-                    wave.par_iter().map(|batch| self.deal(batch, shards)).collect();
-                for dealt in &mut decoded {
-                    dealt.place_fragments(&mut fragments);
-                }
+                let wave = Wave::new(&frames, &mut fragments);
                 tables.par_iter_mut().enumerate().for_each(|(shard, table)| {
-                    for dealt in &decoded {
-                        if let Some(packets) = dealt.shards.get(shard) {
-                            table.observe_all(packets);
-                        }
-                    }
+                    let deal = |batch| self.deal(batch, Dealt::new(shards, &spare));
+                    wave.track(shard, table, deal);
                 });
-                for dealt in decoded {
-                    skipped += dealt.skipped;
+                for dealt in wave.into_dealt() {
+                    skipped += spare.put(dealt);
                 }
-                for batch in wave {
+                for batch in frames {
                     // Nobody waits for it when the reader is done.
                     let _ = empty.try_send(batch);
                 }
@@ -275,23 +272,9 @@ impl Pipeline<'_> {
     }
 
     /// Decodes a batch and deals its packets out to the shards, each in order.
-    fn deal<'b>(&self, batch: &'b FrameBatch, shards: usize) -> Dealt<'b> {
-        let mut dealt = Dealt {
-            // A little more than its share for each, so that hardly any grows.
-            shards: (0..shards)
-                .map(|_| Vec::with_capacity(batch.len() / shards * 9 / 8 + TOGETHER))
-                .collect(),
-            fragments: Vec::new(),
-            skipped: SkippedTally::default(),
-        };
+    fn deal<'b>(&self, batch: &'b FrameBatch, mut dealt: Dealt<'b>) -> Dealt<'b> {
         for frame in batch.frames() {
-            let put = |packet: Packet<'b>| {
-                let shard = shard_of(&packet.key, shards);
-                if let Some(packets) = dealt.shards.get_mut(shard) {
-                    packets.push(packet);
-                }
-            };
-            match self.decode(&frame, put) {
+            match self.decode(&frame, |packet| dealt.push(packet)) {
                 Ok(()) => {}
                 Err(Skipped::Fragment) => dealt.fragments.push(frame),
                 Err(reason) => dealt.skipped.observe(reason, frame),
@@ -299,39 +282,6 @@ impl Pipeline<'_> {
         }
         dealt
     }
-}
-
-/// The packets of a batch by shard, and its frames that hold none.
-struct Dealt<'b> {
-    shards: Vec<Vec<Packet<'b>>>,
-    /// Frames that mean something only beside others, maybe of other batches.
-    fragments: Vec<Frame<'b>>,
-    skipped: SkippedTally,
-}
-
-impl Dealt<'_> {
-    /// Decodes the fragments, after those of all batches before, and deals them out in their order.
-    fn place_fragments(&mut self, fragments: &mut FragmentTable) {
-        if self.fragments.is_empty() {
-            return;
-        }
-        let count = self.shards.len();
-        for packet in self.fragments.drain(..).filter_map(|frame| fragments.decode(frame)) {
-            if let Some(packets) = self.shards.get_mut(shard_of(&packet.key, count)) {
-                packets.push(packet);
-            }
-        }
-        for packets in &mut self.shards {
-            // Two runs that are in order already, one behind the other.
-            packets.sort_by_key(|packet| packet.frame);
-        }
-    }
-}
-
-/// The shard of a flow, by the upper half of its key's hash: the tables use the lower one.
-fn shard_of(key: &FlowKey, shards: usize) -> usize {
-    let upper = key.mixed() >> 32;
-    usize::try_from((upper * shards as u64) >> 32).unwrap_or_default()
 }
 
 /// Reads batches until the capture ends, into spare ones where there are any.

@@ -62,8 +62,8 @@ impl Recent {
         let wrapping = wrapping(&packet.encapsulation);
         let microseconds = packet.time.map_or(0, wrapping_microseconds);
         // Hardly any signature is there already, so that is asked first, of all at once.
-        let known =
-            self.packets.iter().fold(false, |known, seen| known | (seen.signature == signature));
+        let same = self.packets.iter().map(|seen| u8::from(seen.signature == signature));
+        let known = same.sum::<u8>() > 0;
         let copy = known && {
             let alike = if has_id { PROVEN } else { window_without_id(packet) };
             self.packets.iter().any(|seen| {

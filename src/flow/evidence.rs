@@ -153,8 +153,9 @@ const FIRST_OF_A_KIND: usize = 8;
 
 /// Keeps evidence: the first eight of each kind and the last.
 pub(super) fn keep(list: &mut Vec<Evidence>, evidence: Evidence) {
-    let of_kind = list.iter().filter(|kept| kept.kind == evidence.kind).count();
-    if of_kind > FIRST_OF_A_KIND
+    let is_of_kind = |kept: &&Evidence| kept.kind == evidence.kind;
+    if list.len() > FIRST_OF_A_KIND
+        && list.iter().filter(is_of_kind).count() > FIRST_OF_A_KIND
         && let Some(last) = list.iter().rposition(|kept| kept.kind == evidence.kind)
     {
         list.remove(last);

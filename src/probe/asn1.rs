@@ -117,10 +117,13 @@ pub(super) fn time(written: &str) -> Option<Timestamp> {
     if digits.len() != 14 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
-    let date = format!("{}-{}-{}", part(0, 4), part(4, 6), part(6, 8));
-    let time = format!("{}:{}:{}", part(8, 10), part(10, 12), part(12, 14));
-    format!("{date}T{time}Z").parse::<Time>().ok().map(|time| time.at)
+    let mut text = String::with_capacity(20);
+    let parts = [(0..4, '-'), (4..6, '-'), (6..8, 'T'), (8..10, ':'), (10..12, ':'), (12..14, 'Z')];
+    for (part, after) in parts {
+        text.push_str(digits.get(part).unwrap_or_default());
+        text.push(after);
+    }
+    text.parse::<Time>().ok().map(|time| time.at)
 }
 
 /// The elements that follow each other in these bytes.

@@ -144,8 +144,13 @@ fn text_in(field: &Element<'_>) -> Option<String> {
 fn name_in(field: &Element<'_>) -> Option<String> {
     let name = element(field.content, SEQUENCE)?.child(context(1))?;
     let parts = element(name.content, SEQUENCE)?;
-    let parts: Vec<String> = elements(parts.content).take(8).map(|part| part.text()).collect();
-    (!parts.is_empty()).then(|| text(parts.join("/")))
+    let mut parts = elements(parts.content).take(8);
+    let mut whole = parts.next()?.text();
+    for part in parts {
+        whole.push('/');
+        whole.push_str(&String::from_utf8_lossy(part.content));
+    }
+    Some(text(whole))
 }
 
 /// A time in a tagged field.

@@ -21,6 +21,10 @@ impl Writer<'_> {
     #[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
     #[inline]
     pub(super) fn number(&mut self, mut value: u64) {
+        // Two bytes at once, which most take that do not fit into one.
+        if (0x80..0x4000).contains(&value) {
+            return self.bytes(&[value as u8 | 0x80, (value >> 7) as u8]);
+        }
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
             value >>= 7;

@@ -48,22 +48,19 @@ pub(super) fn write(flow: &Flow, origin: Origin, out: &mut Writer<'_>) {
             *evidence;
         let near = near(flow, sender);
         let rare = icmp.is_some() || line.is_some() || note.is_some();
-        out.byte(
-            sender as u8
-                | (kind as u8) << 2
-                | bit(TIME, time.is_some())
-                | bit(OTHER_TTL, ttl != near.ttl)
-                | bit(RARE, rare),
-        );
-        out.byte(
-            bit(SEQ, seq.is_some())
-                | bit(ACK, ack.is_some())
-                | bit(WINDOW, window.is_some())
-                | bit(IP_ID, ip_id.is_some())
-                | bit(ICMP, icmp.is_some())
-                | bit(LINE, line.is_some())
-                | bit(NOTE, note.is_some()),
-        );
+        let head = sender as u8
+            | (kind as u8) << 2
+            | bit(TIME, time.is_some())
+            | bit(OTHER_TTL, ttl != near.ttl)
+            | bit(RARE, rare);
+        let parts = bit(SEQ, seq.is_some())
+            | bit(ACK, ack.is_some())
+            | bit(WINDOW, window.is_some())
+            | bit(IP_ID, ip_id.is_some())
+            | bit(ICMP, icmp.is_some())
+            | bit(LINE, line.is_some())
+            | bit(NOTE, note.is_some());
+        out.bytes(&[head, parts]);
         out.signed(frame.0.wrapping_sub(before.frame).cast_signed());
         before.frame = frame.0;
         if let Some(time) = time {

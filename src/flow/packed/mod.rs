@@ -36,6 +36,9 @@ pub(super) struct Aside {
     pub(super) listening: u64,
 }
 
+/// Numbers of links that are at hand.
+const LAST_LINKS: usize = 32;
+
 /// Records of flows, each at a place of its own.
 #[derive(Debug, Default)]
 pub(super) struct Store {
@@ -43,8 +46,9 @@ pub(super) struct Store {
     /// Link addresses by number.
     links: Vec<[u8; 12]>,
     link_numbers: HashMap<[u8; 12], u32, FixedState>,
-    /// The number that was asked for last: a capture has few, and each many times in a row.
-    last_link: Option<([u8; 12], u32)>,
+    /// Numbers that were asked for last, each at a place that its link tells: a capture has few
+    /// links, and each many times.
+    last_links: [Option<([u8; 12], u32)>; LAST_LINKS],
     /// What was heard and is too much to be written.
     kept: Vec<Option<Box<Heard>>>,
     /// The time that others are written from.
@@ -252,17 +256,22 @@ impl Store {
     }
 
     fn link_number(&mut self, link: [u8; 12]) -> u32 {
-        if let Some((last, number)) = self.last_link
-            && last == link
+        // The last bytes of both addresses are those that differ.
+        let [.., to, _, _, _, _, _, from] = link;
+        let place = usize::from(to.rotate_left(3) ^ from) % LAST_LINKS;
+        if let Some(Some((last, number))) = self.last_links.get(place)
+            && *last == link
         {
-            return number;
+            return *number;
         }
         let next = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
         let number = *self.link_numbers.entry(link).or_insert(next);
         if number == next {
             self.links.push(link);
         }
-        self.last_link = Some((link, number));
+        if let Some(last) = self.last_links.get_mut(place) {
+            *last = Some((link, number));
+        }
         number
     }
 
