@@ -3,8 +3,10 @@
 //! What is read was written by the same program in the same run; a reader that runs out of bytes
 //! gives zeros all the same, and never stops.
 
-/// Appends to a record.
-pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
+use crate::flow::packed::texts::Texts;
+
+/// Appends to a record. Texts that others have too are kept apart.
+pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>, pub(super) &'a mut Texts);
 
 impl Writer<'_> {
     #[inline]
@@ -44,15 +46,20 @@ impl Writer<'_> {
         self.signed(i64::from(to.wrapping_sub(from).cast_signed()));
     }
 
+    /// The number of the text and a one; or its length and a zero, and the text.
     pub(super) fn text(&mut self, text: &str) {
-        self.number(text.len() as u64);
-        self.bytes(text.as_bytes());
+        if let Some(number) = self.1.number_of(text) {
+            self.number(u64::from(number) << 1 | 1);
+        } else {
+            self.number((text.len() as u64) << 1);
+            self.bytes(text.as_bytes());
+        }
     }
 }
 
 /// Reads a record from its beginning.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8], pub(super) Option<&'a Texts>);
 
 impl Reader<'_> {
     #[inline]
@@ -111,7 +118,11 @@ impl Reader<'_> {
     }
 
     pub(super) fn text(&mut self) -> String {
-        let length = usize::try_from(self.number()).unwrap_or(usize::MAX).min(self.0.len());
+        let head = self.number();
+        if head & 1 != 0 {
+            return self.1.map_or("", |texts| texts.get(head >> 1)).to_owned();
+        }
+        let length = usize::try_from(head >> 1).unwrap_or(usize::MAX).min(self.0.len());
         let (text, rest) = self.0.split_at(length);
         self.0 = rest;
         String::from_utf8_lossy(text).into_owned()
@@ -132,17 +143,19 @@ mod tests {
             to in any::<u32>(),
             text in ".{0,40}",
         ) {
-            let mut bytes = Vec::new();
-            let mut out = Writer(&mut bytes);
+            let (mut bytes, mut texts) = (Vec::new(), Texts::default());
+            let mut out = Writer(&mut bytes, &mut texts);
             out.number(number);
             out.signed(signed);
             out.step(from, to);
             out.text(&text);
-            let mut all = Reader(&bytes);
+            out.text(&text);
+            let mut all = Reader(&bytes, Some(&texts));
             prop_assert_eq!(all.number(), number);
             prop_assert_eq!(all.signed(), signed);
             prop_assert_eq!(all.step(from), to);
-            prop_assert_eq!(all.text(), text);
+            prop_assert_eq!(all.text(), text.as_str());
+            prop_assert_eq!(all.text(), text.as_str());
             prop_assert_eq!(all.0.len(), 0);
         }
     }
@@ -151,14 +164,14 @@ mod tests {
     fn small_numbers_are_one_byte() {
         for (signed, expected) in [(0, 1), (-1, 1), (63, 1), (-64, 1), (64, 2)] {
             let mut bytes = Vec::new();
-            Writer(&mut bytes).signed(signed);
+            Writer(&mut bytes, &mut Texts::default()).signed(signed);
             assert_eq!(bytes.len(), expected, "{signed}");
         }
     }
 
     #[test]
     fn an_empty_record_is_all_zeros() {
-        let mut nothing = Reader(&[]);
+        let mut nothing = Reader(&[], None);
         assert_eq!((nothing.number(), nothing.byte(), nothing.text()), (0, 0, String::new()));
     }
 }

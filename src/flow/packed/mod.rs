@@ -13,6 +13,7 @@ mod lone;
 mod side;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::collections::HashMap;
 
@@ -22,6 +23,7 @@ use crate::flow::budget::Budget;
 use crate::flow::duplicates::Recent;
 use crate::flow::packed::arena::{Arena, LONGEST};
 use crate::flow::packed::bytes::{Reader, Writer};
+use crate::flow::packed::texts::Texts;
 use crate::flow::{Flow, Handshake, History, InitiatorBy, LoneSyn, Sender, TcpFacts};
 use crate::net::{End, FlowKey, FrameNumber, Timestamp, Transport};
 use crate::packet::{Encapsulation, Packet, Segment};
@@ -54,6 +56,8 @@ pub(super) struct Store {
     /// The time that others are written from.
     base: Option<i64>,
     scratch: Vec<u8>,
+    /// What applications said, where many flows say the same.
+    texts: Texts,
 }
 
 /// What the frames and times of a record are written from.
@@ -193,7 +197,7 @@ impl Store {
     /// The key of the flow at this place.
     pub(super) fn key_at(&self, at: u64) -> FlowKey {
         self.arena.with(at, |bytes| {
-            let mut from = Reader(bytes);
+            let mut from = Reader(bytes, None);
             match from.byte() {
                 FLOW => {
                     from.array::<2>();
@@ -207,7 +211,7 @@ impl Store {
     /// The first frame of the flow at this place.
     pub(super) fn first_frame_at(&self, at: u64) -> FrameNumber {
         self.arena.with(at, |bytes| {
-            let mut from = Reader(bytes);
+            let mut from = Reader(bytes, None);
             match from.byte() {
                 FLOW => {
                     from.array::<2>();
@@ -244,11 +248,12 @@ impl Store {
         self.arena.close(beside);
         self.link_numbers = HashMap::default();
         self.scratch = Vec::new();
+        self.texts.close();
     }
 
     /// Bytes of memory, but for what was heard and is too much to be written.
     pub(super) fn bytes(&self) -> usize {
-        self.arena.bytes() + self.links.capacity() * size_of::<[u8; 12]>()
+        self.arena.bytes() + self.texts.bytes() + self.links.capacity() * size_of::<[u8; 12]>()
     }
 
     fn base_at(&mut self, time: Timestamp) -> i64 {
@@ -282,7 +287,8 @@ impl Store {
     fn write(&mut self, flow: &Flow, aside: Aside, record: &mut Vec<u8>, keep_heard: bool) {
         let first = flow.first_seen.map_or(0, Timestamp::as_nanoseconds);
         let base = flow.first_seen.map_or(0, |time| self.base_at(time));
-        let mut out = Writer(record);
+        let mut texts = std::mem::take(&mut self.texts);
+        let mut out = Writer(record, &mut texts);
         let rare = flow.duplicates != 0
             || flow.also_in.is_some()
             || flow.encapsulation != Encapsulation::default();
@@ -347,6 +353,7 @@ impl Store {
         } else if let Some(heard) = &flow.heard {
             heard::write(heard, &origin, &mut out);
         }
+        self.texts = texts;
     }
 
     /// Gives the length of the record, what else there is to know, and where what was heard is kept.
@@ -365,7 +372,7 @@ impl Store {
         flow: &mut Flow,
         heard: bool,
     ) -> (usize, Aside, Option<usize>) {
-        let mut from = Reader(bytes);
+        let mut from = Reader(bytes, Some(&self.texts));
         let kind = from.byte();
         if kind != FLOW {
             let link = |number| self.link(number);
