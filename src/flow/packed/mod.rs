@@ -166,7 +166,7 @@ impl Store {
     /// `flow`.
     pub(super) fn look(&self, at: u64, flow: &mut Flow) -> Option<LoneSyn> {
         let lone = self.arena.with(at, |bytes| {
-            let mut from = Reader(bytes);
+            let mut from = Reader(bytes, None);
             let kind = from.byte();
             let link = |number| self.link(number);
             let base = self.base.unwrap_or_default();
