@@ -57,7 +57,7 @@ pub(super) fn other_failures(
     let finding = |(cause, destinations): (FindingKind, BTreeMap<Destination, Vec<_>>)| {
         let plain =
             if cause == FindingKind::Dropped { std::mem::take(&mut repeated) } else { Vec::new() };
-        let attempts = Attempts::of(destinations, plain, |(to, _, port)| {
+        let attempts = Attempts::of(&destinations, plain, |(to, _, port)| {
             evidence.plain.first_repeated(to, port, wanted).take(SHOWN_FLOWS).collect()
         });
         let mut finding = of_cause(evidence, words, cause, &attempts);
@@ -82,7 +82,7 @@ struct Attempts<'a> {
 impl<'a> Attempts<'a> {
     /// `plain` are destinations of plain flows, of which `first` gives the first ones.
     fn of(
-        telling: BTreeMap<Destination, Vec<&'a JudgedFlow>>,
+        telling: &BTreeMap<Destination, Vec<&'a JudgedFlow>>,
         plain: Vec<((Address, u16), u64)>,
         first: impl Fn(Destination) -> Vec<JudgedFlow>,
     ) -> Attempts<'a> {

@@ -276,7 +276,9 @@ impl Lanes {
                 return TELLING;
             }
         }
-        let new_duty = duties.iter().fold(false, |new, proven| self.duties.insert(*proven) || new);
+        let known = self.duties.len();
+        self.duties.extend(duties);
+        let new_duty = self.duties.len() > known;
         let of_asker = transport == Transport::Udp
             && [initiator, responder].iter().any(|end| self.askers.contains(end));
         if new_duty || of_asker {
