@@ -4,6 +4,7 @@ mod elsewhere;
 mod explanation;
 pub mod flows;
 mod icmp;
+mod lane;
 mod origin;
 mod plain;
 pub mod record;

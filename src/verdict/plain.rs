@@ -17,7 +17,8 @@ use hashbrown::HashTable;
 use crate::flow::{Evidence, EvidenceKind, Finished, Flow, LoneSyn, Look, service_name};
 use crate::net::{Address, Endpoint, Timestamp, Transport};
 use crate::probe::{Code, Duty, HeardDuty, Speaker};
-use crate::verdict::flows::{CaptureFlows, Hidden, Lane, Manner, TELLING};
+use crate::verdict::flows::{CaptureFlows, Hidden};
+use crate::verdict::lane::{Lane, Manner, TELLING};
 use crate::verdict::record::{Class, Confidence, JudgedFlow, ServiceOutcome, Verdict};
 use crate::verdict::{Circumstances, elsewhere, is_past, service, verdict_of};
 

@@ -1,0 +1,121 @@
+//! Flows that are there whole and flows that are made: the same to whoever asks.
+
+use super::*;
+use crate::flow::script::{flows, packets};
+use crate::flow::{FlowTable, KnownPorts};
+use crate::net::{Clock, FlowKey};
+use crate::packet::Packet;
+use crate::verdict::{Glances, Glancing, Sorted, Sorting};
+
+/// Attempts that follow each other, from other ports each.
+fn attempts(scripts: &[&str]) -> Vec<Packet<'static>> {
+    let mut all: Vec<Packet<'static>> = Vec::new();
+    for (number, script) in (0_u16..).zip(scripts) {
+        let before = all.len();
+        for mut packet in packets(script) {
+            let [from, to] = [packet.sender, packet.sender.opposite()];
+            let ends = [from, to].map(|end| {
+                let mut end = packet.key.endpoint(end);
+                end.port += if end.port > 50_000 { number } else { 0 };
+                end
+            });
+            (packet.key, packet.sender) = FlowKey::of(packet.key.transport(), ends[0], ends[1]);
+            packet.frame.0 += before as u64;
+            let second = usize::try_from(packet.frame.0).unwrap() - 1;
+            packet.time = Some(crate::flow::script::second(second));
+            all.push(packet);
+        }
+    }
+    all
+}
+
+fn circumstances() -> Circumstances {
+    Circumstances {
+        capture_end: Some(crate::flow::script::second(1_000)),
+        clock: Clock::MICROSECONDS,
+        syn_wait: 3_000_000_000,
+        udp_reply_wait: 2_000_000_000,
+        known_ports: KnownPorts::default(),
+        notes: Vec::new(),
+    }
+}
+
+fn sorted(finished: &Finished, circumstances: &Circumstances) -> Sorted {
+    let glancing = Glancing::new(circumstances, &[]);
+    let mut sorting = Sorting::default();
+    for place in 0..finished.len() {
+        let mut glances = Glances::default();
+        finished.each(place..place + 1, |_, look| glancing.see(look, &mut glances));
+        sorting.see(&glances);
+    }
+    sorting.finish()
+}
+
+fn judged(scripts: &[&str]) -> Flows {
+    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
+    for packet in &attempts(scripts) {
+        table.observe(packet);
+    }
+    let (finished, _) = table.finish();
+    let circumstances = circumstances();
+    let sorted = sorted(&finished, &circumstances);
+    let places = sorted.telling(finished.len());
+    let telling = places.iter().filter_map(|place| finished.get(*place));
+    let telling = telling.map(|flow| judge(&flow, 0, &circumstances)).collect();
+    Flows::of([(0, sorted.flows(finished, circumstances, &places, telling))])
+}
+
+fn verdicts(flows: &Flows) -> Vec<(u64, &'static str)> {
+    flows.iter().map(|flow| (flow.id, flow.verdict.as_str())).collect()
+}
+
+const STORY: [&str; 7] = ["ShA", "ShA", "Sr", "ShA", "S", "S", "ShA"];
+
+#[test]
+fn of_flows_that_worked_alike_the_first_and_the_last_tell() {
+    let all = judged(&STORY);
+    let telling: Vec<u64> = all.telling().iter().map(|flow| flow.id).collect();
+    assert_eq!(telling, [1, 3, 7]);
+    let lanes: Vec<(bool, u64)> =
+        all.lanes().map(|(_, lane)| (lane.is_unanswered(), lane.hidden)).collect();
+    assert_eq!(lanes, [(false, 2), (true, 2)]);
+    assert_eq!(all.len(), 7);
+}
+
+#[test]
+fn every_flow_is_there_when_it_is_asked_for() {
+    let mut all = judged(&STORY);
+    let expected = [
+        (1, "established"),
+        (2, "established"),
+        (3, "refused"),
+        (4, "established"),
+        (5, "no_reply"),
+        (6, "no_reply"),
+        (7, "established"),
+    ];
+    assert_eq!(verdicts(&all), expected);
+    assert_eq!(all.get(4).unwrap().initiator.port, 52705);
+    assert_eq!(all.get(8), None);
+    let before: Vec<JudgedFlow> = all.iter().map(Cow::into_owned).collect();
+    all.promote(|_, lane| lane.is_unanswered());
+    let telling: Vec<u64> = all.telling().iter().map(|flow| flow.id).collect();
+    assert_eq!(telling, [1, 3, 5, 6, 7]);
+    all.promote_all();
+    assert_eq!(all.telling(), before);
+    assert!(!all.has_plain());
+}
+
+#[test]
+fn what_is_alike_in_no_order_of_time_is_kept_whole() {
+    let mut packets = attempts(&["S", "S", "S"]);
+    packets[0].time = packets[2].time;
+    assert_eq!(flows(&packets).len(), 3);
+    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
+    for packet in &packets {
+        table.observe(packet);
+    }
+    let (finished, _) = table.finish();
+    let circumstances = circumstances();
+    assert_eq!(sorted(&finished, &circumstances).telling(3), [0, 1, 2]);
+}
