@@ -80,17 +80,15 @@ struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    /// `plain` are destinations of plain flows, of which `first` gives the first ones.
+    /// `plain` are the destinations of plain flows, one by one; `first` gives the first of these.
     fn of(
         telling: &BTreeMap<Destination, Vec<&'a JudgedFlow>>,
-        plain: Vec<((Address, u16), u64)>,
+        plain: Vec<(Address, u16)>,
         first: impl Fn(Destination) -> Vec<JudgedFlow>,
     ) -> Attempts<'a> {
         let told = telling.iter().map(|(to, flows)| (*to, flows.len() as u64, false));
-        let plain =
-            plain.into_iter().map(|((to, port), count)| ((to, Transport::Tcp, port), count));
-        let mut all: Vec<(Destination, u64, bool)> =
-            told.chain(plain.map(|(to, count)| (to, count, true))).collect();
+        let plain = plain.into_iter().map(|(to, port)| ((to, Transport::Tcp, port), 1, true));
+        let mut all: Vec<(Destination, u64, bool)> = told.chain(plain).collect();
         all.sort_unstable();
         all.dedup_by(|(later, more, plain), (to, count, has_plain)| {
             let same = later == to;

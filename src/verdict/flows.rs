@@ -522,15 +522,15 @@ impl<'a> Seen<'a> {
         self.lanes().filter(|lane| lane.is_unanswered())
     }
 
-    /// Calls that were repeated and that nobody answered: whom they called, and how often, in order.
+    /// Whom each of the calls went to that were repeated and that nobody answered, in no order.
     /// `wanted` gets the lane, and the port that was called.
-    pub fn repeated(self, wanted: impl Fn(&Lane, u16) -> bool) -> Vec<((Address, u16), u64)> {
+    pub fn repeated(self, wanted: impl Fn(&Lane, u16) -> bool) -> Vec<(Address, u16)> {
         let once_each = |lane: &Lane| lane.ports.len() as u64 == lane.hidden;
         let lanes = self.lanes().filter(|lane| lane.is_repeated() && once_each(lane));
-        let mut calls: Vec<((Address, u16), u64)> = Vec::new();
+        let mut calls: Vec<(Address, u16)> = Vec::new();
         for lane in lanes {
             let ports = lane.ports.iter().filter(|port| wanted(lane, **port));
-            calls.extend(ports.map(|port| ((lane.to(), *port), 1)));
+            calls.extend(ports.map(|port| (lane.to(), *port)));
         }
         let others = |_, lane: &Lane| lane.is_repeated() && !once_each(lane);
         let mut flow = Flow::blank();
@@ -539,16 +539,10 @@ impl<'a> Seen<'a> {
             if of_capture.hidden.finished.read_unheard(place, &mut flow) {
                 let to = flow.responder_endpoint();
                 if lane.is_some_and(|lane| wanted(lane, to.port)) {
-                    calls.push(((to.address, to.port), 1));
+                    calls.push((to.address, to.port));
                 }
             }
         }
-        calls.sort_unstable();
-        calls.dedup_by(|(later, count), (first, sum)| {
-            let same = later == first;
-            *sum += if same { *count } else { 0 };
-            same
-        });
         calls
     }
 

@@ -119,3 +119,18 @@ fn what_is_alike_in_no_order_of_time_is_kept_whole() {
     let circumstances = circumstances();
     assert_eq!(sorted(&finished, &circumstances).telling(3), [0, 1, 2]);
 }
+
+#[test]
+fn of_calls_that_one_host_repeats_in_vain_some_tell_and_the_others_are_counted() {
+    let mut all = judged(&vec!["SS"; 1_030]);
+    assert_eq!((all.telling().len(), all.len()), (1_024, 1_030));
+    let host = all.telling()[0].responder;
+    let seen = Seen::from(&all);
+    assert_eq!(seen.repeated(|_, _| true), [(host.address, host.port); 6]);
+    assert_eq!(seen.repeated(|_, port| port != host.port), []);
+    let first = seen.first_repeated(host.address, host.port, |_, _| true).map(|flow| flow.id);
+    assert_eq!(first.take(2).collect::<Vec<_>>(), [1_025, 1_026]);
+    all.promote_all();
+    assert!(all.telling().iter().all(|flow| flow.verdict == Verdict::NoReply));
+    assert_eq!(all.telling().len(), 1_030);
+}
