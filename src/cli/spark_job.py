@@ -219,11 +219,14 @@ def main():
         in_place.sort(key=lambda capture: -capture["size"])
         told += context.parallelize(in_place, len(in_place)).map(on_executor).collect()
     if by_spark:
+        # A task for each here too. The tables below are big files, which one byte a task would cut up.
+        at_once = spark.conf.get("spark.sql.files.maxPartitionBytes")
         spark.conf.set("spark.sql.files.maxPartitionBytes", "1")
         by_url = {local_path(capture["url"]): capture for capture in by_spark}
         rows = spark.read.format("binaryFile").load([literal(capture["url"]) for capture in by_spark])
         rows = rows.select("path", "content").rdd
         told += rows.map(lambda row: on_executor(by_url[local_path(row.path)], bytes(row.content))).collect()
+        spark.conf.set("spark.sql.files.maxPartitionBytes", at_once)
     for name, message in sorted(told):
         if message not in ("made", "kept"):
             print(message, file=sys.stderr)
