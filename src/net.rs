@@ -210,6 +210,18 @@ impl FlowKey {
         fold(low.rotate_left(32) ^ high ^ 0xa54f_f53a_5f1d_36f1, rest ^ low ^ 0x510e_527f_ade6_82d1)
     }
 
+    /// A number whose upper bits depend on addresses and ports, for a fraction of what
+    /// [`FlowKey::mixed`] takes: to deal keys out, not to tell them apart.
+    #[inline]
+    pub(crate) fn rough(&self) -> u64 {
+        let [a, b] = self.low;
+        let [c, d] = self.high;
+        let [low_port, high_port] = self.ports;
+        let ports = u64::from(low_port) << 16 ^ u64::from(high_port);
+        // Multiplicative mixing (Fibonacci hashing).
+        (a ^ b ^ c.rotate_left(32) ^ d.rotate_left(32) ^ ports).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
     /// The same key, for one conversation of several between these endpoints.
     ///
     /// For rows of a text that tell no ports, but number the conversations between two ports. Only

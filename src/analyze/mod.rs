@@ -1,9 +1,9 @@
 //! Drives captures through the pipeline: frames, packets, flows, verdicts, report.
 //!
-//! Within a big capture the work goes in waves: a reader thread fills batches of frames, each
-//! wave decodes its batches in parallel, and each shard takes its packets from every batch in
-//! order. A flow lives in exactly one shard, so it sees its packets in the order of the capture,
-//! and the number of threads cannot change a result. Small captures go one to a thread, and so do
+//! Within a big capture the work goes in waves of batches of frames: whichever thread is free reads and
+//! decodes the next batch, and each shard takes its packets from every batch in order. A flow lives
+//! in exactly one shard, so it sees its packets in the order of the capture, and the number of threads
+//! cannot change a result. Small captures go one to a thread, and so do
 //! archives and compressed files, of which only one thread can read. Results are put together in
 //! the order of the inputs, and what several inputs hold alike is counted once.
 

@@ -1,8 +1,7 @@
 //! One input through the pipeline, on one thread or in waves over all of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::sync::OnceLock;
 
 use rayon::iter::{
     IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator,
@@ -11,7 +10,7 @@ use rayon::iter::{
 
 use crate::analyze::heap::Analysed;
 use crate::analyze::learn::Learned;
-use crate::analyze::wave::{Dealt, Spare, Wave};
+use crate::analyze::wave::{Batches, Dealt, Spare, Wave};
 use crate::analyze::{Config, NOT_BEGUN};
 use crate::capture::{
     Bounds, CaptureReader, CaptureSummary, Content, Frame, FrameBatch, Input, Reading,
@@ -39,7 +38,7 @@ const GLANCED_TOGETHER: usize = 8_192;
 const TOGETHER: usize = 64;
 
 /// Batches of a wave for each thread: so many that the threads hardly ever wait for each other.
-const BATCHES_A_THREAD: usize = 4;
+const BATCHES_A_THREAD: usize = 8;
 
 fn millis(milliseconds: u64) -> i64 {
     i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)
@@ -230,36 +229,23 @@ impl Pipeline<'_> {
 
     /// Frames in waves, over all threads of the pool.
     fn in_waves(&self, reader: &mut dyn CaptureReader, threads: usize) -> (Finished, SkippedTally) {
-        let wave_length = BATCHES_A_THREAD * threads;
         let shards = threads.min(Finished::MOST_SHARDS);
         let mut tables: Vec<FlowTable> = (0..shards).map(|_| self.table()).collect();
         let mut skipped = SkippedTally::default();
         let mut fragments = FragmentTable::default();
         let spare = Spare::default();
-        // Bounded: the reader waits for the waves. Batches come back to be filled again.
-        let (full, batches) = sync_channel(wave_length);
-        let (empty, spares) = sync_channel(2 * wave_length);
-        thread::scope(|scope| {
-            scope.spawn(move || fill(reader, &full, &spares));
-            loop {
-                let frames: Vec<FrameBatch> = batches.iter().take(wave_length).collect();
-                if frames.is_empty() {
-                    break;
-                }
-                let wave = Wave::new(&frames, &mut fragments);
-                tables.par_iter_mut().enumerate().for_each(|(shard, table)| {
-                    let deal = |batch| self.deal(batch, Dealt::new(shards, &spare));
-                    wave.track(shard, table, deal);
-                });
-                for dealt in wave.into_dealt() {
-                    skipped += spare.put(dealt);
-                }
-                for batch in frames {
-                    // Nobody waits for it when the reader is done.
-                    let _ = empty.try_send(batch);
-                }
-            }
-        });
+        let mut batches = Batches::of(reader);
+        let mut places: Vec<OnceLock<FrameBatch>> = Vec::new();
+        places.resize_with(BATCHES_A_THREAD * threads, OnceLock::new);
+        while !batches.ended() {
+            let wave = Wave::new(&places, &mut batches, &mut fragments, &spare);
+            tables.par_iter_mut().enumerate().for_each(|(shard, table)| {
+                let deal = |batch| self.deal(batch, Dealt::new(shards, &spare));
+                wave.track(shard, table, deal);
+            });
+            skipped += wave.into_skipped();
+            batches.put_back(&mut places);
+        }
         let finished: Vec<(Finished, SkippedTally)> =
             tables.into_par_iter().map(FlowTable::finish).collect();
         let mut all = Vec::with_capacity(finished.len());
@@ -281,20 +267,5 @@ impl Pipeline<'_> {
             }
         }
         dealt
-    }
-}
-
-/// Reads batches until the capture ends, into spare ones where there are any.
-fn fill(
-    reader: &mut dyn CaptureReader,
-    full: &SyncSender<FrameBatch>,
-    spares: &Receiver<FrameBatch>,
-) {
-    loop {
-        let spare = spares.try_recv().unwrap_or_default();
-        let Some(batch) = reader.next_batch(spare) else { return };
-        if full.send(batch).is_err() {
-            return;
-        }
     }
 }
