@@ -150,7 +150,9 @@ impl Pipeline<'_> {
         let mut learned: Vec<Learned> = Vec::new();
         learned.resize_with(threads.max(1), Learned::default);
         let starts: Vec<usize> = (0..flows.len()).step_by(GLANCED_TOGETHER).collect();
-        // In waves, so that what is glanced at and not sorted yet stays small.
+        // In waves, so that what is glanced at and not sorted yet stays small. While one is glanced at,
+        // the one before is sorted.
+        let mut before: Vec<Glances> = Vec::new();
         for wave in starts.chunks(learned.len()) {
             let glanced = learned.par_iter_mut().zip(wave).map(|(learned, start)| {
                 let mut glances = Glances::default();
@@ -163,9 +165,11 @@ impl Pipeline<'_> {
                 });
                 glances
             });
-            for glances in glanced.collect::<Vec<_>>() {
-                sorting.see(&glances);
-            }
+            let sort = || before.iter().for_each(|glances| sorting.see(glances));
+            ((), before) = rayon::join(sort, || glanced.collect());
+        }
+        for glances in &before {
+            sorting.see(glances);
         }
         let learned = Learned::of_parts(learned);
         let sorted = sorting.finish();

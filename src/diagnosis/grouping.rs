@@ -261,21 +261,22 @@ fn alike<'a>(
         signature
     };
     // By caller first: it is the side at which most captures are taken.
-    let of_caller = gathered(pairs.into_iter().flat_map(|((sort, from, _), shares)| {
+    let of_caller = gathered(pairs.into_iter().map(|((sort, from, _), shares)| {
         let key = (sort, signature(&shares), from);
-        shares.into_iter().map(move |share| (key.clone(), share))
+        (key, shares)
     }));
-    let by_signature =
-        gathered(of_caller.into_iter().flat_map(|((sort, signature, _), shares)| {
-            let mut called: Vec<Address> = shares.iter().map(|share| share.pair().1).collect();
-            called.sort_unstable();
-            called.dedup();
-            let key = (sort, signature, called);
-            shares.into_iter().map(move |share| (key.clone(), share))
-        }));
+    let by_signature = gathered(of_caller.into_iter().map(|((sort, signature, _), pairs)| {
+        // The shares of a pair have one host that is called.
+        let first = pairs.iter().filter_map(|shares| shares.first());
+        let mut called: Vec<Address> = first.map(|share| share.pair().1).collect();
+        called.sort_unstable();
+        called.dedup();
+        ((sort, signature, called), pairs)
+    }));
     let mut by_sort: BTreeMap<Sort, Vec<Vec<Share<'a>>>> = BTreeMap::new();
-    for ((sort, ..), shares) in by_signature {
-        by_sort.entry(sort).or_default().push(shares);
+    for ((sort, ..), callers) in by_signature {
+        let shares = callers.into_iter().flatten().flatten();
+        by_sort.entry(sort).or_default().push(shares.collect());
     }
     let mut groups = Vec::new();
     for ((cause, _, explained_by), mut drafts) in by_sort {

@@ -190,11 +190,15 @@ pub fn diagnose<'a>(
     };
     let (requests, to_try) =
         rayon::join(|| requests::requests(&evidence), || tries::to_try(&evidence));
-    let mut findings = findings::findings(&evidence, &requests);
-    findings.extend(roles::findings(&evidence, unmatched));
-    let mut findings = findings::ranked(findings);
-    logs::beside(&evidence, &mut findings);
-    Diagnosis { findings, rule_set: rules::rule_set(&evidence, &requests), to_try, requests }
+    let findings = || {
+        let mut findings = findings::findings(&evidence, &requests);
+        findings.extend(roles::findings(&evidence, unmatched));
+        let mut findings = findings::ranked(findings);
+        logs::beside(&evidence, &mut findings);
+        findings
+    };
+    let (findings, rule_set) = rayon::join(findings, || rules::rule_set(&evidence, &requests));
+    Diagnosis { findings, requests, rule_set, to_try }
 }
 
 /// Rules for requests that were made by hand.

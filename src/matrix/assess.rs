@@ -7,10 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use crate::matrix::Matrix;
-use crate::matrix::exercised::{Call, Exercised, OfCell, in_cell};
+use crate::matrix::exercised::{Laid, OfCell, laid};
 use crate::matrix::explain::{also, explain, is_weak, service_failed, several_captures};
 use crate::matrix::roles::{Cast, GivenRole, HostRecord, Part, Told, UnmatchedHost};
 use crate::matrix::rows::Rows;
@@ -106,64 +106,39 @@ fn lay(
     wanted: Option<&BTreeSet<u64>>,
 ) -> (Assessment, OfLanes) {
     let rows = Rows::new(matrix);
-    let mut exercised = Exercised::default();
-    let mut of_cells: Vec<OfCell<'_>> = Vec::new();
-    let mut requirement_of = Vec::with_capacity(flows.len());
-    for flow in flows {
-        let wanted = wanted.is_none_or(|wanted| wanted.contains(&flow.id));
-        let call = wanted.then(|| Call::of_flow(&rows, flow));
-        let cells = call.map_or(&[][..], |call| exercised.cells_of(&rows, &cast, call));
-        requirement_of.push(cells.first().map(|(row, _)| *row));
-        for (_, place) in cells {
-            in_cell(&mut of_cells, *place, |cell| cell.flows.push(flow));
-        }
-    }
-    let mut of_lanes =
-        OfLanes { rows: vec![None; lanes.len()], cells: vec![Vec::new(); lanes.len()] };
-    for ((number, lane), first) in lanes.iter().enumerate().zip(&mut of_lanes.rows) {
-        if lane.hidden == 0 || lane.is_unanswered() {
-            continue;
-        }
-        let cells = exercised.cells_of(&rows, &cast, Call::of_lane(&rows, lane));
-        *first = cells.first().map(|(row, _)| *row);
-        for (_, place) in cells {
-            in_cell(&mut of_cells, *place, |cell| cell.lanes.push(number));
-        }
-    }
-    of_cells.resize_with(exercised.keys.len(), OfCell::default);
-    let mut exercised: Vec<(CellKey, OfCell<'_>)> =
-        exercised.keys.into_iter().zip(of_cells).collect();
-    exercised.sort_unstable_by_key(|(key, _)| *key);
+    let counts = |flow: &JudgedFlow| wanted.is_none_or(|wanted| wanted.contains(&flow.id));
+    let Laid { cells: exercised, rows_of_flows, rows_of_lanes } =
+        laid(&rows, &cast, flows, lanes, counts);
+    let keys: Vec<CellKey> = exercised.iter().map(|(key, _)| *key).collect();
     let (keys, not_exercised_unlisted, never_exercised) = match wanted {
         None => {
-            let Untried { keys, unlisted, never } =
-                untried(&rows, &cast, &exercised.iter().map(|(key, _)| *key).collect());
+            let Untried { keys, unlisted, never } = untried(&rows, &cast, &keys);
             (keys, unlisted, never)
         }
-        Some(_) => (exercised.iter().map(|(key, _)| *key).collect(), 0, Vec::new()),
+        Some(_) => (keys, 0, Vec::new()),
     };
     let several = several_captures(flows);
-    let of_cell = |key: &CellKey| {
-        let place = exercised.binary_search_by_key(key, |(key, _)| *key).ok()?;
-        exercised.get(place).map(|(_, of_cell)| of_cell)
-    };
-    let made = keys.par_iter().map(|key| {
-        let none = OfCell::default();
-        let OfCell { flows: of_cell, lanes: lanes_of } = of_cell(key).unwrap_or(&none);
-        let beside = lanes_of.iter().filter_map(|lane| lanes.get(*lane)).map(|lane| lane.hidden);
-        cell(&rows, &cast, *key, of_cell, beside.sum(), several)
+    let none = OfCell::default();
+    let mut rest = exercised.iter().peekable();
+    let of_cell = |key: &CellKey| rest.next_if(|(own, _)| own == key).map_or(&none, |(_, it)| it);
+    let of_cells: Vec<&OfCell<'_>> = keys.iter().map(of_cell).collect();
+    let made = keys.par_iter().zip(&of_cells).map(|(key, of_cell)| {
+        let beside = of_cell.lanes.iter().filter_map(|lane| lanes.get(*lane));
+        let hidden = beside.map(|lane| lane.hidden).sum();
+        cell(&rows, &cast, *key, &of_cell.flows, hidden, several)
     });
     let made: Vec<Option<Cell>> = made.collect();
-    let mut cells = Vec::with_capacity(keys.len());
-    for (key, cell) in keys.iter().zip(made) {
-        let Some(cell) = cell else { continue };
-        for lane in of_cell(key).into_iter().flat_map(|of_cell| &of_cell.lanes) {
-            if let Some(of_lane) = of_lanes.cells.get_mut(*lane) {
-                of_lane.push(cells.len());
+    let mut cells_of_lanes = vec![Vec::new(); lanes.len()];
+    let there = made.iter().zip(of_cells).filter(|(cell, _)| cell.is_some());
+    for (place, (_, of_cell)) in there.enumerate() {
+        for lane in &of_cell.lanes {
+            if let Some(cells) = cells_of_lanes.get_mut(*lane) {
+                cells.push(place);
             }
         }
-        cells.push(cell);
     }
+    #[expect(clippy::filter_map_identity, reason = "done in place, which flattening is not")]
+    let cells = made.into_iter().filter_map(|cell| cell).collect();
     let sheet = Sheet {
         profile: matrix.name.clone(),
         title: matrix.title.clone(),
@@ -172,7 +147,8 @@ fn lay(
         never_exercised,
     };
     let Cast { hosts, unmatched, .. } = cast;
-    (Assessment { hosts, sheet, requirement_of, unmatched }, of_lanes)
+    let assessment = Assessment { hosts, sheet, requirement_of: rows_of_flows, unmatched };
+    (assessment, OfLanes { rows: rows_of_lanes, cells: cells_of_lanes })
 }
 
 /// From, to, and place of the row. Their order is that of the sheet.
@@ -194,6 +170,8 @@ fn cell(
         .directions()
         .find_map(|(opens, called)| Some((from_parts.get(&opens)?, to_parts.get(&called)?)))?;
     let mut flows = flows.to_vec();
+    let mut ids: Vec<u64> = flows.iter().map(|flow| flow.id).collect();
+    ids.sort_unstable();
     in_order_of_time(&mut flows);
     let mut counts = CellCounts::default();
     for flow in &flows {
@@ -209,14 +187,11 @@ fn cell(
     let outcome = outcome_of(counts, &flows);
     let mut explanation = explain(outcome, counts, &flows, several);
     let requirement = row.requirement;
-    let ports: Vec<u16> = flows.iter().map(|flow| flow.responder.port).collect();
-    if let Some(port) = ports.first()
-        && !rows.is_fixed(requirement, *port)
+    if let Some(first) = flows.first()
+        && !rows.is_fixed(requirement, first.responder.port)
     {
         explanation = then_rpc(&explanation, &flows, several);
     }
-    let mut ids: Vec<u64> = flows.iter().map(|flow| flow.id).collect();
-    ids.sort_unstable();
     let end = |address, part: &Part<'_>| CellEnd { address, role: part.role.to_owned() };
     Some(Cell {
         requirement: requirement.id.clone(),
@@ -269,11 +244,18 @@ fn then_rpc(explanation: &str, flows: &[&JudgedFlow], several: bool) -> String {
 /// Orders flows by time where all have one and all tell it the same way, else by id, which is
 /// the order of captures and frames.
 pub(crate) fn in_order_of_time(flows: &mut [&JudgedFlow]) {
-    flows.sort_by_key(|flow| flow.id);
+    // Sorting takes memory, and nearly all stand in order.
+    if !flows.is_sorted_by_key(|flow| flow.id) {
+        flows.sort_by_key(|flow| flow.id);
+    }
     let zone = |flow: &&JudgedFlow| flow.first_seen.map(|time| time.clock.zone_known);
-    let zones: Option<Vec<bool>> = flows.iter().map(zone).collect();
-    if zones.is_some_and(|zones| zones.iter().min() == zones.iter().max()) {
-        flows.sort_by_key(|flow| flow.first_seen.map(|time| time.at));
+    let first = flows.first().and_then(zone);
+    let time = |flow: &&JudgedFlow| flow.first_seen.map(|time| time.at);
+    if first.is_some()
+        && flows.iter().all(|flow| zone(flow) == first)
+        && !flows.is_sorted_by_key(time)
+    {
+        flows.sort_by_key(time);
     }
 }
 

@@ -1,8 +1,11 @@
 //! Which cells of the sheet calls exercise, found once for all calls of one way and port.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
 
 use crate::matrix::assess::CellKey;
 use crate::matrix::roles::Cast;
@@ -13,7 +16,7 @@ use crate::verdict::record::JudgedFlow;
 
 /// All that decides which rows a flow exercises.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Call {
+struct Call {
     from: Address,
     to: Address,
     transport: Transport,
@@ -23,7 +26,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn of_flow(rows: &Rows<'_>, flow: &JudgedFlow) -> Call {
+    fn of_flow(rows: &Rows<'_>, flow: &JudgedFlow) -> Call {
         let Endpoint { address: to, port } = flow.responder;
         let is_rpc = is_rpc(flow);
         Call {
@@ -36,7 +39,7 @@ impl Call {
         }
     }
 
-    pub(super) fn of_lane(rows: &Rows<'_>, lane: &Lane) -> Call {
+    fn of_lane(rows: &Rows<'_>, lane: &Lane) -> Call {
         let (transport, port) = (lane.transport(), lane.port());
         let can_be_rpc = rows.can_be_rpc(transport, port, Lane::CALLING_PORT);
         Call { from: lane.from(), to: lane.to(), transport, port, is_rpc: false, can_be_rpc }
@@ -45,22 +48,17 @@ impl Call {
 
 /// The cells that were exercised, by what exercises them.
 #[derive(Default)]
-pub(super) struct Exercised {
+struct Exercised {
     /// Rows, and the places of their cells.
     known: HashMap<Call, Vec<(usize, usize)>, FixedState>,
     places: HashMap<CellKey, usize, FixedState>,
     /// The cells, in the order in which they were first exercised.
-    pub(super) keys: Vec<CellKey>,
+    keys: Vec<CellKey>,
 }
 
 impl Exercised {
     /// The rows that a call exercises, each with the place of its cell among [`Exercised::keys`].
-    pub(super) fn cells_of(
-        &mut self,
-        rows: &Rows<'_>,
-        cast: &Cast<'_>,
-        call: Call,
-    ) -> &[(usize, usize)] {
+    fn cells_of(&mut self, rows: &Rows<'_>, cast: &Cast<'_>, call: Call) -> &[(usize, usize)] {
         let Exercised { known, places, keys } = self;
         known.entry(call).or_insert_with(|| {
             let cells = rows_of(rows, cast, call).into_iter().map(|row| {
@@ -93,16 +91,100 @@ pub(super) struct OfCell<'f> {
     pub(super) lanes: Vec<usize>,
 }
 
-/// Adds to the cell at this place, which may be a new one.
-pub(super) fn in_cell<'f>(
-    cells: &mut Vec<OfCell<'f>>,
-    place: usize,
-    add: impl FnOnce(&mut OfCell<'f>),
-) {
-    if cells.len() <= place {
-        cells.resize_with(place + 1, OfCell::default);
+/// The cells of some pairs of hosts, and the first row that each flow and lane exercises, by place.
+#[derive(Default)]
+struct Part<'f> {
+    exercised: Exercised,
+    /// By place of the key.
+    of_cells: Vec<OfCell<'f>>,
+    rows_of_flows: Vec<(usize, usize)>,
+    rows_of_lanes: Vec<(usize, usize)>,
+}
+
+impl<'f> Part<'f> {
+    /// Adds to the cells of a call, and gives the first of their rows.
+    fn add(
+        &mut self,
+        rows: &Rows<'_>,
+        cast: &Cast<'_>,
+        call: Call,
+        add: impl Fn(&mut OfCell<'f>),
+    ) -> Option<usize> {
+        let Part { exercised, of_cells, .. } = self;
+        let cells = exercised.cells_of(rows, cast, call);
+        for (_, place) in cells {
+            if of_cells.len() <= *place {
+                of_cells.resize_with(place + 1, OfCell::default);
+            }
+            if let Some(cell) = of_cells.get_mut(*place) {
+                add(cell);
+            }
+        }
+        cells.first().map(|(row, _)| *row)
     }
-    if let Some(cell) = cells.get_mut(place) {
-        add(cell);
+}
+
+/// Flows and lanes, laid over the rows.
+pub(super) struct Laid<'f> {
+    /// The cells that they exercise, in order.
+    pub(super) cells: Vec<(CellKey, OfCell<'f>)>,
+    /// The first row that each flow exercises.
+    pub(super) rows_of_flows: Vec<Option<usize>>,
+    /// The first row that each lane of calls which worked exercises.
+    pub(super) rows_of_lanes: Vec<Option<usize>>,
+}
+
+/// Lays flows and lanes over the rows: pairs of hosts apart, each on a thread of its own. Flows that
+/// are not `wanted` exercise nothing.
+pub(super) fn laid<'f>(
+    rows: &Rows<'_>,
+    cast: &Cast<'_>,
+    flows: &'f [JudgedFlow],
+    lanes: &[&Lane],
+    wanted: impl Fn(&JudgedFlow) -> bool + Sync,
+) -> Laid<'f> {
+    let parts = rayon::current_num_threads();
+    let is_of = |part: usize, from: Address, to: Address| {
+        parts == 1 || FixedState::default().hash_one((from, to)) % parts as u64 == part as u64
+    };
+    let of_part = |number: usize| {
+        let mut part = Part::default();
+        for (place, flow) in flows.iter().enumerate() {
+            if is_of(number, flow.initiator.address, flow.responder.address) && wanted(flow) {
+                let call = Call::of_flow(rows, flow);
+                let row = part.add(rows, cast, call, |cell| cell.flows.push(flow));
+                part.rows_of_flows.extend(row.map(|row| (place, row)));
+            }
+        }
+        for (place, lane) in lanes.iter().enumerate() {
+            let counts = lane.hidden > 0 && !lane.is_unanswered();
+            if counts && is_of(number, lane.from(), lane.to()) {
+                let call = Call::of_lane(rows, lane);
+                let row = part.add(rows, cast, call, |cell| cell.lanes.push(place));
+                part.rows_of_lanes.extend(row.map(|row| (place, row)));
+            }
+        }
+        part
+    };
+    let made: Vec<Part<'_>> = (0..parts).into_par_iter().map(of_part).collect();
+    let mut laid = Laid {
+        cells: Vec::with_capacity(made.iter().map(|part| part.of_cells.len()).sum()),
+        rows_of_flows: vec![None; flows.len()],
+        rows_of_lanes: vec![None; lanes.len()],
+    };
+    for part in made {
+        laid.cells.extend(part.exercised.keys.into_iter().zip(part.of_cells));
+        place(&part.rows_of_flows, &mut laid.rows_of_flows);
+        place(&part.rows_of_lanes, &mut laid.rows_of_lanes);
+    }
+    laid.cells.par_sort_unstable_by_key(|(key, _)| *key);
+    laid
+}
+
+fn place(rows: &[(usize, usize)], into: &mut [Option<usize>]) {
+    for (place, row) in rows {
+        if let Some(into) = into.get_mut(*place) {
+            *into = Some(*row);
+        }
     }
 }

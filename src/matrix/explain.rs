@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::log::DropEntry;
 use crate::matrix::{CellCounts, Outcome};
+use crate::net::letters::Letters;
 use crate::net::{FrameNumber, Transport};
 use crate::verdict::record::{
     Class, Confidence, EvidenceKind, JudgedFlow, Sender, ServiceOutcome, Verdict,
@@ -95,41 +96,16 @@ pub(crate) fn service_failed(flow: &JudgedFlow) -> bool {
 /// What was seen of a flow, without its meaning: "SYN in frame 101, sent again in 108 and 131, no
 /// answer".
 pub(crate) fn seen(flow: &JudgedFlow, several: bool) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut part = |what: &str, again: &str, frames: &[FrameNumber]| {
-        if let Some((first, more)) = frames.split_first() {
-            let mut text = format!("{what} in frame {first}");
-            let mut named: Vec<String> = more.iter().map(FrameNumber::to_string).collect();
-            if let Some(last) = named.pop_if(|_| more.len() > NAMED_FRAMES) {
-                // Evidence keeps the first ones and the last, so there is no telling how many.
-                named.truncate(NAMED_FRAMES - 1);
-                let _ = write!(text, ", {again} in {}, ..., {last}", named.join(", "));
-            } else if !named.is_empty() {
-                let _ = write!(text, ", {again} in {}", list_of(&named, NAMED_FRAMES));
-            }
-            parts.push(text);
-        }
-    };
-    let frames = |from: &[Sender], kind: EvidenceKind| -> Vec<FrameNumber> {
-        let mut frames: Vec<FrameNumber> = flow
-            .evidence
-            .iter()
-            .filter(|packet| packet.kind == kind && from.contains(&packet.from))
-            .map(|packet| packet.frame)
-            .collect();
-        frames.sort_unstable();
-        frames.dedup();
-        frames
-    };
+    let mut text = String::with_capacity(96);
     let anyone = Sender::ALL;
     match flow.verdict {
         Verdict::Answered => {
-            part("request", "again", &first(&frames(&[Sender::Initiator], EvidenceKind::Data)));
-            part("answer", "again", &first(&frames(&[Sender::Responder], EvidenceKind::Data)));
+            push_first(&mut text, flow, "request", Sender::Initiator, EvidenceKind::Data);
+            push_first(&mut text, flow, "answer", Sender::Responder, EvidenceKind::Data);
         }
         Verdict::Established | Verdict::Probed => {
-            part("SYN", "again", &first(&frames(&[Sender::Initiator], EvidenceKind::Syn)));
-            part("SYN-ACK", "again", &first(&frames(&[Sender::Responder], EvidenceKind::SynAck)));
+            push_first(&mut text, flow, "SYN", Sender::Initiator, EvidenceKind::Syn);
+            push_first(&mut text, flow, "SYN-ACK", Sender::Responder, EvidenceKind::SynAck);
         }
         Verdict::EstablishedUnseen
         | Verdict::NoReply
@@ -143,29 +119,36 @@ pub(crate) fn seen(flow: &JudgedFlow, several: bool) -> String {
         | Verdict::CaptureEnded
         | Verdict::OneWay
         | Verdict::HeadersCut => {
+            let mut part = |what: &str, again: &str, from: &[Sender], kind: EvidenceKind| {
+                push_frames(&mut text, what, again, &frames_of(flow, from, kind));
+            };
             if flow.transport == Transport::Udp {
-                part("request", "sent again", &frames(&[Sender::Initiator], EvidenceKind::Data));
+                part("request", "sent again", &[Sender::Initiator], EvidenceKind::Data);
             }
-            part("SYN", "sent again", &frames(anyone, EvidenceKind::Syn));
-            part("SYN-ACK", "sent again", &frames(anyone, EvidenceKind::SynAck));
-            part("RST", "again", &frames(anyone, EvidenceKind::Rst));
-            part("ICMP error", "again", &frames(anyone, EvidenceKind::Icmp));
+            part("SYN", "sent again", anyone, EvidenceKind::Syn);
+            part("SYN-ACK", "sent again", anyone, EvidenceKind::SynAck);
+            part("RST", "again", anyone, EvidenceKind::Rst);
+            part("ICMP error", "again", anyone, EvidenceKind::Icmp);
             if let Some(machine) = dropping_machine(flow) {
-                parts.push(format!("dropped by {machine} itself"));
+                push_comma(&mut text);
+                let _ = write!(text, "dropped by {machine} itself");
             }
         }
     }
-    if parts.is_empty() {
+    if text.is_empty() {
         let (first, last) = (flow.first_frame, flow.last_frame);
-        parts.push(if first == last {
-            format!("frame {first}")
+        let _ = if first == last {
+            write!(text, "frame {first}")
         } else {
-            format!("frames {first} to {last}")
-        });
+            write!(text, "frames {first} to {last}")
+        };
     }
-    let ending = match flow.verdict {
-        Verdict::NoReply | Verdict::CaptureEnded => Some("no answer"),
-        Verdict::Unconfirmed | Verdict::HalfOpen => Some("never confirmed"),
+    if several {
+        text.push_str(&capture_suffix(flow, several));
+    }
+    text.push_str(match flow.verdict {
+        Verdict::NoReply | Verdict::CaptureEnded => ", no answer",
+        Verdict::Unconfirmed | Verdict::HalfOpen => ", never confirmed",
         Verdict::Established
         | Verdict::EstablishedUnseen
         | Verdict::Probed
@@ -176,10 +159,50 @@ pub(crate) fn seen(flow: &JudgedFlow, several: bool) -> String {
         | Verdict::Challenged
         | Verdict::Abandoned
         | Verdict::OneWay
-        | Verdict::HeadersCut => None,
-    };
-    let ending = ending.map(|ending| format!(", {ending}")).unwrap_or_default();
-    format!("{}{}{ending}", parts.join(", "), capture_suffix(flow, several))
+        | Verdict::HeadersCut => "",
+    });
+    text
+}
+
+/// Frames of one kind of evidence from these senders, in order.
+fn frames_of(flow: &JudgedFlow, from: &[Sender], kind: EvidenceKind) -> Vec<FrameNumber> {
+    let of_kind =
+        flow.evidence.iter().filter(|packet| packet.kind == kind && from.contains(&packet.from));
+    let mut frames: Vec<FrameNumber> = of_kind.map(|packet| packet.frame).collect();
+    frames.sort_unstable();
+    frames.dedup();
+    frames
+}
+
+fn push_comma(text: &mut String) {
+    if !text.is_empty() {
+        text.push_str(", ");
+    }
+}
+
+/// "SYN in frame 101": the first one.
+fn push_first(text: &mut String, flow: &JudgedFlow, what: &str, from: Sender, kind: EvidenceKind) {
+    let of_kind = flow.evidence.iter().filter(|it| it.kind == kind && it.from == from);
+    if let Some(frame) = of_kind.map(|packet| packet.frame).min() {
+        push_frames(text, what, "", &[frame]);
+    }
+}
+
+/// "SYN in frame 101, sent again in 108 and 131".
+fn push_frames(text: &mut String, what: &str, again: &str, frames: &[FrameNumber]) {
+    let Some((first, more)) = frames.split_first() else { return };
+    push_comma(text);
+    for part in [what, " in frame ", Letters::of_number(first.0).as_str()] {
+        text.push_str(part);
+    }
+    let mut named: Vec<String> = more.iter().map(FrameNumber::to_string).collect();
+    if let Some(last) = named.pop_if(|_| more.len() > NAMED_FRAMES) {
+        // Evidence keeps the first ones and the last, so there is no telling how many.
+        named.truncate(NAMED_FRAMES - 1);
+        let _ = write!(text, ", {again} in {}, ..., {last}", named.join(", "));
+    } else if !named.is_empty() {
+        let _ = write!(text, ", {again} in {}", list_of(&named, NAMED_FRAMES));
+    }
 }
 
 /// Who dropped packets, where the evidence tells of drops.
@@ -193,10 +216,6 @@ fn dropping_machine(flow: &JudgedFlow) -> Option<&'static str> {
     } else {
         "the capturing machine"
     })
-}
-
-fn first(frames: &[FrameNumber]) -> Vec<FrameNumber> {
-    frames.first().copied().into_iter().collect()
 }
 
 /// How we know the outcome of a cell, from its flows in order of time.

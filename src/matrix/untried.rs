@@ -39,7 +39,8 @@ type Companies = BTreeMap<BTreeMap<usize, Standing>, Vec<Address>>;
 ///
 /// Rows with a condition are listed where a flow exercises them and not counted else: nobody knows
 /// whether they are called for.
-pub(super) fn untried(rows: &Rows<'_>, cast: &Cast<'_>, exercised: &BTreeSet<CellKey>) -> Untried {
+/// `exercised` are in order.
+pub(super) fn untried(rows: &Rows<'_>, cast: &Cast<'_>, exercised: &[CellKey]) -> Untried {
     let companies = companies(rows, cast);
     let (mut all, mut given) = (0, 0);
     let mut played = BTreeSet::new();
@@ -72,11 +73,13 @@ pub(super) fn untried(rows: &Rows<'_>, cast: &Cast<'_>, exercised: &BTreeSet<Cel
             }
         }
     }
-    let mut keys: BTreeSet<CellKey> = exercised.clone();
+    let mut keys: Vec<CellKey> = exercised.to_vec();
     let mut list = |from: Address, to: Address, fitting: &[usize]| {
         let is_there = |row: &usize| {
-            let same = exercised.range((from, to, 0)..=(from, to, usize::MAX));
-            same.map(|(_, _, other)| *other).any(|other| rows.are_twins(*row, other))
+            let first = exercised.partition_point(|key| *key < (from, to, 0));
+            let same = exercised.get(first..).unwrap_or_default().iter();
+            let mut same = same.take_while(|(one, other, _)| (*one, *other) == (from, to));
+            same.any(|(_, _, other)| rows.are_twins(*row, *other))
         };
         let new = fitting.iter().filter(|row| !is_there(row));
         keys.extend(new.map(|row| (from, to, *row)));
@@ -104,11 +107,15 @@ pub(super) fn untried(rows: &Rows<'_>, cast: &Cast<'_>, exercised: &BTreeSet<Cel
             list(from, to, &rows.without_twins(fitting));
         }
     }
+    if keys.len() > exercised.len() {
+        keys.sort_unstable();
+        keys.dedup();
+    }
     let counted = |(_, _, row): &&CellKey| rows.all.get(*row).is_some_and(Row::is_unconditional);
     Untried {
         unlisted: all.saturating_sub(keys.iter().filter(counted).count() as u64),
         never: never(rows, cast, exercised, &played),
-        keys: keys.into_iter().collect(),
+        keys,
     }
 }
 
@@ -142,7 +149,7 @@ fn fitting(rows: &Rows<'_>, fits: impl Fn(&Row<'_>, usize, usize) -> bool) -> Ve
 fn never(
     rows: &Rows<'_>,
     cast: &Cast<'_>,
-    exercised: &BTreeSet<CellKey>,
+    exercised: &[CellKey],
     played: &BTreeSet<usize>,
 ) -> Vec<String> {
     let mut seen = vec![false; rows.all.len()];
@@ -150,8 +157,8 @@ fn never(
         let (Some(from_parts), Some(to_parts)) = (cast.parts_of(*from), cast.parts_of(*to)) else {
             continue;
         };
-        for (other, seen) in seen.iter_mut().enumerate() {
-            *seen |= rows.are_twins(*row, other) && rows.fits(other, from_parts, to_parts);
+        for (other, seen) in seen.iter_mut().enumerate().filter(|(_, seen)| !**seen) {
+            *seen = rows.are_twins(*row, other) && rows.fits(other, from_parts, to_parts);
         }
     }
     let unseen = rows.all.iter().zip(seen).enumerate();

@@ -51,7 +51,8 @@ pub(super) fn infer<'a>(flows: impl Into<Seen<'a>>, found: &Found) -> Vec<(Addre
         ports.filter(|port| lane.has_port(*port)).map(|port| (lane.from(), lane.to(), port))
     });
     for (caller, host, port) in calls.chain(unanswered) {
-        if caller == host || !is_host(caller) || !found.contains_key(&host) {
+        let tells = port == NOTIFICATION || port == SQL || INSTALLS.contains(&port);
+        if !tells || caller == host || !is_host(caller) || !found.contains_key(&host) {
             continue;
         }
         let mut note = |list: fn(&mut Calls) -> &mut Vec<Address>| {

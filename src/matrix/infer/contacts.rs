@@ -1,6 +1,8 @@
 //! Who called whom on ports that tell something, and who only scanned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use foldhash::fast::FixedState;
 
 use crate::matrix::explain::list_of;
 use crate::matrix::roles::is_host;
@@ -72,6 +74,27 @@ pub(super) struct Calls {
     pub(super) answered: PortSet,
 }
 
+/// Calls by pairs of hosts, as they come.
+#[derive(Default)]
+struct Pairs {
+    places: HashMap<(Address, Address), usize, FixedState>,
+    /// Host, caller, and what it did.
+    calls: Vec<(Address, Address, Calls)>,
+}
+
+impl Pairs {
+    fn note(&mut self, host: Address, caller: Address, note: impl FnOnce(&mut Calls)) {
+        let next = self.calls.len();
+        let place = *self.places.entry((host, caller)).or_insert(next);
+        if place == next {
+            self.calls.push((host, caller, Calls::default()));
+        }
+        if let Some((_, _, calls)) = self.calls.get_mut(place) {
+            note(calls);
+        }
+    }
+}
+
 /// Calls to the ports of a list: by host, then by caller.
 pub(super) struct Contacts {
     ports: &'static [Port],
@@ -81,14 +104,14 @@ pub(super) struct Contacts {
 impl Contacts {
     /// Gathers the calls to these ports.
     pub(super) fn new(flows: Seen<'_>, ports: &'static [Port]) -> Contacts {
-        let mut of: BTreeMap<Address, BTreeMap<Address, Calls>> = BTreeMap::new();
+        let mut pairs = Pairs::default();
         for lane in flows.unanswered() {
             let (caller, host) = (lane.from(), lane.to());
             let is_tried =
                 |port: &Port| lane.has_port(port.number) && port.is(Transport::Tcp, port.number);
             for (index, _) in ports.iter().enumerate().filter(|(_, port)| is_tried(port)) {
                 if is_host(caller) && is_host(host) {
-                    of.entry(host).or_default().entry(caller).or_default().addressed.add(index);
+                    pairs.note(host, caller, |calls| calls.addressed.add(index));
                 }
             }
         }
@@ -101,12 +124,17 @@ impl Contacts {
                 && is_host(caller)
                 && is_host(host)
             {
-                let calls = of.entry(host).or_default().entry(caller).or_default();
-                calls.addressed.add(index);
-                if flow.class == Class::Success {
-                    calls.answered.add(index);
-                }
+                pairs.note(host, caller, |calls| {
+                    calls.addressed.add(index);
+                    if flow.class == Class::Success {
+                        calls.answered.add(index);
+                    }
+                });
             }
+        }
+        let mut of: BTreeMap<Address, BTreeMap<Address, Calls>> = BTreeMap::new();
+        for (host, caller, calls) in pairs.calls {
+            of.entry(host).or_default().insert(caller, calls);
         }
         Contacts { ports, of }
     }

@@ -53,7 +53,7 @@ pub(super) fn infer<'a>(
     flows: impl Into<Seen<'a>>,
     names: &Names<'_>,
     told: Told<'_>,
-    given: impl Fn(Address) -> Option<bool>,
+    given: impl Fn(Address) -> Option<bool> + Sync,
 ) -> BTreeMap<Address, Vec<Inferred>> {
     let flows = flows.into();
     let mut found = Found::new();
@@ -68,11 +68,12 @@ pub(super) fn infer<'a>(
         }
     }
     let by_dns = controller::named(names, told.serves);
-    for (address, inferred) in controller::infer(flows, &proofs, &by_dns, &given) {
-        add(&mut found, address, inferred);
-    }
     let tickets = services::tickets(names, told.serves);
-    for (address, inferred) in services::infer(flows, &tickets, |host| given(host).is_some()) {
+    let (controllers, services) = rayon::join(
+        || controller::infer(flows, &proofs, &by_dns, &given),
+        || services::infer(flows, &tickets, |host| given(host).is_some()),
+    );
+    for (address, inferred) in controllers.into_iter().chain(services) {
         add(&mut found, address, inferred);
     }
     for (address, inferred) in callers::infer(flows, &found) {
