@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use smol_str::SmolStr;
 use thiserror::Error;
 
 use crate::analyze::{InPlace, become_copy, left_out};
@@ -294,7 +295,7 @@ fn as_judged(flow: JudgedFlow, capture: usize) -> JudgedFlow {
         // with the new name, which stays wherever the flow exercises the requirement here too.
         let heard = || flow.rpc.as_ref().is_some_and(|rpc| rpc.bound).then_some("RPC");
         let name = service_name(flow.responder.port).or_else(heard);
-        flow.service.name = name.map(str::to_owned);
+        flow.service.name = name.map(SmolStr::new_static);
     }
     flow
 }

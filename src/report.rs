@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smol_str::format_smolstr;
 
 use crate::capture::{CaptureSummary, Severity};
 use crate::diagnosis::{
@@ -351,8 +352,8 @@ impl Report {
             assess_all(matrix, &options.roles, told, &mut flows);
         for (flow, place) in flows.telling_mut().iter_mut().zip(requirement_of) {
             if let Some(row) = place.and_then(|place| matrix.requirements.get(place)) {
-                flow.requirement = Some(row.id.clone());
-                flow.service.name = Some(row.service.clone());
+                flow.requirement = Some(row.id.as_str().into());
+                flow.service.name = Some(row.service.as_str().into());
                 if row.rpc_dynamic {
                     name_interface(flow, &row.service);
                 }
@@ -542,7 +543,7 @@ fn tell_announced(flows: &mut Flows) {
 /// "RPC dynamic, DRSUAPI", where the interface is known.
 fn name_interface(flow: &mut JudgedFlow, service: &str) {
     if let Some(interface) = flow.rpc.as_ref().and_then(|rpc| rpc.interface.as_deref()) {
-        flow.service.name = Some(format!("{service}, {interface}"));
+        flow.service.name = Some(format_smolstr!("{service}, {interface}"));
     }
 }
 

@@ -154,7 +154,7 @@ const MOST_REMARKS: usize = 8;
 
 /// `portmortem: flow 12, 10.0.0.5:52702 → 10.1.0.13:135, no_reply: syn, frame 101 of site.cap`.
 fn of_packet(report: &Report, flow: &JudgedFlow, packet: &EvidenceRecord) -> String {
-    let note = packet.note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();
+    let note = packet.note().map(|note| format!(" ({note})")).unwrap_or_default();
     let place = place(report, flow.capture, packet.frame);
     let (from, to) = (flow.initiator, flow.responder);
     format!(

@@ -71,7 +71,7 @@ fn unreachable(flow: &JudgedFlow) -> FindingKind {
     if errors().any(|packet| packet.from == Sender::Responder) {
         // Nobody listens there, or the host's own firewall says so.
         FindingKind::RefusedByHost
-    } else if errors().any(|packet| packet.note.as_deref().is_some_and(of_a_port)) {
+    } else if errors().any(|packet| packet.note().is_some_and(of_a_port)) {
         // Only a host knows its ports; said by another, it is a device that rejects (the Linux
         // netfilter's REJECT says "port unreachable" by default).
         FindingKind::Refused

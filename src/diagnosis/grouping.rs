@@ -484,7 +484,7 @@ mod tests {
     fn a_ticket_that_is_not_given_explains_who_is_not_accepted() {
         let answering = |id, port, code: &str| {
             let mut flow = failing(open(id, SITES[0], DCS[0], port), ServiceOutcome::Failed);
-            flow.service.code = Some(code.to_owned());
+            flow.service.code = Some(code.into());
             flow
         };
         let flows = [

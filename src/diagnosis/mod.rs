@@ -270,7 +270,7 @@ mod tests {
         for packet in &mut flow.evidence {
             if packet.kind == EvidenceKind::Icmp {
                 packet.from = sender;
-                packet.note = Some(note.to_owned());
+                packet.note = Some(Box::new(note.to_owned()));
             }
         }
         flow
@@ -284,7 +284,7 @@ mod tests {
             .take(if all { usize::MAX } else { 1 })
             .map(|packet| EvidenceRecord {
                 kind: EvidenceKind::Drop,
-                note: Some(note.clone()),
+                note: Some(Box::new(note.clone())),
                 ..packet.clone()
             })
             .collect();
@@ -469,7 +469,7 @@ mod tests {
     fn a_service_that_wavers_is_no_matter_of_the_path() {
         let mut failed = call(2, 389, Verdict::Established);
         failed.service.outcome = ServiceOutcome::Failed;
-        failed.service.code = Some("strongerAuthRequired".to_owned());
+        failed.service.code = Some("strongerAuthRequired".into());
         let (findings, _) = diagnosed(&[call(1, 389, Verdict::Established), failed]);
         assert_eq!(
             findings[0].title,
@@ -485,7 +485,7 @@ mod tests {
     #[test]
     fn a_refusal_that_a_device_may_have_made_up_says_by_what_signs() {
         let mut refused = refused_by(call(1, 389, Verdict::Refused), Origin::Middlebox);
-        refused.origin_reasons = vec![
+        refused.origin_reasons = thin_vec::thin_vec![
             "the reset in frame 11 has sequence number 251831252".to_owned(),
             "its window 8192 is that of the SYN in frame 10".to_owned(),
         ];

@@ -521,7 +521,8 @@ mod tests {
             assert_eq!(diagnosed(true, &flows, &range(text)).0, [told(text, 49_155)]);
         }
         let mut used = call(1, 49_160, Verdict::Established);
-        used.rpc = used.rpc.map(|rpc| RpcRecord { bound: true, announced_frame: None, ..rpc });
+        used.rpc =
+            used.rpc.map(|rpc| Box::new(RpcRecord { bound: true, announced_frame: None, ..*rpc }));
         assert_eq!(diagnosed(true, &[used], &range("50000")).0, [told("50000", 49_160)]);
     }
 

@@ -249,7 +249,7 @@ impl Scene<'_, '_> {
         let sentence = format!(
             "{} was {}",
             self.frame(flow, drop.frame),
-            drop.note.as_deref().unwrap_or("dropped by the capturing machine")
+            drop.note().unwrap_or("dropped by the capturing machine")
         );
         Some(Silence { reading: Reading::DroppedHere, sentence })
     }
@@ -293,7 +293,7 @@ impl Scene<'_, '_> {
     fn no_route(&self) -> Option<Silence> {
         let circles = |packet: &&EvidenceRecord| {
             let says = |note: &str| note.contains("hop limit exceeded in transit");
-            packet.kind == EvidenceKind::Icmp && packet.note.as_deref().is_some_and(says)
+            packet.kind == EvidenceKind::Icmp && packet.note().is_some_and(says)
         };
         let (flow, error) =
             self.flows.iter().find_map(|flow| Some((flow, flow.evidence.iter().find(circles)?)))?;
@@ -575,8 +575,11 @@ mod tests {
     fn what_the_packets_themselves_tell_comes_first() {
         let noted = |kind: EvidenceKind, note: &str| {
             let mut flow = silent();
-            let packet =
-                EvidenceRecord { kind, note: Some(note.to_owned()), ..flow.evidence[0].clone() };
+            let packet = EvidenceRecord {
+                kind,
+                note: Some(Box::new(note.to_owned())),
+                ..flow.evidence[0].clone()
+            };
             flow.evidence.push(packet);
             reading(&[flow, call(2, CAS, 135, Verdict::Established)])
         };
@@ -589,12 +592,12 @@ mod tests {
     #[test]
     fn a_capture_that_ends_too_early_leaves_it_open() {
         let mut flow = silent();
-        flow.schedule = Some(ScheduleRecord {
+        flow.schedule = Some(Box::new(ScheduleRecord {
             name: "newer Windows".to_owned(),
             expected: Some(5),
             seen: 2,
             course: Course::CaptureEnded,
-        });
+        }));
         let (_, sentence) = weighed(&[flow], Vantage::default());
         assert!(sentence.ends_with("so an answer may have come later"), "{sentence}");
     }

@@ -178,9 +178,9 @@ pub(super) static FIELDS: [Field; 46] = [
     }),
     field("requirement", Kind::Text, |flow, take| text(flow.requirement.as_deref(), take)),
     field("display_filter.wireshark", Kind::Text, |flow, take| {
-        take(Value::Text(&flow.display_filter.wireshark));
+        take(Value::Text(&flow.display_filter.wireshark()));
     }),
     field("display_filter.netmon", Kind::Text, |flow, take| {
-        take(Value::Text(&flow.display_filter.netmon));
+        take(Value::Text(&flow.display_filter.netmon()));
     }),
 ];

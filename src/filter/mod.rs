@@ -183,8 +183,8 @@ mod tests {
             ),
         ];
         if let Some(flow) = flows.get_mut(3) {
-            flow.encapsulation = vec!["vlan 42".to_owned(), "vxlan 5001".to_owned()];
-            flow.service.name = Some("DNS".to_owned());
+            flow.encapsulation = thin_vec::thin_vec!["vlan 42".to_owned(), "vxlan 5001".to_owned()];
+            flow.service.name = Some("DNS".into());
         }
         flows
     }

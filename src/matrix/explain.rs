@@ -208,7 +208,7 @@ fn push_frames(text: &mut String, what: &str, again: &str, frames: &[FrameNumber
 /// Who dropped packets, where the evidence tells of drops.
 fn dropping_machine(flow: &JudgedFlow) -> Option<&'static str> {
     let mut drops = flow.evidence.iter().filter(|packet| packet.kind == EvidenceKind::Drop);
-    let note = drops.next()?.note.as_deref().unwrap_or_default();
+    let note = drops.next()?.note().unwrap_or_default();
     Some(if note.starts_with(DropEntry::ON_ARRIVAL) {
         "the receiver"
     } else if note.starts_with(DropEntry::ON_LEAVING) {

@@ -1,5 +1,8 @@
 //! Judged flows for the tests of this module and of those above it.
 
+use smol_str::SmolStr;
+use thin_vec::ThinVec;
+
 use crate::net::{Address, Clock, Endpoint, FrameNumber, Time, Timestamp, Transport};
 use crate::verdict::record::{
     Confidence, DisplayFilter, EvidenceKind, EvidenceRecord, JudgedFlow, Origin, PerSide,
@@ -65,8 +68,8 @@ pub(crate) fn flow(
         confidence: Confidence::Proven,
         explanation: format!("what flow {id} did"),
         origin: (verdict == Verdict::Refused).then_some(Origin::Unknown),
-        origin_reasons: Vec::new(),
-        history: String::new(),
+        origin_reasons: ThinVec::new(),
+        history: SmolStr::default(),
         evidence,
         schedule: None,
         first_frame: FrameNumber(first),
@@ -85,20 +88,20 @@ pub(crate) fn flow(
             frame: None,
         },
         rpc: None,
-        announced: Vec::new(),
-        not_registered: Vec::new(),
-        duties: Vec::new(),
-        encapsulation: Vec::new(),
+        announced: ThinVec::new(),
+        not_registered: ThinVec::new(),
+        duties: ThinVec::new(),
+        encapsulation: ThinVec::new(),
         requirement: None,
-        display_filter: DisplayFilter { wireshark: String::new(), netmon: String::new() },
+        display_filter: DisplayFilter::of_texts("", ""),
     }
 }
 
 /// A flow that was answered, and whose service then failed.
 pub(crate) fn failing(mut flow: JudgedFlow, outcome: ServiceOutcome) -> JudgedFlow {
     flow.service.outcome = outcome;
-    flow.service.code = Some("49".to_owned());
-    flow.service.detail = Some("invalid credentials".to_owned());
+    flow.service.code = Some("49".into());
+    flow.service.detail = Some("invalid credentials".into());
     flow.service.frame = Some(FrameNumber(flow.id * 10 + 4));
     flow
 }
@@ -117,12 +120,12 @@ pub(crate) fn refused_by(mut flow: JudgedFlow, origin: Origin) -> JudgedFlow {
 
 /// A flow to a port that was announced for DRSUAPI in this frame of flow 100.
 pub(crate) fn announced(mut flow: JudgedFlow, frame: u64) -> JudgedFlow {
-    flow.rpc = Some(RpcRecord {
+    flow.rpc = Some(Box::new(RpcRecord {
         interface: Some("DRSUAPI".to_owned()),
         uuid: Some("e3514235-4b06-11d1-ab04-00c04fc2dcd2".to_owned()),
         bound: false,
         announced_frame: Some(FrameNumber(frame)),
         endpoint_mapper_flow: Some(100),
-    });
+    }));
     flow
 }

@@ -190,8 +190,8 @@ fn flow_row(rows: &mut Rows<'_>, flow: &JudgedFlow, path: Option<&str>) {
     rows.numbers(rpc.and_then(|rpc| rpc.endpoint_mapper_flow));
     rows.list(&flow.encapsulation);
     rows.text(flow.requirement.as_deref().unwrap_or_default());
-    rows.text(&flow.display_filter.wireshark);
-    rows.text(&flow.display_filter.netmon);
+    rows.text(&flow.display_filter.wireshark());
+    rows.text(&flow.display_filter.netmon());
     rows.text(path.unwrap_or_default());
 }
 

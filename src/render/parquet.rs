@@ -280,8 +280,8 @@ fn flow_row(row: &mut Table<'_>, flow: &JudgedFlow, path: Option<&str>) -> io::R
     })?;
     texts(row, "encapsulation", &flow.encapsulation)?;
     row.optional_text(flow.requirement.as_deref())?;
-    row.text(&flow.display_filter.wireshark)?;
-    row.text(&flow.display_filter.netmon)?;
+    row.text(&flow.display_filter.wireshark())?;
+    row.text(&flow.display_filter.netmon())?;
     row.optional_text(path)?;
     row.end_row()
 }
@@ -325,7 +325,7 @@ fn evidence(row: &mut Table<'_>, packet: &EvidenceRecord) -> io::Result<()> {
     row.optional_number(packet.window)?;
     row.optional_number(packet.ttl)?;
     row.optional_number(packet.ip_id)?;
-    row.optional_text(packet.note.as_deref())
+    row.optional_text(packet.note())
 }
 
 fn endpoint(row: &mut Table<'_>, endpoint: Endpoint) -> io::Result<()> {

@@ -3,6 +3,8 @@
 //! Says only what the evidence records hold. What it may mean is said elsewhere, in other
 //! sentences.
 
+use smol_str::{SmolStr, format_smolstr};
+
 use crate::matrix::{Cell, Outcome};
 use crate::net::FrameNumber;
 use crate::render::phrase;
@@ -111,7 +113,7 @@ fn heard(flow: &JudgedFlow) -> Option<String> {
     let service = &flow.service;
     match service.outcome {
         ServiceOutcome::Served => Some(format!("served in frame {}", service.frame?)),
-        ServiceOutcome::Silent => service.detail.clone(),
+        ServiceOutcome::Silent => service.detail.as_ref().map(SmolStr::to_string),
         ServiceOutcome::Failed
         | ServiceOutcome::ResetBeforeAnswer
         | ServiceOutcome::NotExamined => None,
@@ -140,8 +142,8 @@ fn service(flow: &JudgedFlow) -> String {
 /// What the service did, whatever it was: "service served: A dc1.example.com, NOERROR, frame 7".
 pub(super) fn service_of(flow: &JudgedFlow) -> String {
     let service = &flow.service;
-    let frame = service.frame.map(|frame| format!("frame {frame}"));
-    let told: Vec<String> =
+    let frame = service.frame.map(|frame| format_smolstr!("frame {frame}"));
+    let told: Vec<SmolStr> =
         [service.detail.clone(), service.code.clone(), frame].into_iter().flatten().collect();
     let outcome = phrase::words(service.outcome.as_str());
     if told.is_empty() {
@@ -166,7 +168,7 @@ fn of_kind(flow: &JudgedFlow, kind: EvidenceKind, from: Sender) -> String {
     let packets: Vec<&EvidenceRecord> =
         flow.evidence.iter().filter(|packet| packet.kind == kind && packet.from == from).collect();
     let frames: Vec<FrameNumber> = packets.iter().map(|packet| packet.frame).collect();
-    let note = packets.iter().find_map(|packet| packet.note.as_deref());
+    let note = packets.iter().find_map(|packet| packet.note());
     if let (EvidenceKind::Drop, Some(note)) = (kind, note) {
         // The frames stand beside it already, unless only some of them were dropped.
         let mut others = flow.evidence.iter().filter(|it| it.from == from && it.kind != kind);

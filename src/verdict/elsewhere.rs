@@ -191,7 +191,7 @@ fn answered(flow: &mut JudgedFlow, answer: &Answer) {
         flow.evidence.push(EvidenceRecord {
             from: Sender::Responder,
             kind: EvidenceKind::Data,
-            note: Some(format!("from {}", answer.from)),
+            note: Some(Box::new(format!("from {}", answer.from))),
             ..evidence.clone()
         });
         flow.evidence.sort_by_key(|evidence| evidence.frame);
@@ -220,6 +220,8 @@ fn unconfirmed(flow: &mut JudgedFlow, answer: &Answer) {
 
 #[cfg(test)]
 mod tests {
+    use thin_vec::ThinVec;
+
     use super::*;
     use crate::net::{Clock, Time, Timestamp};
     use crate::verdict::record::{DisplayFilter, PerSide};
@@ -245,8 +247,8 @@ mod tests {
             confidence: Confidence::Weak,
             explanation: "Request.".to_owned(),
             origin: None,
-            origin_reasons: Vec::new(),
-            history: "D".repeat(usize::try_from(count).unwrap()),
+            origin_reasons: ThinVec::new(),
+            history: "D".repeat(usize::try_from(count).unwrap()).into(),
             evidence: vec![EvidenceRecord {
                 frame: FrameNumber(frame),
                 time,
@@ -276,12 +278,12 @@ mod tests {
                 frame: None,
             },
             rpc: None,
-            announced: Vec::new(),
-            not_registered: Vec::new(),
-            duties: Vec::new(),
-            encapsulation: Vec::new(),
+            announced: ThinVec::new(),
+            not_registered: ThinVec::new(),
+            duties: ThinVec::new(),
+            encapsulation: ThinVec::new(),
             requirement: None,
-            display_filter: DisplayFilter { wireshark: String::new(), netmon: String::new() },
+            display_filter: DisplayFilter::of_texts("", ""),
         }
     }
 
@@ -303,7 +305,7 @@ mod tests {
         transfer.packets.responder = 3;
         transfer.verdict = Verdict::Answered;
         transfer.service.outcome = ServiceOutcome::Failed;
-        transfer.service.code = Some("file not found".to_owned());
+        transfer.service.code = Some("file not found".into());
         let flows = joined(vec![flow(1, 0, "10.0.0.5:2070", "10.1.0.10:69", 1), transfer.clone()]);
         assert_eq!(flows[0].verdict, Verdict::Answered);
         assert_eq!(flows[0].evidence[1].frame, FrameNumber(2));
@@ -362,7 +364,7 @@ mod tests {
             if history == "d" {
                 std::mem::swap(&mut offer.initiator, &mut offer.responder);
             }
-            offer.history = history.to_owned();
+            offer.history = history.into();
             let request = flow(1, 0, "0.0.0.0:68", "255.255.255.255:67", 1);
             let flows = joined(vec![request, offer]);
             assert_eq!(flows[0].verdict == Verdict::Answered, answers, "{to} {history}");

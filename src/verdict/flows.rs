@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smol_str::SmolStr;
 
 use crate::flow::{Finished, Flow};
 use crate::net::{Address, Transport};
@@ -87,8 +88,8 @@ impl<'de> Deserialize<'de> for CaptureFlows {
 /// The service of a row of the matrix, for flows that are made when they are wanted.
 #[derive(Clone, Debug, Default)]
 struct RowName {
-    id: String,
-    service: String,
+    id: SmolStr,
+    service: SmolStr,
 }
 
 /// The plain flows of a capture, in a report.
@@ -271,7 +272,9 @@ impl Flows {
         for (lane, row) in lanes.zip(rows) {
             lane.row = row;
             if let Some((id, service)) = row.and_then(&name) {
-                self.rows.entry(row.unwrap_or_default()).or_insert(RowName { id, service });
+                self.rows
+                    .entry(row.unwrap_or_default())
+                    .or_insert_with(|| RowName { id: id.into(), service: service.into() });
             }
         }
     }

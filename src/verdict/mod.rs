@@ -1,5 +1,6 @@
 //! Flows in, verdicts out: what a flow did, as facts and as a sentence.
 
+mod display_filter;
 mod elsewhere;
 mod explanation;
 pub mod flows;
@@ -18,9 +19,11 @@ pub use rpc::link;
 
 use std::fmt;
 
+use smol_str::ToSmolStr;
+
 use crate::capture::FrameNote;
 use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, KnownPorts};
-use crate::net::letters::{Letters, push_address};
+use crate::net::letters::Letters;
 use crate::net::{Clock, FrameNumber, Time, Timestamp, Transport};
 use crate::verdict::record::{
     Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender, Verdict,
@@ -229,10 +232,10 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         confidence,
         explanation,
         origin,
-        origin_reasons: origin_reasons.unwrap_or_default(),
-        history: flow.history.to_string(),
+        origin_reasons: origin_reasons.unwrap_or_default().into(),
+        history: flow.history.to_smolstr(),
         evidence,
-        schedule: followed.map(|followed| followed.record),
+        schedule: followed.map(|followed| Box::new(followed.record)),
         first_frame: flow.first_frame,
         last_frame: flow.last_frame,
         first_seen: flow.first_seen.map(time),
@@ -242,13 +245,13 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         duplicates: flow.duplicates,
         closing: closing_of(flow, verdict),
         service: service::service_of(flow, verdict, circumstances),
-        rpc: rpc::own(flow),
+        rpc: rpc::own(flow).map(Box::new),
         announced: rpc::announced(flow),
         not_registered: rpc::not_registered(flow),
         duties: service::duties(flow),
         encapsulation: flow.encapsulation.layers().map(|layer| layer.to_string()).collect(),
         requirement: None,
-        display_filter: display_filter(flow),
+        display_filter: DisplayFilter::of(flow.transport(), [initiator, responder]),
     }
 }
 
@@ -263,7 +266,7 @@ fn evidence_record(evidence: &Evidence, circumstances: &Circumstances) -> Eviden
         window: evidence.window,
         ttl: (evidence.ttl != 0).then_some(evidence.ttl),
         ip_id: evidence.ip_id,
-        note: note_of(evidence, circumstances),
+        note: note_of(evidence, circumstances).map(Box::new),
     }
 }
 
@@ -296,54 +299,6 @@ fn evidence_records(flow: &Flow, circumstances: &Circumstances) -> Vec<EvidenceR
 /// The note of evidence that is there for it.
 fn drop_note(evidence: &Evidence) -> Option<FrameNote> {
     evidence.note.filter(|_| evidence.kind == EvidenceKind::Drop)
-}
-
-/// Filters for the conversation. A reused pair of ports shows all its flows; the frame numbers
-/// tell them apart.
-///
-/// A host whose address is not known is left out, and so is a port that is not: what is left
-/// shows the flow and perhaps others.
-fn display_filter(flow: &Flow) -> DisplayFilter {
-    let ends = [flow.initiator_endpoint(), flow.responder_endpoint()];
-    let transport = flow.transport();
-    let netmon_transport = match transport {
-        Transport::Tcp => "TCP",
-        Transport::Udp => "UDP",
-    };
-    // Room for two IPv4 addresses and ports.
-    let mut filters = [String::with_capacity(88), String::with_capacity(100)];
-    let [wireshark, netmon] = &mut filters;
-    for address in ends.iter().filter_map(|end| end.address.ip()) {
-        let (wireshark_ip, netmon_ip) = if address.is_ipv4() {
-            ("ip.addr == ", "IPv4.Address == ")
-        } else {
-            ("ipv6.addr == ", "IPv6.Address == ")
-        };
-        push_term(wireshark, " && ", &[wireshark_ip]);
-        push_address(wireshark, address.into());
-        push_term(netmon, " AND ", &[netmon_ip]);
-        push_address(netmon, address.into());
-    }
-    for port in ends.iter().map(|end| end.port).filter(|port| *port != 0) {
-        let port = Letters::of_number(port.into());
-        push_term(wireshark, " && ", &[transport.as_str(), ".port == ", port.as_str()]);
-        push_term(netmon, " AND ", &[netmon_transport, ".Port == ", port.as_str()]);
-    }
-    let [mut wireshark, mut netmon] = filters;
-    if wireshark.is_empty() {
-        wireshark.push_str(transport.as_str());
-        netmon.push_str(netmon_transport);
-    }
-    DisplayFilter { wireshark, netmon }
-}
-
-fn push_term(filter: &mut String, between: &str, term: &[&str]) {
-    if !filter.is_empty() {
-        filter.push_str(between);
-    }
-    for part in term {
-        filter.push_str(part);
-    }
 }
 
 /// Frames of one kind of evidence from one side: "frame 7", or "frames 7, 9 and 12", at most six

@@ -7,10 +7,14 @@ use crate::net::Address;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+use thin_vec::ThinVec;
 
 pub use crate::flow::{EvidenceKind, Sender};
 use crate::net::{Endpoint, FrameNumber, SeqNumber, Time, Transport};
 pub use crate::probe::Duty;
+pub use crate::verdict::display_filter::DisplayFilter;
+use crate::verdict::display_filter::FilterTexts;
 use crate::words::words;
 
 words! {
@@ -153,7 +157,15 @@ pub struct EvidenceRecord {
     /// IPv4 identification.
     pub ip_id: Option<u16>,
     /// What else there is to say of it.
-    pub note: Option<String>,
+    // Boxed, so that a packet fits 64 bytes: few have one.
+    pub note: Option<Box<String>>,
+}
+
+impl EvidenceRecord {
+    /// What else there is to say of it.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref().map(String::as_str)
+    }
 }
 
 /// A number for each direction.
@@ -174,13 +186,13 @@ pub(crate) const NO_ANSWER_TO: &str = "no answer to: ";
 #[serde(deny_unknown_fields)]
 pub struct ServiceRecord {
     /// Name of the service, by the matrix or by the responder's port; `None` where nobody knows.
-    pub name: Option<String>,
+    pub name: Option<SmolStr>,
     /// What it answered.
     pub outcome: ServiceOutcome,
     /// Code of the answer.
-    pub code: Option<String>,
+    pub code: Option<SmolStr>,
     /// What the answer means; where none came, what was asked.
-    pub detail: Option<String>,
+    pub detail: Option<SmolStr>,
     /// Frame that shows it; where no answer came, the question's.
     pub frame: Option<FrameNumber>,
 }
@@ -258,19 +270,13 @@ pub struct DutyRecord {
     pub how: String,
 }
 
-/// Filters that show a flow in other programs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DisplayFilter {
-    /// For Wireshark and tshark.
-    pub wireshark: String,
-    /// For Microsoft Network Monitor.
-    pub netmon: String,
-}
-
 /// A flow and what it did: one line of `flows --format ndjson`.
 // In this order in memory too: reports go over a million of these many times, and most ask for no more
 // than the fields of the first cache line.
+//
+// And small, since memory that is touched for the first time costs more than what is written to it:
+// short texts stand in place (`SmolStr`), what few flows have is one word in the others (`Box`,
+// `ThinVec`), and what can be made again is made when it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Flow")]
@@ -297,13 +303,14 @@ pub struct JudgedFlow {
     /// Who refused; only of verdict `refused`.
     pub origin: Option<Origin>,
     /// Signs for `origin`, one sentence each.
-    pub origin_reasons: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    pub origin_reasons: ThinVec<String>,
     /// Zeek's letters, the initiator's in capitals, one for each SYN and each repeat.
-    pub history: String,
+    pub history: SmolStr,
     /// Packets that decide: at most the first eight and the last of each kind.
     pub evidence: Vec<EvidenceRecord>,
     /// The schedule by which an unanswered SYN was repeated, where it is a known one.
-    pub schedule: Option<ScheduleRecord>,
+    pub schedule: Option<Box<ScheduleRecord>>,
     /// First frame of the flow.
     pub first_frame: FrameNumber,
     /// Last frame of the flow.
@@ -323,17 +330,35 @@ pub struct JudgedFlow {
     /// What the application answered.
     pub service: ServiceRecord,
     /// Remote procedure calls, where known.
-    pub rpc: Option<RpcRecord>,
+    pub rpc: Option<Box<RpcRecord>>,
     /// Where it says that services listen: an endpoint mapper's answers.
-    pub announced: Vec<AnnouncementRecord>,
+    #[schemars(with = "Vec<AnnouncementRecord>")]
+    pub announced: ThinVec<AnnouncementRecord>,
     /// Interfaces that the endpoint mapper said it does not know.
-    pub not_registered: Vec<NotRegisteredRecord>,
+    #[schemars(with = "Vec<NotRegisteredRecord>")]
+    pub not_registered: ThinVec<NotRegisteredRecord>,
     /// What hosts proved to do for others.
-    pub duties: Vec<DutyRecord>,
+    #[schemars(with = "Vec<DutyRecord>")]
+    pub duties: ThinVec<DutyRecord>,
     /// What the packets were wrapped in, outermost first, as "vlan 42".
-    pub encapsulation: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    pub encapsulation: ThinVec<String>,
     /// Id of the matrix row that the flow exercises.
-    pub requirement: Option<String>,
+    pub requirement: Option<SmolStr>,
     /// Filters that show the flow in other programs.
+    #[schemars(with = "FilterTexts")]
     pub display_filter: DisplayFilter,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_small() {
+        // A report holds a million of them.
+        assert!(size_of::<JudgedFlow>() <= 464, "{}", size_of::<JudgedFlow>());
+        // Three of them in one block of an allocator that has blocks of 192 bytes.
+        assert!(size_of::<EvidenceRecord>() <= 64, "{}", size_of::<EvidenceRecord>());
+    }
 }

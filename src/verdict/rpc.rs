@@ -7,6 +7,8 @@
 use crate::net::Address;
 use std::collections::BTreeMap;
 
+use thin_vec::ThinVec;
+
 use crate::flow::Flow;
 use crate::net::{FrameNumber, Time, Transport};
 use crate::probe::{Answer, CodeSet, Interface, Uuid, asked_interface};
@@ -33,8 +35,8 @@ pub(super) fn own(flow: &Flow) -> Option<RpcRecord> {
 }
 
 /// Where it says that services listen.
-pub(super) fn announced(flow: &Flow) -> Vec<AnnouncementRecord> {
-    let Some(heard) = &flow.heard else { return Vec::new() };
+pub(super) fn announced(flow: &Flow) -> ThinVec<AnnouncementRecord> {
+    let Some(heard) = &flow.heard else { return ThinVec::new() };
     heard
         .announced
         .iter()
@@ -59,8 +61,8 @@ pub(super) fn announced(flow: &Flow) -> Vec<AnnouncementRecord> {
 const OBJECTS: &str = "DCOM objects";
 
 /// Interfaces that the endpoint mapper does not know.
-pub(super) fn not_registered(flow: &Flow) -> Vec<NotRegisteredRecord> {
-    let Some(heard) = &flow.heard else { return Vec::new() };
+pub(super) fn not_registered(flow: &Flow) -> ThinVec<NotRegisteredRecord> {
+    let Some(heard) = &flow.heard else { return ThinVec::new() };
     heard
         .failures
         .iter()
@@ -107,7 +109,7 @@ pub fn link(flows: &mut [JudgedFlow]) {
     };
     for (index, rpc) in linked {
         if let Some(flow) = flows.get_mut(index) {
-            flow.rpc = rpc;
+            flow.rpc = rpc.map(Box::new);
         }
     }
 }
@@ -142,10 +144,10 @@ fn places(flows: &[JudgedFlow]) -> Places<'_> {
 
 fn linked(flow: &JudgedFlow, places: &Places<'_>) -> Option<RpcRecord> {
     // What an earlier report found is found anew.
-    let own = flow.rpc.clone().filter(|rpc| rpc.bound).map(|rpc| RpcRecord {
+    let own = flow.rpc.as_deref().filter(|rpc| rpc.bound).map(|rpc| RpcRecord {
         announced_frame: None,
         endpoint_mapper_flow: None,
-        ..rpc
+        ..rpc.clone()
     });
     let at = places.get(&(flow.responder.address, flow.transport, flow.responder.port));
     let Some(by_interface) = at else { return own };
@@ -299,13 +301,13 @@ mod tests {
             link_of_last(vec![told(), second.clone(), last.clone()]),
             Some((14, 2, "NETLOGON".to_owned()))
         );
-        last.rpc = Some(RpcRecord {
+        last.rpc = Some(Box::new(RpcRecord {
             interface: Some("DRSUAPI".to_owned()),
             uuid: Some(DRSUAPI.to_owned()),
             bound: true,
             announced_frame: None,
             endpoint_mapper_flow: None,
-        });
+        }));
         assert_eq!(link_of_last(vec![told(), second, last]), Some((12, 1, "DRSUAPI".to_owned())));
     }
 

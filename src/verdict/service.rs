@@ -1,5 +1,8 @@
 //! What the application above a flow answered, out of what its probe heard.
 
+use smol_str::{SmolStr, format_smolstr};
+use thin_vec::ThinVec;
+
 use crate::flow::{Flow, service_name};
 use crate::net::Timestamp;
 use crate::probe::{Answer, Code, CodeSet, Heard, Speaker, Standing};
@@ -24,32 +27,33 @@ pub(super) fn service_of(
 }
 
 /// What was said stands in sentences from here on: control characters become visible.
-fn visible(text: String) -> String {
-    if !text.contains(char::is_control) {
+fn visible<T: AsRef<str> + From<String>>(text: T) -> T {
+    let told = text.as_ref();
+    if !told.contains(char::is_control) {
         return text;
     }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for letter in text.chars() {
+    let mut shown = String::with_capacity(told.len() + 16);
+    for letter in told.chars() {
         if letter.is_control() {
             shown.extend(letter.escape_default());
         } else {
             shown.push(letter);
         }
     }
-    shown
+    shown.into()
 }
 
 fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> ServiceRecord {
     let heard = flow.heard.as_deref();
     let name = service_name(flow.responder_endpoint().port)
         .or(heard.and_then(|heard| heard.protocol))
-        .map(str::to_owned);
+        .map(SmolStr::new_static);
     let record = |outcome| ServiceRecord { name, outcome, code: None, detail: None, frame: None };
     if verdict.class() != Class::Success {
         let asked = heard.and_then(|heard| heard.asked.as_ref());
         let asked = asked.filter(|_| verdict == Verdict::NoReply);
         return ServiceRecord {
-            detail: asked.map(|asked| format!("{NO_ANSWER_TO}{}", asked.subject)),
+            detail: asked.map(|asked| format_smolstr!("{NO_ANSWER_TO}{}", asked.subject)),
             frame: asked.map(|asked| asked.frame),
             ..record(ServiceOutcome::NotExamined)
         };
@@ -59,16 +63,16 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
             frame: reset_frame(flow),
             detail: heard
                 .and_then(|heard| heard.asked.as_ref())
-                .map(|asked| format!("reset in place of an answer to: {}", asked.subject)),
+                .map(|asked| format_smolstr!("reset in place of an answer to: {}", asked.subject)),
             ..record(ServiceOutcome::ResetBeforeAnswer)
         };
     }
     if let Some((outcome, answer)) = heard.and_then(answer_of) {
         return ServiceRecord {
-            code: answer.code.map(|code| code.name().into_owned()),
+            code: answer.code.map(|code| code.name().into()),
             detail: Some(match heard.and_then(|heard| skew(heard, answer, circumstances)) {
-                Some(skew) => format!("{}; {skew}", detail_of(answer, outcome)),
-                None => detail_of(answer, outcome),
+                Some(skew) => format_smolstr!("{}; {skew}", detail_of(answer, outcome)),
+                None => detail_of(answer, outcome).into(),
             }),
             frame: Some(answer.frame),
             ..record(outcome)
@@ -81,7 +85,7 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
         && waited >= circumstances.syn_wait
     {
         return ServiceRecord {
-            detail: Some(format!("nothing came back in {}", seconds(waited))),
+            detail: Some(format_smolstr!("nothing came back in {}", seconds(waited))),
             frame: Some(frame),
             ..record(ServiceOutcome::Silent)
         };
@@ -138,7 +142,7 @@ fn skew(heard: &Heard, answer: &Answer, circumstances: &Circumstances) -> Option
 }
 
 /// What hosts proved to do for others.
-pub(super) fn duties(flow: &Flow) -> Vec<DutyRecord> {
+pub(super) fn duties(flow: &Flow) -> ThinVec<DutyRecord> {
     let heard = flow.heard.as_deref().into_iter().flat_map(|heard| &heard.duties);
     heard
         .map(|told| DutyRecord {
@@ -180,7 +184,7 @@ mod tests {
     }
 
     /// A flow to a controller whose clock shows 10:24:13 when it is 10:15:00, and which says so.
-    fn told(zone_known: bool) -> String {
+    fn told(zone_known: bool) -> SmolStr {
         let answer = Answer {
             protocol: "Kerberos",
             subject: "TGS-REQ krbtgt/EXAMPLE.COM".to_owned(),

@@ -147,8 +147,8 @@ fn body(report: &Report, flow: &JudgedFlow, page: &mut Markup) {
 fn filters(flow: &JudgedFlow, page: &mut Markup) {
     page.raw("<dl class=\"filters\">");
     for (program, filter) in [
-        ("Wireshark", &flow.display_filter.wireshark),
-        ("Network Monitor", &flow.display_filter.netmon),
+        ("Wireshark", &flow.display_filter.wireshark()),
+        ("Network Monitor", &flow.display_filter.netmon()),
     ] {
         if !filter.is_empty() {
             page.raw("<dt>").raw(program).raw("</dt><dd><code>").text(filter).raw("</code> ");

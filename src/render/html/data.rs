@@ -126,9 +126,9 @@ fn in_full(report: &Report, flow: &JudgedFlow, json: &mut String) {
         push_json_string(json, reason);
     }
     json.push_str("],");
-    push_json_string(json, &flow.display_filter.wireshark);
+    push_json_string(json, &flow.display_filter.wireshark());
     json.push(',');
-    push_json_string(json, &flow.display_filter.netmon);
+    push_json_string(json, &flow.display_filter.netmon());
     json.push(',');
     push_json_string(json, &seen::service_of(flow));
     json.push_str(",[");

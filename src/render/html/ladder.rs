@@ -119,7 +119,7 @@ fn rung(flow: &JudgedFlow, place: usize, packet: &EvidenceRecord) -> Step {
         },
         label: rung::label(flow, place, packet),
         facts: rung::facts(packet),
-        note: packet.note.clone(),
+        note: packet.note().map(str::to_owned),
     }
 }
 

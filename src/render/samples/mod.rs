@@ -6,6 +6,8 @@ mod trouble;
 pub(super) use stories::{busy, good, seed, strangers};
 pub(super) use trouble::{hostile, large};
 
+use thin_vec::ThinVec;
+
 use crate::capture::Severity;
 use crate::diagnosis::{FirewallRequest, RuleSet, rule_set_of};
 use crate::matrix::{
@@ -206,8 +208,8 @@ fn add_flow(
         confidence: Confidence::Proven,
         explanation: explained(verdict, &evidence),
         origin: (verdict == Verdict::Refused).then_some(Origin::Unknown),
-        origin_reasons: Vec::new(),
-        history,
+        origin_reasons: ThinVec::new(),
+        history: history.into(),
         schedule: None,
         first_frame: evidence.first().map_or(FrameNumber(1), |packet| packet.frame),
         last_frame: evidence.last().map_or(FrameNumber(1), |packet| packet.frame),
@@ -218,25 +220,25 @@ fn add_flow(
         duplicates: 0,
         closing: (class == Class::Success).then_some(Closing::Fin),
         service: ServiceRecord {
-            name: Some(service.to_owned()),
+            name: Some(service.into()),
             outcome: ServiceOutcome::NotExamined,
             code: None,
             detail: None,
             frame: None,
         },
         rpc: None,
-        announced: Vec::new(),
-        not_registered: Vec::new(),
-        duties: Vec::new(),
-        encapsulation: Vec::new(),
+        announced: ThinVec::new(),
+        not_registered: ThinVec::new(),
+        duties: ThinVec::new(),
+        encapsulation: ThinVec::new(),
         requirement: None,
-        display_filter: DisplayFilter {
-            wireshark: format!(
+        display_filter: DisplayFilter::of_texts(
+            &format!(
                 "ip.addr=={} && ip.addr=={} && tcp.port=={} && tcp.port=={}",
                 from.0, to.0, from.1, to.1
             ),
-            netmon: format!("IPv4.Address == {} AND TCP.Port == {}", to.0, to.1),
-        },
+            &format!("IPv4.Address == {} AND TCP.Port == {}", to.0, to.1),
+        ),
         evidence,
     });
     id
@@ -263,7 +265,7 @@ fn add_cell(
     let mut counts = CellCounts::default();
     let mut explanation = String::new();
     for flow in report.flows.telling_mut().iter_mut().filter(|flow| flows.contains(&flow.id)) {
-        flow.requirement = Some(row.id.to_owned());
+        flow.requirement = Some(row.id.into());
         if explanation.is_empty() {
             explanation.clone_from(&flow.explanation);
         }

@@ -28,7 +28,7 @@ pub(in crate::render) fn seed() -> Report {
     let dns = flow(52714, 53, "DNS", Verdict::NoReply, syns(&[2312, 2320, 2341]));
     let kerberos = flow(52716, 88, "Kerberos", Verdict::NoReply, syns(&[2874, 2880, 2902]));
     report.flows.telling_mut()[2].origin = Some(Origin::Middlebox);
-    report.flows.telling_mut()[2].origin_reasons = vec![
+    report.flows.telling_mut()[2].origin_reasons = thin_vec::thin_vec![
         "its sequence number is 251831252, where a closed port sends 0".to_owned(),
         "its window is that of the SYN, 8192".to_owned(),
     ];
@@ -179,16 +179,16 @@ pub(in crate::render) fn busy() -> Report {
     let dns = flow(four, 53, "DNS", Verdict::Established, handshake(500));
     let mut icmp = syns(&[600, 602]);
     icmp.push(EvidenceRecord {
-        note: Some("communication administratively prohibited, from 10.2.0.1".to_owned()),
+        note: Some(Box::new("communication administratively prohibited, from 10.2.0.1".to_owned())),
         ..packet(601, Sender::Network, EvidenceKind::Icmp)
     });
     let http = flow(four, 8530, "WSUS", Verdict::Prohibited, icmp);
     report.flows.telling_mut()[3].origin = Some(Origin::Host);
     report.flows.telling_mut()[4].service = ServiceRecord {
-        name: Some("RPC endpoint mapper".to_owned()),
+        name: Some("RPC endpoint mapper".into()),
         outcome: ServiceOutcome::Failed,
-        code: Some("0x16c9a0d6".to_owned()),
-        detail: Some("endpoint not registered".to_owned()),
+        code: Some("0x16c9a0d6".into()),
+        detail: Some("endpoint not registered".into()),
         frame: Some(FrameNumber(306)),
     };
     for flow in report.flows.telling_mut().iter_mut().skip(3) {

@@ -31,12 +31,13 @@ pub(in crate::render) fn hostile() -> Report {
     }
     for flow in report.flows.telling_mut() {
         flow.explanation = format!("-{clear_screen}");
-        flow.service.name = Some("=S\u{202e}MB\n|x|".to_owned());
-        flow.service.detail = Some("\tdetail".to_owned());
-        flow.encapsulation = vec!["\rvlan 1".to_owned()];
-        flow.display_filter.wireshark = "=\x1b[1m".to_owned();
+        flow.service.name = Some("=S\u{202e}MB\n|x|".into());
+        flow.service.detail = Some("\tdetail".into());
+        flow.encapsulation = thin_vec::thin_vec!["\rvlan 1".to_owned()];
+        let netmon = flow.display_filter.netmon();
+        flow.display_filter = DisplayFilter::of_texts("=\x1b[1m", &netmon);
         for packet in &mut flow.evidence {
-            packet.note = Some(clear_screen.to_owned());
+            packet.note = Some(Box::new(clear_screen.to_owned()));
         }
     }
     for finding in &mut report.findings {

@@ -308,7 +308,7 @@ fn in_full_of(report: &Report, flow: &JudgedFlow, page: &mut Page<'_>) -> io::Re
     if !flow.encapsulation.is_empty() {
         page.paragraph(4, 6, None, &page.short(&flow.encapsulation.join(", "), 240))?;
     }
-    let filter = page.short(&flow.display_filter.wireshark, 600);
+    let filter = page.short(&flow.display_filter.wireshark(), 600);
     page.paragraph(4, 6, None, &format!("Wireshark filter: {filter}"))
 }
 

@@ -300,9 +300,9 @@ fn meaning(flow: &JudgedFlow, page: &mut Page<'_>) -> io::Result<()> {
     }
     let filters = &flow.display_filter;
     for (program, filter) in
-        [("Wireshark", &filters.wireshark), ("Network Monitor", &filters.netmon)]
+        [("Wireshark", filters.wireshark()), ("Network Monitor", filters.netmon())]
     {
-        let filter = page.short(filter, 600);
+        let filter = page.short(&filter, 600);
         page.labelled(2, Some(Ink::Strong), &format!("{program}:"), &filter)?;
     }
     Ok(())

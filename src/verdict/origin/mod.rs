@@ -232,7 +232,7 @@ pub fn weigh_origins(flows: &mut Flows) {
             }
         }
         flow.origin = Some(refusal.origin);
-        flow.origin_reasons = refusal.reasons;
+        flow.origin_reasons = refusal.reasons.into();
     }
 }
 
