@@ -37,7 +37,7 @@ pub(super) fn to_try(evidence: &Evidence<'_>) -> Vec<HostTries> {
         }
         let of_host = by_host.entry(first.from.address).or_insert_with(|| HostTries {
             host: first.from.address,
-            role: first.from.role.clone(),
+            role: first.from.role.to_string(),
             tries: Vec::new(),
         });
         for line in tries {

@@ -186,22 +186,22 @@ fn cell(
     counts.success += hidden;
     let outcome = outcome_of(counts, &flows);
     let mut explanation = explain(outcome, counts, &flows, several);
-    let requirement = row.requirement;
+    let (requirement, texts) = (row.requirement, &row.texts);
     if let Some(first) = flows.first()
         && !rows.is_fixed(requirement, first.responder.port)
     {
         explanation = then_rpc(&explanation, &flows, several);
     }
-    let end = |address, part: &Part<'_>| CellEnd { address, role: part.role.to_owned() };
+    let end = |address, part: &Part<'_>| CellEnd { address, role: part.role.into() };
     Some(Cell {
-        requirement: requirement.id.clone(),
-        service: requirement.service.clone(),
+        requirement: texts.id.clone(),
+        service: texts.service.clone(),
         transport: requirement.transport,
-        ports: requirement.ports_text(),
+        ports: texts.ports.clone(),
         from: end(from, from_part),
         to: end(to, to_part),
-        need: requirement.need.to_string(),
-        condition: requirement.condition.clone(),
+        need: texts.need.clone(),
+        condition: texts.condition.clone(),
         listener_known: requirement.listener_known,
         outcome,
         flows: ids,

@@ -262,7 +262,7 @@ mod tests {
         let flows = [flow(1, site, sql, "tcp", port, Verdict::NoReply)];
         let assessment = assess(matrix, &given, Told::default(), &flows);
         let cells = assessment.sheet.cells.iter().filter(|cell| !cell.flows.is_empty());
-        cells.map(|cell| cell.requirement.clone()).collect()
+        cells.map(|cell| cell.requirement.to_string()).collect()
     }
 
     #[test]

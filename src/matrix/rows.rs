@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use smol_str::{SmolStr, ToSmolStr};
+
 use crate::flow::service_name;
 use crate::matrix::roles::{DOMAIN_CONTROLLER, Part, is_kind_of};
 use crate::matrix::{Direction, Matrix, Need, PortRange, Requirement};
@@ -18,6 +20,29 @@ pub(super) struct Row<'m> {
     pub(super) to: usize,
     /// One of its roles is a domain controller's.
     of_controllers: bool,
+    /// What each of its cells repeats.
+    pub(super) texts: RowTexts,
+}
+
+/// A row as its cells tell of it.
+pub(super) struct RowTexts {
+    pub(super) id: SmolStr,
+    pub(super) service: SmolStr,
+    pub(super) ports: SmolStr,
+    pub(super) need: SmolStr,
+    pub(super) condition: Option<SmolStr>,
+}
+
+impl RowTexts {
+    fn of(requirement: &Requirement) -> RowTexts {
+        RowTexts {
+            id: requirement.id.as_str().into(),
+            service: requirement.service.as_str().into(),
+            ports: requirement.ports_text().into(),
+            need: requirement.need.to_smolstr(),
+            condition: requirement.condition.as_deref().map(SmolStr::from),
+        }
+    }
 }
 
 impl Row<'_> {
@@ -65,6 +90,7 @@ impl<'m> Rows<'m> {
             from: role(&requirement.from),
             to: role(&requirement.to),
             of_controllers: is_controller(&requirement.from) || is_controller(&requirement.to),
+            texts: RowTexts::of(requirement),
         };
         let mut by_port: BTreeMap<(Transport, u16), Vec<usize>> = BTreeMap::new();
         let mut of_ranges = Vec::new();

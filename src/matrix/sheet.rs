@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::net::{Address, Transport};
 use crate::words::words;
@@ -33,7 +34,7 @@ pub struct CellEnd {
     /// The host.
     pub address: Address,
     /// The role it plays in this requirement: the narrowest that it has.
-    pub role: String,
+    pub role: SmolStr,
 }
 
 /// Flows of a cell, by class.
@@ -51,26 +52,28 @@ pub struct CellCounts {
 }
 
 /// A requirement between two hosts, and what the captures prove about it.
+// There may be 100,000 of them, which repeat the texts of a few rows: the short ones stand in place,
+// and the long ones are shared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
     /// Id of the matrix row.
-    pub requirement: String,
+    pub requirement: SmolStr,
     /// Service, as "LDAP".
-    pub service: String,
+    pub service: SmolStr,
     /// Transport.
     pub transport: Transport,
     /// Ports, as "389" or "49152-65535".
     #[schemars(regex(pattern = "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"))]
-    pub ports: String,
+    pub ports: SmolStr,
     /// The side that opens.
     pub from: CellEnd,
     /// The side that is called.
     pub to: CellEnd,
     /// "required", "optional" or `one_of GROUP`.
-    pub need: String,
+    pub need: SmolStr,
     /// When it applies; `None` for always. Where a flow exercises it, it does.
-    pub condition: Option<String>,
+    pub condition: Option<SmolStr>,
     /// Whether anything is known to listen there; where nothing is, silence is no fault.
     pub listener_known: bool,
     /// What the captures prove.

@@ -280,13 +280,13 @@ fn add_cell(
         "No attempt in the captures.".clone_into(&mut explanation);
     }
     report.matrix.cells.push(Cell {
-        requirement: row.id.to_owned(),
-        service: row.service.to_owned(),
+        requirement: row.id.into(),
+        service: row.service.into(),
         transport: row.transport,
-        ports: row.ports.to_owned(),
-        from: CellEnd { address: ip(from.0), role: from.1.to_owned() },
-        to: CellEnd { address: ip(to.0), role: to.1.to_owned() },
-        need: row.need.to_owned(),
+        ports: row.ports.into(),
+        from: CellEnd { address: ip(from.0), role: from.1.into() },
+        to: CellEnd { address: ip(to.0), role: to.1.into() },
+        need: row.need.into(),
         condition: None,
         listener_known: true,
         outcome,

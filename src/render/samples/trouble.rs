@@ -26,7 +26,7 @@ pub(in crate::render) fn hostile() -> Report {
     report.hosts[1].roles[0].evidence = Some("-1\u{2066}\u{feff}".to_owned());
     report.matrix.title = "<h1>\u{1b}]0;title\x07".to_owned();
     for cell in &mut report.matrix.cells {
-        cell.service = format!("+{}\x08", cell.service);
+        cell.service = format!("+{}\x08", cell.service).into();
         cell.explanation = format!("@{clear_screen}");
     }
     for flow in report.flows.telling_mut() {
@@ -78,13 +78,13 @@ pub(in crate::render) fn large(cells: u32, flows: u32) -> Report {
         let outcome = if number % 2 == 0 { Outcome::Dropped } else { Outcome::Open };
         let from = address(number % 1000);
         report.matrix.cells.push(Cell {
-            requirement: format!("ldap-{number}"),
-            service: "LDAP".to_owned(),
+            requirement: format!("ldap-{number}").into(),
+            service: "LDAP".into(),
             transport: Transport::Tcp,
-            ports: "389".to_owned(),
-            from: CellEnd { address: from, role: "site-server".to_owned() },
-            to: CellEnd { address: ip("10.200.0.1"), role: "domain-controller".to_owned() },
-            need: "required".to_owned(),
+            ports: "389".into(),
+            from: CellEnd { address: from, role: "site-server".into() },
+            to: CellEnd { address: ip("10.200.0.1"), role: "domain-controller".into() },
+            need: "required".into(),
             condition: None,
             listener_known: true,
             outcome,

@@ -151,7 +151,7 @@ fn service(cell: &Cell, page: &Page<'_>) -> String {
 
 /// The port: of a range the one that was called, if only one was.
 fn port(report: &Report, cell: &Cell, page: &Page<'_>) -> String {
-    let ports = seen::called_port(report, cell).unwrap_or_else(|| cell.ports.clone());
+    let ports = seen::called_port(report, cell).unwrap_or_else(|| cell.ports.to_string());
     page.short(&format!("{}/{ports}", cell.transport), 15)
 }
 
