@@ -593,7 +593,7 @@ mod tests {
     fn a_capture_that_ends_too_early_leaves_it_open() {
         let mut flow = silent();
         flow.schedule = Some(Box::new(ScheduleRecord {
-            name: "newer Windows".to_owned(),
+            name: "newer Windows".into(),
             expected: Some(5),
             seen: 2,
             course: Course::CaptureEnded,

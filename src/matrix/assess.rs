@@ -206,7 +206,8 @@ fn cell(
         outcome,
         flows: ids,
         counts,
-        explanation,
+        // A copy takes no more room than it fills, and is kept as long as the report.
+        explanation: explanation.as_str().to_owned(),
     })
 }
 

@@ -38,6 +38,9 @@ pub(crate) fn count_of(count: usize, thing: &str) -> String {
 
 /// A text of at most `most` characters.
 pub(crate) fn bounded(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),

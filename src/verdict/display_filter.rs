@@ -4,12 +4,13 @@
 //! what they are made of.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddrV4};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::net::letters::{Letters, push_address};
-use crate::net::{Endpoint, Transport};
+use crate::net::{Address, Endpoint, Transport};
 
 /// Filters that show a flow in other programs.
 ///
@@ -21,8 +22,9 @@ pub struct DisplayFilter(Of);
 
 #[derive(Clone, Debug)]
 enum Of {
-    /// The two ends of a flow.
-    Ends(Transport, [Endpoint; 2]),
+    /// The two ends of a flow, by far the most in place.
+    V4(Transport, [SocketAddrV4; 2]),
+    Ends(Box<(Transport, [Endpoint; 2])>),
     /// What a report said.
     Texts(Box<FilterTexts>),
 }
@@ -71,7 +73,10 @@ impl DisplayFilter {
     /// A host whose address is not known is left out, and so is a port that is not: what is left
     /// shows the flow and perhaps others.
     pub fn of(transport: Transport, ends: [Endpoint; 2]) -> DisplayFilter {
-        DisplayFilter(Of::Ends(transport, ends))
+        DisplayFilter(match ends.map(v4) {
+            [Some(one), Some(other)] => Of::V4(transport, [one, other]),
+            _ => Of::Ends(Box::new((transport, ends))),
+        })
     }
 
     /// Filters of these texts.
@@ -84,16 +89,28 @@ impl DisplayFilter {
     /// For Wireshark and tshark.
     pub fn wireshark(&self) -> Cow<'_, str> {
         match &self.0 {
-            Of::Ends(transport, ends) => WIRESHARK.filter(*transport, ends).into(),
             Of::Texts(texts) => texts.wireshark.as_str().into(),
+            Of::V4(..) | Of::Ends(_) => self.made(&WIRESHARK).into(),
         }
     }
 
     /// For Microsoft Network Monitor.
     pub fn netmon(&self) -> Cow<'_, str> {
         match &self.0 {
-            Of::Ends(transport, ends) => NETMON.filter(*transport, ends).into(),
             Of::Texts(texts) => texts.netmon.as_str().into(),
+            Of::V4(..) | Of::Ends(_) => self.made(&NETMON).into(),
+        }
+    }
+
+    /// The filter in the words of a program; empty where texts were read.
+    fn made(&self, words: &Words) -> String {
+        match &self.0 {
+            Of::V4(transport, ends) => words.filter(*transport, ends.map(endpoint)),
+            Of::Ends(of) => {
+                let (transport, ends) = **of;
+                words.filter(transport, ends)
+            }
+            Of::Texts(_) => String::new(),
         }
     }
 }
@@ -115,17 +132,16 @@ impl From<FilterTexts> for DisplayFilter {
 impl From<DisplayFilter> for FilterTexts {
     fn from(filter: DisplayFilter) -> FilterTexts {
         match filter.0 {
-            Of::Ends(transport, ends) => FilterTexts {
-                wireshark: WIRESHARK.filter(transport, &ends),
-                netmon: NETMON.filter(transport, &ends),
-            },
             Of::Texts(texts) => *texts,
+            Of::V4(..) | Of::Ends(_) => {
+                FilterTexts { wireshark: filter.made(&WIRESHARK), netmon: filter.made(&NETMON) }
+            }
         }
     }
 }
 
 impl Words {
-    fn filter(&self, transport: Transport, ends: &[Endpoint; 2]) -> String {
+    fn filter(&self, transport: Transport, ends: [Endpoint; 2]) -> String {
         // Room for two IPv4 addresses and ports.
         let mut filter = String::with_capacity(100);
         for address in ends.iter().filter_map(|end| end.address.ip()) {
@@ -148,6 +164,18 @@ impl Words {
         }
         filter.push_str(name);
     }
+}
+
+/// The end of an IPv4 flow.
+fn v4(end: Endpoint) -> Option<SocketAddrV4> {
+    match end.address {
+        Address::Ip(IpAddr::V4(address)) => Some(SocketAddrV4::new(address, end.port)),
+        Address::Ip(IpAddr::V6(_)) | Address::Conversation(_) | Address::Name(_) => None,
+    }
+}
+
+fn endpoint(end: SocketAddrV4) -> Endpoint {
+    Endpoint { address: (*end.ip()).into(), port: end.port() }
 }
 
 /// Of the words for TCP and for UDP the one that is meant.
@@ -197,13 +225,18 @@ mod tests {
 
     #[test]
     fn a_filter_that_was_read_equals_the_one_that_was_made() {
-        let ends = [end("10.0.0.5", 49_200), end("10.0.0.10", 389)];
-        let made = DisplayFilter::of(Transport::Tcp, ends);
-        let json = serde_json::to_string(&made).unwrap();
-        let read: DisplayFilter = serde_json::from_str(&json).unwrap();
-        assert_eq!(read, made);
-        assert_eq!(serde_json::to_string(&read).unwrap(), json);
-        assert_ne!(read, DisplayFilter::of(Transport::Udp, ends));
+        for ends in [
+            [end("10.0.0.5", 49_200), end("10.0.0.10", 389)],
+            [end("2001:db8::5", 49_200), end("2001:db8::a", 389)],
+            [end("dc1.corp.example", 0), end("10.0.0.10", 389)],
+        ] {
+            let made = DisplayFilter::of(Transport::Tcp, ends);
+            let json = serde_json::to_string(&made).unwrap();
+            let read: DisplayFilter = serde_json::from_str(&json).unwrap();
+            assert_eq!(read, made);
+            assert_eq!(serde_json::to_string(&read).unwrap(), json);
+            assert_ne!(read, DisplayFilter::of(Transport::Udp, ends));
+        }
     }
 
     #[test]

@@ -13,9 +13,8 @@ use crate::verdict::record::{Class, EvidenceRecord, Verdict};
 use crate::verdict::schedule::Followed;
 use crate::verdict::{Circumstances, Frames, drop_note, icmp, origin, write_frames};
 
-/// Room for the explanation of most successes, and of most others: it is kept as long as the flow.
-const OF_SUCCESS: usize = 88;
-const OF_OTHERS: usize = 224;
+/// Room to write most explanations.
+const ROOM: usize = 256;
 
 /// What is told of a flow beside its packets.
 #[derive(Clone, Copy)]
@@ -32,11 +31,22 @@ pub(super) fn of(
     told: Told<'_>,
     circumstances: &Circumstances,
 ) -> String {
-    let room = if verdict.class() == Class::Success { OF_SUCCESS } else { OF_OTHERS };
-    let mut text = String::with_capacity(room);
+    let mut text = String::with_capacity(ROOM);
+    write(flow, verdict, told, circumstances, &mut text);
+    // A copy takes no more room than it fills, and is kept as long as the flow.
+    text.as_str().to_owned()
+}
+
+fn write(
+    flow: &Flow,
+    verdict: Verdict,
+    told: Told<'_>,
+    circumstances: &Circumstances,
+    text: &mut String,
+) {
     let Told { refusal, followed, evidence } = told;
-    Seen { flow, circumstances, followed }.sentence(verdict, &mut text);
-    capitalize(&mut text);
+    Seen { flow, circumstances, followed }.sentence(verdict, text);
+    capitalize(text);
     // Writing to a string does not fail.
     if let Some(other) = flow.also_in {
         let elsewhere = elsewhere(flow, other);
@@ -48,7 +58,7 @@ pub(super) fn of(
             // That is the meaning, and there is no need to guess.
             capitalize(&mut dropped);
             let _ = write!(text, ". {dropped}.");
-            return text;
+            return;
         }
         let _ = write!(text, "; {dropped}");
     }
@@ -72,7 +82,6 @@ pub(super) fn of(
         }
     }
     text.push('.');
-    text
 }
 
 /// Where copies were captured: inside something else than the packets that count, or outside of it.

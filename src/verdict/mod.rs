@@ -20,6 +20,7 @@ pub use rpc::link;
 use std::fmt;
 
 use smol_str::ToSmolStr;
+use thin_vec::ThinVec;
 
 use crate::capture::FrameNote;
 use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, KnownPorts};
@@ -232,7 +233,7 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         confidence,
         explanation,
         origin,
-        origin_reasons: origin_reasons.unwrap_or_default().into(),
+        origin_reasons: exact(&origin_reasons.unwrap_or_default()),
         history: flow.history.to_smolstr(),
         evidence,
         schedule: followed.map(|followed| Box::new(followed.record)),
@@ -253,6 +254,11 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         requirement: None,
         display_filter: DisplayFilter::of(flow.transport(), [initiator, responder]),
     }
+}
+
+/// Texts that are kept: each takes no more room than it fills.
+fn exact(texts: &[String]) -> ThinVec<String> {
+    texts.iter().map(|text| text.as_str().to_owned()).collect()
 }
 
 fn evidence_record(evidence: &Evidence, circumstances: &Circumstances) -> EvidenceRecord {

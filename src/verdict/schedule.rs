@@ -9,6 +9,8 @@
 //! (initial RTO 1000 ms, 4 repeats). Linux, `ip-sysctl`: `tcp_syn_retries`, and
 //! `tcp_syn_linear_timeouts` since 6.5; before 3.1 the first wait was that of RFC 1122 4.2.3.1.
 
+use smol_str::SmolStr;
+
 use crate::flow::{EvidenceKind, Flow, Sender};
 use crate::net::{Timestamp, Transport};
 use crate::verdict::record::{Course, ScheduleRecord, Verdict};
@@ -93,7 +95,8 @@ pub(super) fn followed(
         }
     };
     let expected = u32::try_from(schedule.at.len()).ok();
-    let record = ScheduleRecord { name: schedule.name.to_owned(), expected, seen, course };
+    let record =
+        ScheduleRecord { name: SmolStr::new_static(schedule.name), expected, seen, course };
     Some(Followed { record, schedule, missing })
 }
 
@@ -269,7 +272,7 @@ mod tests {
         let flow = flow(&[0, 3_000], 128);
         let followed = followed(&flow, Verdict::NoReply, Some(second(100))).unwrap();
         let expected = ScheduleRecord {
-            name: "Windows 2000 to Server 2016".to_owned(),
+            name: "Windows 2000 to Server 2016".into(),
             expected: Some(3),
             seen: 2,
             course: Course::GivenUp,

@@ -1,5 +1,7 @@
 //! What the application above a flow answered, out of what its probe heard.
 
+use std::borrow::Cow;
+
 use smol_str::{SmolStr, format_smolstr};
 use thin_vec::ThinVec;
 
@@ -72,7 +74,7 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
             code: answer.code.map(|code| code.name().into()),
             detail: Some(match heard.and_then(|heard| skew(heard, answer, circumstances)) {
                 Some(skew) => format_smolstr!("{}; {skew}", detail_of(answer, outcome)),
-                None => detail_of(answer, outcome).into(),
+                None => detail_of(answer, outcome),
             }),
             frame: Some(answer.frame),
             ..record(outcome)
@@ -104,11 +106,11 @@ fn answer_of(heard: &Heard) -> Option<(ServiceOutcome, &Answer)> {
 }
 
 /// "AS-REQ krbtgt/EXAMPLE.COM: the clocks of the two hosts are too far apart".
-fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> String {
+fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> SmolStr {
     let meaning = match (answer.code.and_then(Code::meaning), &answer.detail) {
-        (Some(meaning), Some(detail)) => Some(format!("{meaning} ({detail})")),
-        (Some(meaning), None) => Some(meaning.to_owned()),
-        (None, Some(detail)) => Some(detail.clone()),
+        (Some(meaning), Some(detail)) => Some(Cow::from(format!("{meaning} ({detail})"))),
+        (Some(meaning), None) => Some(meaning.into()),
+        (None, Some(detail)) => Some(detail.into()),
         (None, None) => None,
     };
     match meaning {
@@ -117,9 +119,9 @@ fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> String {
                 || answer.detail.is_some()
                 || answer.code.is_some_and(|code| code.standing() != Standing::Served) =>
         {
-            format!("{}: {meaning}", answer.subject)
+            format_smolstr!("{}: {meaning}", answer.subject)
         }
-        Some(_) | None => answer.subject.clone(),
+        Some(_) | None => answer.subject.as_str().into(),
     }
 }
 

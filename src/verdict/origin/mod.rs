@@ -18,6 +18,7 @@ use std::fmt::Write as _;
 
 use crate::flow::{EvidenceKind, Sender};
 use crate::net::{FrameNumber, SeqNumber};
+use crate::verdict::exact;
 use crate::verdict::flows::Flows;
 use crate::verdict::origin::alike::Alike;
 use crate::verdict::origin::usual::Usual;
@@ -232,7 +233,7 @@ pub fn weigh_origins(flows: &mut Flows) {
             }
         }
         flow.origin = Some(refusal.origin);
-        flow.origin_reasons = refusal.reasons.into();
+        flow.origin_reasons = exact(&refusal.reasons);
     }
 }
 
