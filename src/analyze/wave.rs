@@ -6,9 +6,10 @@
 //! read would be simpler, and cost half as much again: all bytes would go from one processor's cache to
 //! another's.
 
+use std::hint::spin_loop;
 use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use crate::capture::{CaptureReader, Frame, FrameBatch};
 use crate::flow::FlowTable;
@@ -119,6 +120,10 @@ impl<'r> Batches<'r> {
     }
 }
 
+/// How often a thread asks for its turn to read before it falls asleep: some hundred microseconds. A
+/// batch is mostly read in less, and to be woken takes as long.
+const SPINS: usize = 4_000;
+
 /// What is decoded of a batch, by shard. It is taken out by whoever tracks it.
 type Ready<'b> = Vec<Mutex<Vec<Packet<'b>>>>;
 
@@ -168,9 +173,21 @@ impl<'b, 'f, 'r> Wave<'b, 'f, 'r> {
         }
     }
 
+    /// Waits until it is this thread's turn.
+    fn turn(&self) -> MutexGuard<'_, Turn<'f, 'r>> {
+        for _ in 0..SPINS {
+            match self.reading.try_lock() {
+                Ok(turn) => return turn,
+                Err(TryLockError::WouldBlock) => spin_loop(),
+                Err(TryLockError::Poisoned(_)) => break,
+            }
+        }
+        lock(&self.reading)
+    }
+
     /// Reads the next batch; where there is none, says how many there are.
     fn read(&self) -> Result<(usize, &'b FrameBatch), usize> {
-        let mut turn = lock(&self.reading);
+        let mut turn = self.turn();
         let number = turn.read;
         let place = self.places.get(number).ok_or(number)?;
         let batch = turn.batches.next().ok_or(number)?;
