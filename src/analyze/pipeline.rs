@@ -171,19 +171,21 @@ impl Pipeline<'_> {
         for glances in &before {
             sorting.see(glances);
         }
-        let learned = Learned::of_parts(learned);
         let sorted = sorting.finish();
-        if skipped.neighbours.has_questions() {
-            skipped.neighbours.see(learned.ways());
-        }
-        learned.tell(summary);
         let telling = sorted.telling(flows.len());
         let judged = telling.par_iter().map_init(Flow::blank, |flow, place| {
             flows.read(*place, flow);
             judge(flow, 0, &circumstances)
         });
+        let tell = || {
+            let learned = Learned::of_parts(learned);
+            if skipped.neighbours.has_questions() {
+                skipped.neighbours.see(learned.ways());
+            }
+            learned.tell(summary);
+        };
         // Straight to where they stay: a record is large, and there may be a million.
-        let judged: Vec<JudgedFlow> = judged.collect();
+        let (judged, ()) = rayon::join(|| judged.collect::<Vec<JudgedFlow>>(), tell);
         sorted.flows(flows, circumstances, &telling, judged)
     }
 

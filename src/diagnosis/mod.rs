@@ -14,6 +14,7 @@ mod causes;
 mod facts;
 mod findings;
 mod grouping;
+mod heard;
 mod logs;
 mod names;
 mod other;
@@ -41,8 +42,8 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 
 use crate::diagnosis::cause::Weights;
+use crate::diagnosis::heard::Heard;
 use crate::diagnosis::place::Places;
-use crate::diagnosis::silence::Heard;
 use crate::log::LogRecord;
 use crate::matrix::{HostRecord, Matrix, PortRange, Sheet, UnmatchedHost, several_captures};
 use crate::net::Address;

@@ -5,16 +5,13 @@
 //! a neighbour ever found it, and on which machine the capture was taken.
 
 use std::collections::BTreeSet;
-use std::hash::Hash;
-use std::net::IpAddr;
 
-use crate::diagnosis::{Evidence, Known, Table};
+use crate::diagnosis::Evidence;
+use crate::diagnosis::heard::{Heard, Network, Port, port_of};
 use crate::matrix::{capture_suffix, count_of, list_of, seen};
 use crate::net::{Address, FrameNumber, Transport};
 use crate::packet::NeighbourRecord;
-use crate::verdict::record::{
-    Class, Course, EvidenceKind, EvidenceRecord, JudgedFlow, Origin, Sender, Verdict,
-};
+use crate::verdict::record::{Course, EvidenceKind, EvidenceRecord, JudgedFlow};
 
 /// What a silence most likely means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,129 +48,6 @@ pub(super) struct Silence {
 
 /// Ports that a sentence names.
 const NAMED: usize = 4;
-
-/// A port that was called, of one transport.
-type Port = (Transport, u16);
-
-/// What was heard of the hosts that leave calls unanswered; of each kind the first flow.
-#[derive(Default)]
-pub(super) struct Heard<'a> {
-    /// A flow that the host opened.
-    opened: Table<Address, Option<&'a JudgedFlow>>,
-    /// Successes, by host, port and caller.
-    answers: Table<(Address, Port, Address), &'a JudgedFlow>,
-    /// Of those of a port, the one of the caller that sorts first.
-    answers_on: Table<(Address, Port), &'a JudgedFlow>,
-    /// Successes, by host and caller.
-    answered: Table<(Address, Address), &'a JudgedFlow>,
-    /// Of those of a host, the one of the caller that sorts first.
-    answered_by: Table<Address, &'a JudgedFlow>,
-    /// Refusals of closed ports, which are the host's own, by host, transport and caller.
-    refusals: Table<(Address, Transport, Address), &'a JudgedFlow>,
-    /// Of those of a transport, the one of the caller that sorts first.
-    refused_by: Table<(Address, Transport), &'a JudgedFlow>,
-    /// The first success of a caller in a network, by both.
-    networks: Table<(Address, Network), &'a JudgedFlow>,
-}
-
-/// The network that an address is in, where nobody knows its mask: as most have it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Network {
-    is_v6: bool,
-    bits: u64,
-}
-
-impl Network {
-    fn of(address: Address) -> Option<Network> {
-        Some(match address.ip()? {
-            IpAddr::V4(address) => {
-                Network { is_v6: false, bits: u64::from(address.to_bits() >> 8) }
-            }
-            IpAddr::V6(address) => {
-                let bits = u64::try_from(address.to_bits() >> 64).unwrap_or_default();
-                Network { is_v6: true, bits }
-            }
-        })
-    }
-}
-
-impl<'a> Heard<'a> {
-    /// Flows come by id.
-    pub(super) fn of(flows: &[&'a JudgedFlow]) -> Heard<'a> {
-        let unanswered = || flows.iter().filter(|flow| flow.class == Class::Timeout);
-        let callers: Known<Address> = unanswered().map(|flow| flow.initiator.address).collect();
-        let mut heard = Heard {
-            opened: unanswered().map(|flow| (flow.responder.address, None)).collect(),
-            ..Heard::default()
-        };
-        for &flow in flows {
-            let (from, to) = (flow.initiator.address, flow.responder.address);
-            if flow.packets.initiator > 0
-                && let Some(opened) = heard.opened.get_mut(&from)
-            {
-                opened.get_or_insert(flow);
-            }
-            let succeeded = flow.class == Class::Success;
-            if succeeded
-                && callers.contains(&from)
-                && let Some(network) = Network::of(to)
-            {
-                heard.networks.entry((from, network)).or_insert(flow);
-            }
-            if !heard.opened.contains_key(&to) {
-                continue;
-            }
-            let port = port_of(flow);
-            if succeeded {
-                heard.answers.entry((to, port, from)).or_insert(flow);
-                keep_least(&mut heard.answers_on, (to, port), flow);
-                heard.answered.entry((to, from)).or_insert(flow);
-                keep_least(&mut heard.answered_by, to, flow);
-            } else if is_refused_by_host(flow) {
-                heard.refusals.entry((to, flow.transport, from)).or_insert(flow);
-                keep_least(&mut heard.refused_by, (to, flow.transport), flow);
-            }
-        }
-        heard
-    }
-}
-
-/// Keeps the first flow of the caller that sorts first.
-fn keep_least<'a, K: Eq + Hash>(kept: &mut Table<K, &'a JudgedFlow>, key: K, flow: &'a JudgedFlow) {
-    let least = kept.entry(key).or_insert(flow);
-    if flow.initiator.address < least.initiator.address {
-        *least = flow;
-    }
-}
-
-fn port_of(flow: &JudgedFlow) -> Port {
-    (flow.transport, flow.responder.port)
-}
-
-/// Whether the host itself says that a port is closed.
-fn is_refused_by_host(flow: &JudgedFlow) -> bool {
-    match flow.verdict {
-        Verdict::Refused => flow.origin == Some(Origin::Host),
-        Verdict::Unreachable => {
-            let by_host =
-                |it: &EvidenceRecord| it.kind == EvidenceKind::Icmp && it.from == Sender::Responder;
-            flow.evidence.iter().any(by_host)
-        }
-        Verdict::Established
-        | Verdict::EstablishedUnseen
-        | Verdict::Probed
-        | Verdict::Answered
-        | Verdict::NoReply
-        | Verdict::Unconfirmed
-        | Verdict::Prohibited
-        | Verdict::Challenged
-        | Verdict::HalfOpen
-        | Verdict::Abandoned
-        | Verdict::CaptureEnded
-        | Verdict::OneWay
-        | Verdict::HeadersCut => false,
-    }
-}
 
 /// Weighs the silence of flows that got no answer, all between the same two hosts.
 pub(super) fn silence_of(evidence: &Evidence<'_>, flows: &[&JudgedFlow]) -> Silence {
@@ -375,7 +249,7 @@ impl Scene<'_, '_> {
                 self.service(flow)
             )
         } else {
-            let flow = (*self.heard.opened.get(&to)?)?;
+            let flow = *self.heard.opened.get(&to)?;
             format!(
                 "{to} itself sends ({}), so it was up then; whether a filter drops {}, or the \
                  service does not run and a firewall on the host hides that, cannot be told from this \
@@ -419,6 +293,7 @@ mod tests {
     use crate::matrix::sample::{address, flow, refused_by};
     use crate::matrix::{DEFAULT_PROFILE, Matrix, Told, assess};
     use crate::verdict::record::ScheduleRecord;
+    use crate::verdict::record::{Origin, Verdict};
 
     const CAS: &str = "10.0.0.5";
     const DC: &str = "10.1.0.10";
