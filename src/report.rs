@@ -421,11 +421,19 @@ impl Report {
 
     /// Counts plain flows instead of listing them (`--fold`); everything else stays as it is.
     pub fn fold(&mut self) {
-        let folded = self.flows.fold().into_iter().map(|((pair, port), count)| {
-            let (initiator, responder, transport, verdict) = pair;
-            FoldedRecord { initiator, responder, transport, port, verdict, count }
-        });
-        self.folded = Some(folded.collect());
+        let counts = self.flows.fold();
+        let mut folded = Vec::with_capacity(counts.values().map(Vec::len).sum());
+        for ((initiator, responder, transport, verdict), ports) in counts {
+            folded.extend(ports.into_iter().map(|(port, count)| FoldedRecord {
+                initiator,
+                responder,
+                transport,
+                port,
+                verdict,
+                count,
+            }));
+        }
+        self.folded = Some(folded);
     }
 
     /// Leaves out all flows but these, and counts them again; what was found stays as it is.

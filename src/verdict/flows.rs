@@ -9,9 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
 use crate::flow::{Finished, Flow};
-use crate::net::{Address, Transport};
-pub use crate::verdict::lane::Lane;
+use crate::net::Address;
 use crate::verdict::lane::TELLING;
+pub use crate::verdict::lane::{Lane, Way};
 use crate::verdict::record::{JudgedFlow, Verdict};
 use crate::verdict::{Circumstances, judge};
 
@@ -178,20 +178,31 @@ impl Flows {
         self.hidden.iter().flat_map(|it| it.hidden.lanes.iter().map(|lane| (it.capture, lane)))
     }
 
-    /// Forgets plain flows, and counts them by way, port and verdict.
-    #[expect(clippy::type_complexity, reason = "a key that nobody else has")]
-    pub fn fold(&mut self) -> BTreeMap<((Address, Address, Transport, Verdict), u16), u64> {
-        let mut counts = BTreeMap::new();
-        let way = |lane: &Lane| (lane.from(), lane.to(), lane.transport(), lane.manner.verdict);
-        for (_, lane) in self.lanes().filter(|(_, it)| it.hidden > 0 && !it.is_unanswered()) {
-            *counts.entry((way(lane), lane.port())).or_default() += lane.hidden;
+    /// Forgets plain flows, and counts them by way and verdict, then by port.
+    pub fn fold(&mut self) -> BTreeMap<Way, Vec<(u16, u64)>> {
+        let mut counts: BTreeMap<Way, Vec<(u16, u64)>> = BTreeMap::new();
+        for (_, lane) in self.lanes().filter(|(_, it)| it.hidden > 0) {
+            let ports = counts.entry(lane.way()).or_default();
+            if !lane.is_unanswered() {
+                ports.push((lane.port(), lane.hidden));
+            } else if lane.called_each_once() {
+                ports.extend(lane.ports.iter().map(|port| (*port, 1)));
+            }
         }
-        let unanswered = |_, lane: &Lane| lane.is_unanswered();
-        self.each_of_lanes(0, 1, unanswered, |_, flow| {
+        let again = |_, lane: &Lane| lane.is_unanswered() && !lane.called_each_once();
+        self.each_of_lanes(0, 1, again, |_, flow| {
             let (from, to) = (flow.initiator_endpoint(), flow.responder_endpoint());
             let way = (from.address, to.address, flow.transport(), Verdict::NoReply);
-            *counts.entry((way, to.port)).or_default() += 1;
+            counts.entry(way).or_default().push((to.port, 1));
         });
+        for ports in counts.values_mut() {
+            ports.sort_unstable();
+            ports.dedup_by(|next, kept| {
+                let same = next.0 == kept.0;
+                kept.1 += if same { next.1 } else { 0 };
+                same
+            });
+        }
         self.hidden.clear();
         counts
     }
@@ -528,14 +539,13 @@ impl<'a> Seen<'a> {
     /// Whom each of the calls went to that were repeated and that nobody answered, in no order.
     /// `wanted` gets the lane, and the port that was called.
     pub fn repeated(self, wanted: impl Fn(&Lane, u16) -> bool) -> Vec<(Address, u16)> {
-        let once_each = |lane: &Lane| lane.ports.len() as u64 == lane.hidden;
-        let lanes = self.lanes().filter(|lane| lane.is_repeated() && once_each(lane));
+        let lanes = self.lanes().filter(|lane| lane.is_repeated() && lane.called_each_once());
         let mut calls: Vec<(Address, u16)> = Vec::new();
         for lane in lanes {
             let ports = lane.ports.iter().filter(|port| wanted(lane, **port));
             calls.extend(ports.map(|port| (lane.to(), *port)));
         }
-        let others = |_, lane: &Lane| lane.is_repeated() && !once_each(lane);
+        let others = |_, lane: &Lane| lane.is_repeated() && !lane.called_each_once();
         let mut flow = Flow::blank();
         for (of_capture, place) in places_of_lanes(self.hidden, others) {
             let lane = of_capture.lane(place);

@@ -50,6 +50,9 @@ pub struct Lane {
     pub(super) row: Option<usize>,
 }
 
+/// Who called whom, and what came of it.
+pub type Way = (Address, Address, Transport, Verdict);
+
 impl Lane {
     /// The callers' ports differ; this one stands for them. None of them is a service's where the
     /// port that they call is none's.
@@ -57,6 +60,16 @@ impl Lane {
 
     pub(super) fn of(manner: Manner) -> Lane {
         Lane { manner, hidden: 0, ports: Vec::new(), row: None }
+    }
+
+    /// What it has in common with lanes of other ports.
+    pub fn way(&self) -> Way {
+        (self.from(), self.to(), self.transport(), self.manner.verdict)
+    }
+
+    /// Whether no port was called twice, where these are calls that nobody answered.
+    pub(super) fn called_each_once(&self) -> bool {
+        self.ports.len() as u64 == self.hidden
     }
 
     /// Who called.
