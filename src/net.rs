@@ -485,6 +485,20 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_dealt_out_evenly_whatever_differs() {
+        let caller = (0x0a00_0005, 50_000);
+        for (host, own, called) in [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0)] {
+            let upper_half = (0_u16..4_096).filter(|count| {
+                let from = (caller.0, caller.1 + own * count);
+                let to = (0x0a01_0000 + host * u32::from(*count), 1 + called * count);
+                FlowKey::of_ipv4(Transport::Tcp, from, to).0.rough() >> 63 == 1
+            });
+            let upper_half = upper_half.count();
+            assert!((1_640..=2_456).contains(&upper_half), "{host} {own} {called}: {upper_half}");
+        }
+    }
+
+    #[test]
     fn keys_that_differ_a_little_are_mixed_apart() {
         let mut seen = std::collections::BTreeSet::new();
         for host in 0..64 {
