@@ -70,25 +70,49 @@ impl Arena {
 
     /// Keeps a record, best of at most [`LONGEST`] bytes.
     pub(super) fn put(&mut self, record: &[u8]) -> u64 {
-        let units = units(record.len());
-        while let Some(at) = self.holes.get_mut(units).and_then(Vec::pop) {
-            if let Some(place) = self.at_mut(at).and_then(|rest| rest.get_mut(..record.len())) {
-                place.copy_from_slice(record);
-                return at;
+        let (at, place) = self.place(record.len());
+        place.iter_mut().zip(record).for_each(|(place, byte)| *place = *byte);
+        at
+    }
+
+    /// Room for a record of this length, best at most [`LONGEST`], and where it is.
+    #[inline]
+    pub(super) fn place(&mut self, length: usize) -> (u64, &mut [u8]) {
+        let at = self.hole(length).unwrap_or_else(|| self.append(length));
+        let (chunk, offset) = split(at);
+        let bytes = self.chunks.get_mut(chunk).map(|chunk| chunk.bytes.as_mut_slice());
+        let rest = bytes.and_then(|bytes| bytes.get_mut(offset..)).unwrap_or_default();
+        (at, rest.get_mut(..length).unwrap_or_default())
+    }
+
+    /// A hole that a record of this length fills.
+    #[inline]
+    fn hole(&mut self, length: usize) -> Option<u64> {
+        let holes = self.holes.get_mut(units(length))?;
+        while let Some(at) = holes.pop() {
+            let (chunk, _) = split(at);
+            // What went away stays as it is.
+            if self.chunks.get(chunk).is_some_and(|chunk| !chunk.bytes.is_empty()) {
+                return Some(at);
             }
         }
-        let length = units * UNIT;
+        None
+    }
+
+    /// Where a record of this length begins behind the others.
+    #[inline]
+    fn append(&mut self, length: usize) -> u64 {
+        let length = units(length) * UNIT;
         let offset = self.chunks.last().and_then(|chunk| chunk.room_for(length));
         let offset = offset.unwrap_or_else(|| {
             self.begin_chunk();
             0
         });
         let number = self.chunks.len().saturating_sub(1) as u64;
-        let Some(Chunk { bytes, is_long, .. }) = self.chunks.last_mut() else { return 0 };
-        *is_long |= length > LONGEST;
-        bytes.resize(offset, 0);
-        bytes.extend_from_slice(record);
-        bytes.resize(offset + length, 0);
+        if let Some(Chunk { bytes, is_long, .. }) = self.chunks.last_mut() {
+            *is_long |= length > LONGEST;
+            bytes.resize(offset + length, 0);
+        }
         number << CHUNK_BITS | offset as u64
     }
 
@@ -175,11 +199,6 @@ impl Arena {
             length => self.share.page(at + before as u64, length),
         };
         Fetched { page, offset: offset - before }
-    }
-
-    fn at_mut(&mut self, at: u64) -> Option<&mut [u8]> {
-        let (chunk, offset) = split(at);
-        self.chunks.get_mut(chunk)?.bytes.get_mut(offset..)
     }
 
     /// Gives up the record of this length at this place.

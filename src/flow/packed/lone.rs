@@ -19,97 +19,116 @@ const TO_GROUP: u8 = 1 << 1;
 const LEAVING: u8 = 1 << 2;
 const ARRIVING: u8 = 1 << 3;
 
-/// Room for a record of either kind.
-#[derive(Clone, Copy)]
-pub(super) struct Record {
-    bytes: [u8; 64],
-    used: usize,
+/// What is kept of a SYN.
+pub(super) struct Syn {
+    kind: u8,
+    bits: u8,
+    flags: u8,
+    ttl: u8,
+    key: FlowKey,
+    frame: u32,
+    since_base: u64,
+    seq: u32,
+    window: u16,
+    link: u16,
+    ip_id: u16,
 }
 
-impl Default for Record {
-    fn default() -> Record {
-        Record { bytes: [0; 64], used: 0 }
+impl Syn {
+    /// What is kept of this one; `None` where there is more to it than a record can say.
+    #[inline]
+    pub(super) fn of(packet: &Packet<'_>, segment: Segment, base: i64, link: u32) -> Option<Syn> {
+        let Packet { frame, time, key, sender, ttl, ip_id, payload, to_group, .. } = *packet;
+        let kind = match (key.is_plain_tcp()?, ip_id) {
+            (true, Some(_)) => V4,
+            (false, None) => V6,
+            _ => return None,
+        };
+        let plain = segment.flags.is_syn()
+            && !segment.flags.has(Flags::RST)
+            && segment.length == 0
+            && segment.ack.0 == 0
+            && payload.is_empty()
+            && packet.of_row.is_none()
+            && packet.note.is_none()
+            && packet.encapsulation == Encapsulation::default();
+        if !plain {
+            return None;
+        }
+        let since_base = time?.as_nanoseconds().checked_sub(base)?;
+        let heading = match packet.heading {
+            Heading::Unknown => 0,
+            Heading::Leaving => LEAVING,
+            Heading::Arriving => ARRIVING,
+        };
+        let from_high = if sender == End::High { FROM_HIGH } else { 0 };
+        let group = if to_group { TO_GROUP } else { 0 };
+        Some(Syn {
+            kind,
+            bits: from_high | group | heading,
+            flags: segment.flags.0,
+            ttl,
+            key,
+            frame: u32::try_from(frame.0).ok()?,
+            // 48 bits: three days.
+            since_base: u64::try_from(since_base).ok().filter(|since| since >> 48 == 0)?,
+            seq: segment.seq.0,
+            window: segment.window,
+            link: u16::try_from(link).ok()?,
+            ip_id: ip_id.unwrap_or_default(),
+        })
+    }
+
+    /// Bytes of its record.
+    pub(super) fn length(&self) -> usize {
+        if self.kind == V4 { 36 } else { 58 }
+    }
+
+    /// Writes its record, of [`Syn::length`] bytes, to where it is to stay. Elsewhere first and then
+    /// copied, the copy would wait for all that was written before it, such as an entry in a table
+    /// of keys that no cache holds: a tenth of the time of a scan.
+    #[inline]
+    pub(super) fn write(&self, to: &mut [u8]) {
+        let mut out = Out(to);
+        out.push([self.kind, self.bits, self.flags, self.ttl]);
+        let (_, addresses, ports) = self.key.parts();
+        for [high, low] in addresses {
+            let low = low.to_be_bytes();
+            if self.kind == V4 {
+                let [.., a, b, c, d] = low;
+                out.push([a, b, c, d]);
+            } else {
+                out.push(high.to_be_bytes());
+                out.push(low);
+            }
+        }
+        for port in ports {
+            out.push(port.to_be_bytes());
+        }
+        out.push(self.frame.to_le_bytes());
+        let [since_base @ .., _, _] = self.since_base.to_le_bytes();
+        out.push(since_base);
+        out.push(self.seq.to_le_bytes());
+        out.push(self.window.to_le_bytes());
+        out.push(self.link.to_le_bytes());
+        if self.kind == V4 {
+            out.push(self.ip_id.to_le_bytes());
+        }
     }
 }
 
-impl Record {
+/// The rest of where a record is written.
+struct Out<'a>(&'a mut [u8]);
+
+impl Out<'_> {
     // By arrays: what is as long as is known beforehand is copied without a call.
     #[inline]
     fn push<const N: usize>(&mut self, bytes: [u8; N]) {
-        if let Some(place) = self.bytes.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut) {
+        if let Some((place, rest)) = std::mem::take(&mut self.0).split_first_chunk_mut() {
             *place = bytes;
-            self.used += N;
+            self.0 = rest;
         }
     }
-
-    pub(super) fn get(&self, range: std::ops::RangeTo<usize>) -> Option<&[u8]> {
-        self.bytes.get(range)
-    }
-}
-
-/// Writes a SYN and gives the length of its record; `None` where there is more to it than a record
-/// can say.
-pub(super) fn write(
-    packet: &Packet<'_>,
-    segment: Segment,
-    base: i64,
-    link: u32,
-    out: &mut Record,
-) -> Option<usize> {
-    let Packet { frame, time, key, sender, ttl, ip_id, payload, to_group, .. } = *packet;
-    let kind = match (key.is_plain_tcp()?, ip_id) {
-        (true, Some(_)) => V4,
-        (false, None) => V6,
-        _ => return None,
-    };
-    let plain = segment.flags.is_syn()
-        && !segment.flags.has(Flags::RST)
-        && segment.length == 0
-        && segment.ack.0 == 0
-        && payload.is_empty()
-        && packet.of_row.is_none()
-        && packet.note.is_none()
-        && packet.encapsulation == Encapsulation::default();
-    if !plain {
-        return None;
-    }
-    let link = u16::try_from(link).ok()?;
-    let frame = u32::try_from(frame.0).ok()?;
-    let since_base = time?.as_nanoseconds().checked_sub(base)?;
-    // 48 bits: three days.
-    let since_base = u64::try_from(since_base).ok().filter(|since| since >> 48 == 0)?;
-    let heading = match packet.heading {
-        Heading::Unknown => 0,
-        Heading::Leaving => LEAVING,
-        Heading::Arriving => ARRIVING,
-    };
-    let from_high = if sender == End::High { FROM_HIGH } else { 0 };
-    let group = if to_group { TO_GROUP } else { 0 };
-    out.push([kind, from_high | group | heading, segment.flags.0, ttl]);
-    let (_, addresses, ports) = key.parts();
-    for [high, low] in addresses {
-        let low = low.to_be_bytes();
-        if kind == V4 {
-            let [.., a, b, c, d] = low;
-            out.push([a, b, c, d]);
-        } else {
-            out.push(high.to_be_bytes());
-            out.push(low);
-        }
-    }
-    for port in ports {
-        out.push(port.to_be_bytes());
-    }
-    out.push(frame.to_le_bytes());
-    let [bytes @ .., _, _] = since_base.to_le_bytes();
-    out.push(bytes);
-    out.push(segment.seq.0.to_le_bytes());
-    out.push(segment.window.to_le_bytes());
-    out.push(link.to_le_bytes());
-    if kind == V4 {
-        out.push(ip_id.unwrap_or_default().to_le_bytes());
-    }
-    Some(out.used)
 }
 
 /// Reads the key of a record from behind its first byte.

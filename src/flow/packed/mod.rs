@@ -180,11 +180,12 @@ impl Store {
 
     /// Puts a flow away that is one SYN so far, if it is as plain as that.
     pub(super) fn put_lone(&mut self, packet: &Packet<'_>, segment: Segment) -> Option<u64> {
-        let mut record = lone::Record::default();
         let base = self.base_at(packet.time?);
         let link = self.link_number(*packet.link?);
-        let length = lone::write(packet, segment, base, link, &mut record)?;
-        Some(self.arena.put(record.get(..length)?))
+        let syn = lone::Syn::of(packet, segment, base, link)?;
+        let (at, record) = self.arena.place(syn.length());
+        syn.write(record);
+        Some(at)
     }
 
     /// The first byte of the record at this place, if it is in memory. To have it in the processor's
