@@ -5,9 +5,10 @@
 //! renderers only lay out what stands here.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
+use foldhash::fast::FixedState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smol_str::format_smolstr;
@@ -492,7 +493,7 @@ fn identities(
         .map(|link| (link.address, link.mac.as_str()))
         .collect();
     // Looked for only where two addresses may be one host.
-    let talk = LazyCell::new(|| -> BTreeSet<Address> {
+    let talk = LazyCell::new(|| -> HashSet<Address, FixedState> {
         let telling = flows.telling().iter();
         let ends = telling.flat_map(|flow| [flow.initiator.address, flow.responder.address]);
         let plain = Seen::from(flows).lanes().flat_map(|lane| [lane.from(), lane.to()]);
@@ -513,8 +514,8 @@ fn tell_conversations_apart(flows: &mut [JudgedFlow]) {
         [flow.initiator, flow.responder].iter().any(|end| end.address.conversation().is_some())
     };
     let mut captures = flows.iter().filter(|flow| numbered(flow)).map(|flow| flow.capture);
-    let first = captures.next();
-    let several = captures.any(|capture| Some(capture) != first);
+    let Some(first) = captures.next() else { return };
+    let several = captures.any(|capture| capture != first);
     for flow in flows.iter_mut() {
         let capture = match u32::try_from(flow.capture) {
             Ok(capture) if several => capture.saturating_add(1),

@@ -42,7 +42,7 @@ const LIBRARIES: [(&str, &[&str]); 12] = [
     ("clap_mangen", &["cli"]),
     ("indicatif", &["cli/meter.rs"]),
     ("comfy_table", &["render/terminal"]),
-    ("rayon", &["analyze", "matrix", "diagnosis", "verdict/origin"]),
+    ("rayon", &["analyze", "matrix", "diagnosis", "verdict/origin", "flow/finished.rs"]),
 ];
 
 /// A line of code, without its comment.

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::iter::{
     IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator,
@@ -31,8 +32,11 @@ pub(super) struct Pipeline<'a> {
     pub(super) several: bool,
 }
 
-/// Flows that one thread looks at before they are sorted.
-const GLANCED_TOGETHER: usize = 8_192;
+/// Flows that one thread looks at before it takes the next.
+const GLANCED_TOGETHER: usize = 2_048;
+
+/// So many times that for each thread, before they are sorted.
+const PARTS_A_THREAD: usize = 8;
 
 /// Packets that are handed to a table at once.
 const TOGETHER: usize = 64;
@@ -146,31 +150,7 @@ impl Pipeline<'_> {
             || !self.config.logs.is_empty();
         let circumstances = self.circumstances(summary);
         let glancing = Glancing::new(&circumstances, &self.config.matrix.not_rpc);
-        let mut sorting = Sorting::default();
-        let mut learned: Vec<Learned> = Vec::new();
-        learned.resize_with(threads.max(1), Learned::default);
-        let starts: Vec<usize> = (0..flows.len()).step_by(GLANCED_TOGETHER).collect();
-        // In waves, so that what is glanced at and not sorted yet stays small. While one is glanced at,
-        // the one before is sorted.
-        let mut before: Vec<Glances> = Vec::new();
-        for wave in starts.chunks(learned.len()) {
-            let glanced = learned.par_iter_mut().zip(wave).map(|(learned, start)| {
-                let mut glances = Glances::default();
-                let end = flows.len().min(start + GLANCED_TOGETHER);
-                flows.each(*start..end, |place, look| {
-                    learned.see(place, look);
-                    if !whole {
-                        glancing.see(look, &mut glances);
-                    }
-                });
-                glances
-            });
-            let sort = || before.iter().for_each(|glances| sorting.see(glances));
-            ((), before) = rayon::join(sort, || glanced.collect());
-        }
-        for glances in &before {
-            sorting.see(glances);
-        }
+        let (sorting, learned) = glanced(&flows, (!whole).then_some(&glancing), threads.max(1));
         let sorted = sorting.finish();
         let telling = sorted.telling(flows.len());
         let judged = telling.par_iter().map_init(Flow::blank, |flow, place| {
@@ -184,9 +164,11 @@ impl Pipeline<'_> {
             }
             learned.tell(summary);
         };
-        // Straight to where they stay: a record is large, and there may be a million.
-        let (judged, ()) = rayon::join(|| judged.collect::<Vec<JudgedFlow>>(), tell);
-        sorted.flows(flows, circumstances, &telling, judged)
+        // Straight to where they stay: a record is large, and there may be a million. Nor are they
+        // moved when a few more tell in the end.
+        let mut records: Vec<JudgedFlow> = Vec::with_capacity(telling.len() + telling.len() / 16);
+        rayon::join(|| judged.collect_into_vec(&mut records), tell);
+        sorted.flows(flows, circumstances, &telling, records)
     }
 
     fn circumstances(&self, summary: &CaptureSummary) -> Circumstances {
@@ -274,4 +256,45 @@ impl Pipeline<'_> {
         }
         dealt
     }
+}
+
+/// Looks at all flows of a capture once: what they tell of hosts, by thread, and which of them are
+/// alike, if that is asked.
+fn glanced(
+    flows: &Finished,
+    glancing: Option<&Glancing<'_>>,
+    threads: usize,
+) -> (Sorting, Vec<Learned>) {
+    let mut sorting = Sorting::default();
+    let mut learned: Vec<Learned> = Vec::new();
+    learned.resize_with(threads, Learned::default);
+    let starts: Vec<usize> = (0..flows.len()).step_by(GLANCED_TOGETHER).collect();
+    // In waves, so that what is glanced at and not sorted yet stays small. While one is glanced at, the
+    // one before is sorted by one of the threads; each takes the next part as soon as it can.
+    let mut before: Vec<(usize, Glances)> = Vec::new();
+    for wave in starts.chunks(PARTS_A_THREAD * threads) {
+        let next = AtomicUsize::new(0);
+        let parts = learned.par_iter_mut().flat_map_iter(|learned| {
+            let mut parts = Vec::new();
+            while let Some(start) = wave.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let mut glances = Glances::default();
+                let end = flows.len().min(start + GLANCED_TOGETHER);
+                flows.each(*start..end, |place, look| {
+                    learned.see(place, look);
+                    if let Some(glancing) = glancing {
+                        glancing.see(look, &mut glances);
+                    }
+                });
+                parts.push((*start, glances));
+            }
+            parts
+        });
+        let sort = || before.iter().for_each(|(_, glances)| sorting.see(glances));
+        ((), before) = rayon::join(sort, || parts.collect());
+        before.sort_unstable_by_key(|(start, _)| *start);
+    }
+    for (_, glances) in &before {
+        sorting.see(glances);
+    }
+    (sorting, learned)
 }

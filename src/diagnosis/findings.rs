@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
+use rayon::iter::{
+    IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelExtend, ParallelIterator,
+};
 
 use crate::capture::Severity;
 use crate::diagnosis::cause::{Weight, fails_at_last};
@@ -49,12 +51,13 @@ pub(super) fn findings(
     }
     debug_assert_eq!(findings.len(), first_untried);
     findings.par_extend(untried.par_iter().map(|group| of_group(evidence, &words, group, &asked)));
-    findings.extend(rpc::findings(evidence, &words, &unreached, &asked));
-    for (kind, finding) in &mut findings {
-        facts::fill(finding, evidence, *kind);
-    }
-    let others = other_failures(evidence, &words, &told).into_iter();
-    findings.extend(others.map(|found| (FindingKind::OtherFailures, found)));
+    let (of_mappers, others) = rayon::join(
+        || rpc::findings(evidence, &words, &unreached, &asked),
+        || other_failures(evidence, &words, &told),
+    );
+    findings.extend(of_mappers);
+    findings.par_iter_mut().for_each(|(kind, finding)| facts::fill(finding, evidence, *kind));
+    findings.extend(others.into_iter().map(|found| (FindingKind::OtherFailures, found)));
     findings
 }
 

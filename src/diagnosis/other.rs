@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+
 use crate::capture::Severity;
 use crate::diagnosis::cause::{answer_of, cause_of};
 use crate::diagnosis::facts::fill_from;
@@ -40,24 +43,26 @@ pub(super) fn other_failures(
     let over_smb = if netbios { over_smb(evidence) } else { Known::default() };
     let is_other =
         |pair: &(Address, Address), port| port != SMB_OVER_NETBIOS || !over_smb.contains(pair);
-    let mut causes: BTreeMap<FindingKind, BTreeMap<Destination, Vec<&JudgedFlow>>> =
-        BTreeMap::new();
-    for (cause, flow) in untold {
+    let others = untold.into_par_iter().filter_map(|(cause, flow)| {
         let pair = (flow.initiator.address, flow.responder.address);
-        if is_other(&pair, flow.responder.port) {
-            let called = (flow.responder.address, flow.transport, flow.responder.port);
-            causes.entry(cause).or_default().entry(called).or_default().push(flow);
-        }
-    }
+        let called = (flow.responder.address, flow.transport, flow.responder.port);
+        is_other(&pair, flow.responder.port).then_some((cause, called, flow))
+    });
+    let mut others: Vec<Failure<'_>> = others.collect();
+    // Stable: those of one destination stay in order.
+    others.par_sort_by_key(|(cause, called, _)| (*cause, *called));
+    let by_cause = others.chunk_by(|one, other| one.0 == other.0);
+    let mut causes: BTreeMap<FindingKind, &[Failure<'_>]> =
+        by_cause.filter_map(|failures| Some((failures.first()?.0, failures))).collect();
     let wanted = |lane: &Lane, port| is_other(&(lane.from(), lane.to()), port);
     let mut repeated = evidence.plain.repeated(wanted);
     if !repeated.is_empty() {
         causes.entry(FindingKind::Dropped).or_default();
     }
-    let finding = |(cause, destinations): (FindingKind, BTreeMap<Destination, Vec<_>>)| {
+    let finding = |(cause, failures): (FindingKind, &[Failure<'_>])| {
         let plain =
             if cause == FindingKind::Dropped { std::mem::take(&mut repeated) } else { Vec::new() };
-        let attempts = Attempts::of(&destinations, plain, |(to, _, port)| {
+        let attempts = Attempts::of(failures, plain, |(to, _, port)| {
             evidence.plain.first_repeated(to, port, wanted).take(SHOWN_FLOWS).collect()
         });
         let mut finding = of_cause(evidence, words, cause, &attempts);
@@ -67,6 +72,9 @@ pub(super) fn other_failures(
     };
     causes.into_iter().map(finding).collect()
 }
+
+/// A failing flow, with what went wrong and whom it called.
+type Failure<'a> = (FindingKind, Destination, &'a JudgedFlow);
 
 /// A destination, with the number of attempts and the first of them.
 type Tried<'a> = (Destination, u64, Vec<Cow<'a, JudgedFlow>>);
@@ -80,16 +88,18 @@ struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    /// `plain` are the destinations of plain flows, one by one; `first` gives the first of these.
+    /// `telling` stand by destination; `plain` are the destinations of plain flows, one by one, and
+    /// `first` gives the first of these.
     fn of(
-        telling: &BTreeMap<Destination, Vec<&'a JudgedFlow>>,
+        telling: &[Failure<'a>],
         plain: Vec<(Address, u16)>,
         first: impl Fn(Destination) -> Vec<JudgedFlow>,
     ) -> Attempts<'a> {
-        let told = telling.iter().map(|(to, flows)| (*to, flows.len() as u64, false));
+        let told = telling.chunk_by(|one, other| one.1 == other.1);
+        let told = told.filter_map(|of| Some((of.first()?.1, of.len() as u64, false)));
         let plain = plain.into_iter().map(|(to, port)| ((to, Transport::Tcp, port), 1, true));
         let mut all: Vec<(Destination, u64, bool)> = told.chain(plain).collect();
-        all.sort_unstable();
+        all.par_sort_unstable();
         all.dedup_by(|(later, more, plain), (to, count, has_plain)| {
             let same = later == to;
             *count += if same { *more } else { 0 };
@@ -99,12 +109,14 @@ impl<'a> Attempts<'a> {
         let count = all.iter().map(|(_, count, _)| count).sum();
         let destinations = all.len();
         // Stable: destinations of one count stay in order.
-        all.sort_by_key(|(_, count, _)| std::cmp::Reverse(*count));
+        all.par_sort_by_key(|(_, count, _)| std::cmp::Reverse(*count));
         all.truncate(TOLD_DESTINATIONS);
         let most = all.into_iter().map(|(to, count, has_plain)| {
-            let told = telling.get(&to).into_iter().flatten().take(SHOWN_FLOWS);
+            let start = telling.partition_point(|(_, called, _)| *called < to);
+            let told = telling.get(start..).unwrap_or_default().iter();
+            let told = told.take_while(|(_, called, _)| *called == to).take(SHOWN_FLOWS);
             let mut flows: Vec<Cow<'_, JudgedFlow>> =
-                told.map(|flow| Cow::Borrowed(*flow)).collect();
+                told.map(|(.., flow)| Cow::Borrowed(*flow)).collect();
             if has_plain {
                 flows.extend(first(to).into_iter().map(Cow::Owned));
                 flows.sort_by_key(|flow| flow.id);
@@ -119,7 +131,8 @@ impl<'a> Attempts<'a> {
 
 /// Failing flows that neither a cell nor another finding is about, by id, with what went wrong.
 fn untold<'a>(evidence: &Evidence<'a>, told: &Ids) -> Vec<(FindingKind, &'a JudgedFlow)> {
-    let failed = evidence.flows.iter().filter(|flow| !is_weak(flow) && !told.contains(&flow.id));
+    let flows = evidence.flows.par_iter();
+    let failed = flows.filter(|flow| !is_weak(flow) && !told.contains(&flow.id));
     let mut failed: Vec<(FindingKind, &JudgedFlow)> =
         failed.filter_map(|flow| Some((cause_of(flow)?, *flow))).collect();
     let mut left: Ids = failed.iter().map(|(_, flow)| flow.id).collect();

@@ -1,6 +1,9 @@
 //! The flows of a capture after its last packet, in the order in which they began.
 
+use std::collections::VecDeque;
 use std::ops::Range;
+
+use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 
 use crate::flow::packed::Store;
 use crate::flow::place::Place;
@@ -43,12 +46,11 @@ impl Finished {
     /// Shards that a capture may have.
     pub const MOST_SHARDS: usize = 128;
 
-    /// The flows of one table, which began in the order of these places.
-    pub(super) fn of(mut store: Store, mut places: Vec<Place>) -> Finished {
-        let first_frame = |place: &Place| store.first_frame_at(place.store().1);
-        // So they stand already, but for texts whose rows have numbers of their own.
-        if !places.is_sorted_by_key(first_frame) {
-            places.sort_by_cached_key(first_frame);
+    /// The flows of one table, which began in the order of these places; `sorted` where that is the
+    /// order of their first frames too.
+    pub(super) fn of(mut store: Store, mut places: Vec<Place>, sorted: bool) -> Finished {
+        if !sorted {
+            places.sort_by_cached_key(|place| store.first_frame_at(place.store().1));
         }
         store.close(places.capacity() * size_of::<Place>());
         Finished { stores: vec![store], places }
@@ -67,26 +69,21 @@ impl Finished {
             let number = u8::try_from(all.stores.len()).unwrap_or(u8::MAX);
             let Finished { stores, places } = shard;
             all.stores.extend(stores);
-            queues.push(Queue { number, places, next: 0, frame: None });
+            queues.push(Queue { number, places: places.into_iter(), ahead: VecDeque::new() });
         }
-        for queue in &mut queues {
-            queue.look(&all.stores);
-        }
-        // No two flows of a capture begin with the same frame.
-        let soonest = |queues: &[Queue]| {
-            let frames =
-                queues.iter().enumerate().filter_map(|(place, it)| Some((it.frame?, place)));
-            frames.min().map(|(_, place)| place)
-        };
-        while let Some(place) = soonest(&queues) {
-            let Some(queue) = queues.get_mut(place) else { break };
-            if let Some(place) = queue.places.get(queue.next) {
-                all.places.push(place.in_store(queue.number));
+        let Finished { stores, places } = &mut all;
+        loop {
+            queues.par_iter_mut().for_each(|queue| queue.look_ahead(stores));
+            queues.retain(|queue| !queue.ahead.is_empty());
+            if queues.is_empty() {
+                return all;
             }
-            queue.next += 1;
-            queue.look(&all.stores);
+            // As long as it is known of each which flow is its next. No two flows of a capture begin
+            // with the same frame.
+            while let Some(next) = soonest(&mut queues) {
+                places.push(next);
+            }
         }
-        all
     }
 
     /// How many there are.
@@ -156,19 +153,37 @@ impl Finished {
     }
 }
 
+/// Flows of a shard whose first frames are read at once.
+const AHEAD: usize = 4_096;
+
 /// The flows of a shard that are not placed yet.
 struct Queue {
     number: u8,
-    places: Vec<Place>,
-    next: usize,
-    /// First frame of the next.
-    frame: Option<FrameNumber>,
+    places: std::vec::IntoIter<Place>,
+    /// The next of them, with their first frames.
+    ahead: VecDeque<(FrameNumber, Place)>,
 }
 
 impl Queue {
-    fn look(&mut self, stores: &[Store]) {
-        let store = stores.get(usize::from(self.number));
-        let place = self.places.get(self.next);
-        self.frame = store.zip(place).map(|(store, place)| store.first_frame_at(place.store().1));
+    /// Reads first frames of some more.
+    fn look_ahead(&mut self, stores: &[Store]) {
+        let Some(store) = stores.get(usize::from(self.number)) else { return };
+        let more = AHEAD.saturating_sub(self.ahead.len());
+        let frame_of = |place: &Place| store.first_frame_at(place.store().1);
+        let more = self.places.by_ref().take(more).map(|place| (frame_of(&place), place));
+        self.ahead.extend(more.map(|(frame, place)| (frame, place.in_store(self.number))));
     }
+}
+
+/// Takes the next flow of all queues; `None` where it is not known of one of them which is its next.
+fn soonest(queues: &mut [Queue]) -> Option<Place> {
+    let mut soonest = None;
+    for (number, queue) in queues.iter().enumerate() {
+        let (frame, _) = queue.ahead.front()?;
+        if soonest.is_none_or(|(first, _)| *frame < first) {
+            soonest = Some((*frame, number));
+        }
+    }
+    let (_, number) = soonest?;
+    queues.get_mut(number)?.ahead.pop_front().map(|(_, place)| place)
 }

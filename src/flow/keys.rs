@@ -29,12 +29,16 @@ fn flow_of(entry: u64) -> u32 {
     entry as u32
 }
 
+fn hash_of(entry: u64) -> u32 {
+    (entry >> 32) as u32
+}
+
 impl Keys {
     /// Where the search for a hash begins. A table twice as large has the same order, so that growing
     /// goes through memory from one end to the other.
     #[inline]
     fn home(&self, hash: u32) -> usize {
-        let place = u64::from(hash) * self.entries.len() as u64 >> 32;
+        let place = (u64::from(hash) * self.entries.len() as u64) >> 32;
         usize::try_from(place).unwrap_or_default()
     }
 
@@ -85,7 +89,7 @@ impl Keys {
 
     #[inline]
     fn put(&mut self, entry: u64) {
-        let mut place = self.home((entry >> 32) as u32);
+        let mut place = self.home(hash_of(entry));
         while self.entries.get(place).is_some_and(|there| *there != FREE) {
             place = self.after(place);
         }
@@ -139,34 +143,32 @@ mod tests {
         ) {
             let hash_of = |key: u32| (key / 3).wrapping_sub(5).wrapping_mul(0x0100_0000);
             let mut keys = Keys::default();
-            // The key of each flow, in the order in which they began.
-            let mut flows: Vec<u32> = Vec::new();
-            for (key, begins) in steps {
-                let newest = flows.iter().rposition(|it| *it == key).map(|it| it as u32);
+            // Flows and their keys, in the order in which they began.
+            let mut flows: Vec<(u32, u32)> = Vec::new();
+            for (next, (key, begins)) in (0..).zip(steps) {
+                let newest = flows.iter().rev().find(|(_, of)| *of == key).map(|(flow, _)| *flow);
                 let hash = hash_of(key);
-                let found = keys.get(hash, |flow| flows[flow as usize] == key);
-                prop_assert_eq!(found, newest);
-                let next = flows.len() as u32;
+                prop_assert_eq!(keys.get(hash, |flow| flows.contains(&(flow, key))), newest);
                 match newest {
                     None => keys.insert(hash, next),
                     Some(earlier) if begins => keys.replace(hash, earlier, next),
                     Some(_) => continue,
                 }
-                flows.push(key);
+                flows.push((next, key));
             }
         }
 
         #[test]
         fn it_holds_as_many_as_come(hashes in prop::collection::vec(any::<u32>(), 0..5_000)) {
             let mut keys = Keys::default();
-            for (flow, hash) in hashes.iter().enumerate() {
-                keys.insert(*hash, flow as u32);
+            for (flow, hash) in (0..).zip(&hashes) {
+                keys.insert(*hash, flow);
             }
-            for (flow, hash) in hashes.iter().enumerate() {
-                prop_assert_eq!(keys.get(*hash, |it| it == flow as u32), Some(flow as u32));
+            for (flow, hash) in (0..).zip(&hashes) {
+                prop_assert_eq!(keys.get(*hash, |it| it == flow), Some(flow));
             }
             prop_assert!(keys.used * 4 <= keys.entries.len() * 3);
-            // Half of them stand in a table that has just grown, and no more than that is free.
+            // A table that has just grown is a little more than a third full.
             prop_assert!(keys.entries.len() <= FEWEST.max(hashes.len() * 3));
         }
     }

@@ -4,7 +4,8 @@
 //! put in the order in which an administrator asks for them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
@@ -15,7 +16,7 @@ use crate::net::{Address, Transport};
 use crate::packet::Skipped;
 use crate::render::phrase;
 use crate::report::{Report, TakenOn};
-use crate::verdict::flows::{Lane, Seen};
+use crate::verdict::flows::{Called, Lane, Seen};
 use crate::verdict::record::{Class, JudgedFlow, Verdict};
 
 /// A part of the report.
@@ -344,29 +345,9 @@ fn no_flow(report: &Report, frames: u64) -> String {
 /// groups of them, and how many groups there are.
 pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, usize) {
     type Key = (Address, Address, Transport, u16, Verdict);
-    let mut places: HashMap<Key, usize, FixedState> = HashMap::default();
-    let mut groups: Vec<(Key, &JudgedFlow, u64)> = Vec::new();
-    for flow in report.flows.telling() {
-        let failed = flow.class == Class::Timeout || flow.class == Class::Reject;
-        if !failed || flow.requirement.is_some() {
-            continue;
-        }
-        let key = (
-            flow.initiator.address,
-            flow.responder.address,
-            flow.transport,
-            flow.responder.port,
-            flow.verdict,
-        );
-        let next = groups.len();
-        match groups.get_mut(*places.entry(key).or_insert(next)) {
-            Some((_, _, count)) => *count += 1,
-            None => groups.push((key, flow, 1)),
-        }
-    }
     // Single calls that nobody answered are counted, and only those that are shown are looked for.
     let mut lanes: Vec<&Lane> = Seen::from(&report.flows).unanswered().collect();
-    lanes.sort_by_key(|lane| (lane.from(), lane.to()));
+    lanes.sort_unstable_by_key(|lane| (lane.from(), lane.to()));
     let mut ways: Vec<(Address, Address, Cow<'_, [u16]>)> = Vec::new();
     for of_way in lanes.chunk_by(|one, other| one.to() == other.to() && one.from() == other.from())
     {
@@ -382,39 +363,53 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
         ways.push((first.from(), first.to(), ports));
     }
     let is_call = |(from, to, transport, port, verdict): &Key| {
+        if (*transport, *verdict) != (Transport::Tcp, Verdict::NoReply) {
+            return false;
+        }
         let way = ways.binary_search_by_key(&(*from, *to), |(from, to, _)| (*from, *to));
         let ports = way.ok().and_then(|place| ways.get(place)).map(|(_, _, ports)| ports);
-        (*transport, *verdict) == (Transport::Tcp, Verdict::NoReply)
-            && ports.is_some_and(|ports| ports.binary_search(port).is_ok())
+        ports.is_some_and(|ports| ports.binary_search(port).is_ok())
     };
-    let told_too = groups.iter().filter(|(key, ..)| is_call(key)).count();
-    let all = groups.len() + ways.iter().map(|(_, _, ports)| ports.len()).sum::<usize>() - told_too;
-    let calls = ways.iter().flat_map(|(from, to, ports)| {
-        ports.iter().map(|port| (*from, *to, Transport::Tcp, *port, Verdict::NoReply))
-    });
-    let shown: Vec<Key> = calls.take(most).collect();
-    let unanswered = shown.into_iter().filter_map(|key| {
-        let (from, to, _, port, _) = key;
-        Some((key, report.flows.unanswered(from, to, port)?))
-    });
-    let mut unanswered: BTreeMap<Key, (JudgedFlow, u64)> = unanswered.collect();
-    groups.sort_unstable_by_key(|(key, ..)| *key);
-    let told = groups.into_iter().take(most).map(|(key, first, count)| {
-        let group = match unanswered.remove(&key) {
-            Some((flow, more)) if flow.id < first.id => {
-                Uncovered { first: Cow::Owned(flow), count: count + more }
+    let mut all = ways.iter().map(|(_, _, ports)| ports.len()).sum::<usize>();
+    let mut met: HashSet<Key, FixedState> = HashSet::default();
+    // The first groups so far: one that leaves never comes back.
+    let mut groups: BTreeMap<Key, Uncovered<'_>> = BTreeMap::new();
+    for flow in report.flows.telling() {
+        let failed = flow.class == Class::Timeout || flow.class == Class::Reject;
+        if !failed || flow.requirement.is_some() {
+            continue;
+        }
+        let (from, to) = (flow.initiator.address, flow.responder.address);
+        let key = (from, to, flow.transport, flow.responder.port, flow.verdict);
+        if met.insert(key) && !is_call(&key) {
+            all += 1;
+        }
+        if groups.len() < most || groups.last_key_value().is_some_and(|(last, _)| key <= *last) {
+            let group = groups.entry(key);
+            group.or_insert(Uncovered { first: Cow::Borrowed(flow), count: 0 }).count += 1;
+            if groups.len() > most {
+                groups.pop_last();
             }
-            Some((_, more)) => Uncovered { first: Cow::Borrowed(first), count: count + more },
-            None => Uncovered { first: Cow::Borrowed(first), count },
-        };
-        (key, group)
-    });
-    let mut told: BTreeMap<Key, Uncovered<'_>> = told.collect();
-    let others = unanswered.into_iter();
-    told.extend(
-        others.map(|(key, (flow, count))| (key, Uncovered { first: Cow::Owned(flow), count })),
-    );
-    (told.into_values().take(most).collect(), all)
+        }
+    }
+    let calls = ways.iter().flat_map(|(from, to, ports)| ports.iter().map(|it| (*from, *to, *it)));
+    let shown: Vec<Called> = calls.take(most).collect();
+    for ((from, to, port), (flow, count)) in report.flows.unanswered(&shown) {
+        let key = (from, to, Transport::Tcp, port, Verdict::NoReply);
+        match groups.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(Uncovered { first: Cow::Owned(flow), count });
+            }
+            Entry::Occupied(mut group) => {
+                let group = group.get_mut();
+                group.count += count;
+                if flow.id < group.first.id {
+                    group.first = Cow::Owned(flow);
+                }
+            }
+        }
+    }
+    (groups.into_values().take(most).collect(), all)
 }
 
 /// The rules to ask for, a row for each of their transports.

@@ -1,7 +1,7 @@
 //! All flows of a report: those that tell something whole, the plain ones by the lane.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -91,6 +91,9 @@ struct RowName {
     id: SmolStr,
     service: SmolStr,
 }
+
+/// Who called whom, and at which port.
+pub type Called = (Address, Address, u16);
 
 /// The plain flows of a capture, in a report.
 #[derive(Clone, Debug)]
@@ -347,15 +350,22 @@ impl Flows {
         self.lanes().any(|(_, lane)| lane.hidden > 0)
     }
 
-    /// The first of the calls of a port that nobody answered and that are no telling flows, and how
-    /// many there are.
-    pub fn unanswered(&self, from: Address, to: Address, port: u16) -> Option<(JudgedFlow, u64)> {
-        let calls = self.of_lanes(move |_, lane| {
-            lane.is_unanswered() && (lane.from(), lane.to()) == (from, to) && lane.has_port(port)
+    /// The first of the calls of each of these ports that nobody answered and that are no telling
+    /// flows, and how many there are. Ports come with who called, and whom.
+    pub fn unanswered(&self, ports: &[Called]) -> BTreeMap<Called, (JudgedFlow, u64)> {
+        let ports: BTreeSet<Called> = ports.iter().copied().collect();
+        let calls = self.of_lanes(|_, lane| {
+            let of_way = (lane.from(), lane.to(), 0)..=(lane.from(), lane.to(), u16::MAX);
+            lane.is_unanswered() && ports.range(of_way).any(|(_, _, port)| lane.has_port(*port))
         });
-        let mut calls = calls.filter(|flow| flow.responder.port == port);
-        let first = calls.next()?;
-        Some((first, 1 + calls.count() as u64))
+        let mut found: BTreeMap<Called, (JudgedFlow, u64)> = BTreeMap::new();
+        for flow in calls {
+            let called = (flow.initiator.address, flow.responder.address, flow.responder.port);
+            if ports.contains(&called) {
+                found.entry(called).or_insert((flow, 0)).1 += 1;
+            }
+        }
+        found
     }
 
     /// All flows, by id. Plain ones are made one after the other.

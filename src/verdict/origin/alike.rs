@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use foldhash::fast::FixedState;
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSlice;
 
 use crate::net::{Address, FrameNumber};
 use crate::verdict::origin::Answer;
@@ -63,12 +65,35 @@ struct Resets {
     foreign: Option<(FrameNumber, Address)>,
 }
 
+impl Resets {
+    /// Adds what came later.
+    fn append(&mut self, later: Resets) {
+        self.hosts.extend(later.hosts);
+        self.first = self.first.or(later.first);
+        self.foreign = self.foreign.or(later.foreign);
+    }
+}
+
 /// The kinds of resets that refused somebody.
 pub(super) struct Alike(BTreeMap<Kind, Resets>);
 
 impl Alike {
     /// Flows come by capture and first frame.
     pub(super) fn of(flows: &[JudgedFlow], usual: &Usual) -> Alike {
+        let part = flows.len().div_ceil(rayon::current_num_threads()).max(1);
+        let parts = flows.par_chunks(part).map(|flows| Alike::of_part(flows, usual));
+        let mut parts = parts.collect::<Vec<_>>().into_iter();
+        let mut kinds = parts.next().unwrap_or_default();
+        for (kind, resets) in parts.flatten() {
+            kinds.entry(kind).or_default().append(resets);
+        }
+        kinds.retain(|kind, resets| {
+            resets.hosts.len() >= MANY && (kind.is_odd() || resets.foreign.is_some())
+        });
+        Alike(kinds)
+    }
+
+    fn of_part(flows: &[JudgedFlow], usual: &Usual) -> BTreeMap<Kind, Resets> {
         let mut kinds: BTreeMap<Kind, Resets> = BTreeMap::new();
         for flow in flows.iter().filter(|flow| flow.verdict == Verdict::Refused) {
             let Some(answer) = Answer::of(&flow.evidence) else { continue };
@@ -77,14 +102,11 @@ impl Alike {
             let place = (answer.reset.frame, flow.responder.address);
             resets.hosts.insert(flow.responder.address);
             resets.first.get_or_insert(place);
-            if resets.foreign.is_none() && usual.beside(flow, answer).foreign_ttl.is_some() {
+            if resets.foreign.is_none() && usual.is_foreign(flow, answer) {
                 resets.foreign = Some(place);
             }
         }
-        kinds.retain(|kind, resets| {
-            resets.hosts.len() >= MANY && (kind.is_odd() || resets.foreign.is_some())
-        });
-        Alike(kinds)
+        kinds
     }
 
     /// That resets like this one came in the names of many.

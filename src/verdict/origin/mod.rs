@@ -16,6 +16,8 @@ mod usual;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
+
 use crate::flow::{EvidenceKind, Sender};
 use crate::net::{FrameNumber, SeqNumber};
 use crate::verdict::exact;
@@ -216,8 +218,9 @@ pub fn weigh_origins(flows: &mut Flows) {
     }
     let flows = flows.telling_mut();
     let alike = Alike::of(flows, &usual);
-    for flow in flows.iter_mut().filter(|flow| flow.verdict == Verdict::Refused) {
-        let Some(answer) = Answer::of(&flow.evidence) else { continue };
+    let refused = flows.par_iter_mut().filter(|flow| flow.verdict == Verdict::Refused);
+    refused.for_each(|flow| {
+        let Some(answer) = Answer::of(&flow.evidence) else { return };
         let mut beside = usual.beside(flow, answer);
         let is_foreign = beside.foreign_ttl.is_some();
         beside.against.extend(alike.sign(flow, answer, is_foreign, usual.knows(flow)));
@@ -234,7 +237,7 @@ pub fn weigh_origins(flows: &mut Flows) {
         }
         flow.origin = Some(refusal.origin);
         flow.origin_reasons = exact(&refusal.reasons);
-    }
+    });
 }
 
 /// Where in an explanation that ends with this meaning the meaning begins.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IntoParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 
 use crate::flow::{Evidence, EvidenceKind, Sender};
 use crate::net::{Address, Endpoint, FrameNumber, Timestamp, Transport};
@@ -28,10 +28,11 @@ const LEAST_DELAY: i64 = 2_000_000;
 /// Hosts that refused somebody, with what else each sent in the same capture.
 #[derive(Default)]
 pub(super) struct Usual {
-    /// By capture and host: whoever got it.
-    hosts: HashMap<(usize, Address), TimesToLive, FixedState>,
+    /// By capture and host: the place of what it sent, whoever got it.
+    hosts: Arc<HashMap<(usize, Address), usize, FixedState>>,
     /// By capture, host, and the caller that it refused: the place of what that caller got.
     callers: Arc<HashMap<(usize, Address, Address), usize, FixedState>>,
+    sent: Vec<TimesToLive>,
     heard: Vec<Heard>,
 }
 
@@ -121,6 +122,14 @@ struct Sent {
     what: &'static str,
 }
 
+/// A time to live beside what is usual.
+enum Compared {
+    /// It, the usual one, and a packet that has that: both may have come the same way.
+    Alike(u8, u8, Sent),
+    /// It is none of the host's.
+    Foreign(ForeignTtl),
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     TcpAnswer,
@@ -136,35 +145,35 @@ impl Usual {
         }
         let parts = rayon::current_num_threads();
         let seen = (0..parts).into_par_iter().map(|part| nothing.and_part(flows, part, parts));
-        let mut usual = nothing.blank();
-        for part in seen.collect::<Vec<_>>() {
-            usual.append(part);
-        }
-        for heard in &mut usual.heard {
-            heard.see_whether_it_counts();
-        }
+        let mut seen = seen.collect::<Vec<_>>().into_iter();
+        let mut usual = seen.next().unwrap_or_default();
+        seen.for_each(|part| usual.append(part));
+        usual.heard.par_iter_mut().for_each(Heard::see_whether_it_counts);
         usual
     }
 
     /// Who refused whom, and nothing else of them yet.
     fn of_refusers(telling: &[JudgedFlow]) -> Usual {
-        let mut hosts: HashMap<_, TimesToLive, FixedState> = HashMap::default();
+        let mut hosts: HashMap<_, usize, FixedState> = HashMap::default();
         let mut callers: HashMap<_, usize, FixedState> = HashMap::default();
         for flow in telling.iter().filter(|flow| flow.verdict == Verdict::Refused) {
             let (caller, host) = (flow.initiator.address, flow.responder.address);
-            hosts.entry((flow.capture, host)).or_default();
+            let next = hosts.len();
+            hosts.entry((flow.capture, host)).or_insert(next);
             let next = callers.len();
             callers.entry((flow.capture, host, caller)).or_insert(next);
         }
-        Usual { hosts, callers: Arc::new(callers), heard: Vec::new() }.blank()
+        let (hosts, callers) = (Arc::new(hosts), Arc::new(callers));
+        Usual { hosts, callers, sent: Vec::new(), heard: Vec::new() }
     }
 
     /// The same hosts and callers, of which nothing is known.
     fn blank(&self) -> Usual {
-        let mut heard = Vec::new();
+        let (mut sent, mut heard) = (Vec::new(), Vec::new());
+        sent.resize_with(self.hosts.len(), TimesToLive::default);
         heard.resize_with(self.callers.len(), Heard::default);
-        let hosts = self.hosts.keys().map(|host| (*host, TimesToLive::default())).collect();
-        Usual { hosts, callers: Arc::clone(&self.callers), heard }
+        let (hosts, callers) = (Arc::clone(&self.hosts), Arc::clone(&self.callers));
+        Usual { hosts, callers, sent, heard }
     }
 
     /// What one of so many parts of the flows shows.
@@ -198,10 +207,9 @@ impl Usual {
     }
 
     /// Adds what another part of the flows shows of the same hosts.
-    #[expect(clippy::iter_over_hash_type, reason = "the best of all is the same in any order")]
     fn append(&mut self, part: Usual) {
-        for (host, times_to_live) in part.hosts {
-            self.hosts.entry(host).or_default().append(times_to_live);
+        for (sent, more) in self.sent.iter_mut().zip(part.sent) {
+            sent.append(more);
         }
         for (heard, more) in self.heard.iter_mut().zip(part.heard) {
             heard.append(more);
@@ -231,7 +239,8 @@ impl Usual {
             (Sender::Responder, Transport::Tcp) => (responder, initiator, Rank::TcpAnswer),
             (Sender::Responder, Transport::Udp) => (responder, initiator, Rank::UdpAnswer),
         };
-        let Some(of_host) = self.hosts.get_mut(&(ends.capture, host)) else { return };
+        let of_host = self.hosts.get(&(ends.capture, host));
+        let Some(of_host) = of_host.and_then(|place| self.sent.get_mut(*place)) else { return };
         let place = self.callers.get(&(ends.capture, host, to));
         let mut heard = place.and_then(|place| self.heard.get_mut(*place));
         for packet in packets.clone().filter(|it| it.from == side && is_its_own(it.kind)) {
@@ -257,36 +266,53 @@ impl Usual {
     /// What else the host sent tells of its refusal.
     pub(super) fn beside(&self, flow: &JudgedFlow, answer: Answer<'_>) -> Beside {
         let mut beside = Beside::default();
-        let (caller, host) = (flow.initiator.address, flow.responder.address);
-        let Some(of_host) = self.hosts.get(&(flow.capture, host)) else { return beside };
-        let place = self.callers.get(&(flow.capture, host, caller));
-        let heard = place.and_then(|place| self.heard.get(*place));
-        // What the caller itself got tells best.
-        let known = || heard.map(|it| &it.times_to_live).into_iter().chain([of_host]);
-        if let Some(ttl) = answer.reset.ttl {
-            if let Some((usual, sent)) = known().find_map(|known| known.alike(ttl)) {
-                let Sent { what, frame, .. } = sent;
+        match self.compared(flow, answer.reset) {
+            Some(Compared::Alike(ttl, usual, Sent { what, frame, .. })) => {
                 beside.fits.push(format!(
                     "its time to live is {ttl}, and that of the host's {what} in frame {frame} is \
                      {usual}"
                 ));
-            } else if let Some((usual, Sent { what, frame, .. })) =
-                known().find_map(TimesToLive::best)
-            {
-                beside.foreign_ttl = Some(ForeignTtl { ttl, usual, what, frame });
             }
+            Some(Compared::Foreign(foreign)) => beside.foreign_ttl = Some(foreign),
+            None => {}
         }
-        if let Some(heard) = heard {
+        if let Some(heard) = self.heard_by_caller(flow) {
             beside.against.extend(heard.out_of_line(answer.reset));
             beside.against.extend(heard.too_fast(answer));
         }
         beside
     }
 
+    /// Whether the time to live of a reset is none of the host's.
+    pub(super) fn is_foreign(&self, flow: &JudgedFlow, answer: Answer<'_>) -> bool {
+        matches!(self.compared(flow, answer.reset), Some(Compared::Foreign(_)))
+    }
+
     /// Whether anything with a time to live is known of the host.
     pub(super) fn knows(&self, flow: &JudgedFlow) -> bool {
-        let host = self.hosts.get(&(flow.capture, flow.responder.address));
-        host.is_some_and(|times_to_live| !times_to_live.0.is_empty())
+        self.sent_by_host(flow).is_some_and(|times_to_live| !times_to_live.0.is_empty())
+    }
+
+    /// The time to live of a reset beside those of what else the host sent.
+    fn compared(&self, flow: &JudgedFlow, reset: &EvidenceRecord) -> Option<Compared> {
+        let ttl = reset.ttl?;
+        // What the caller itself got tells best.
+        let got = self.heard_by_caller(flow).map(|heard| &heard.times_to_live);
+        let known = || got.into_iter().chain(self.sent_by_host(flow));
+        if let Some((usual, sent)) = known().find_map(|known| known.alike(ttl)) {
+            return Some(Compared::Alike(ttl, usual, sent));
+        }
+        let (usual, Sent { what, frame, .. }) = known().find_map(TimesToLive::best)?;
+        Some(Compared::Foreign(ForeignTtl { ttl, usual, what, frame }))
+    }
+
+    fn sent_by_host(&self, flow: &JudgedFlow) -> Option<&TimesToLive> {
+        self.sent.get(*self.hosts.get(&(flow.capture, flow.responder.address))?)
+    }
+
+    fn heard_by_caller(&self, flow: &JudgedFlow) -> Option<&Heard> {
+        let (caller, host) = (flow.initiator.address, flow.responder.address);
+        self.heard.get(*self.callers.get(&(flow.capture, host, caller))?)
     }
 }
 
