@@ -148,18 +148,18 @@ impl FlowTable {
             let mut flows = [None; TOGETHER];
             // None of these waits for the one before it, so the processor has many under way; one
             // that decides about the next would end that.
-            let mut touched = 0;
+            let mut ahead = 0;
             for (packet, hash) in packets.iter().zip(&mut hashes) {
                 *hash = hash_of(&packet.key);
-                touched ^= self.newest.touch(*hash);
+                ahead ^= self.newest.touch(*hash);
             }
             for ((hash, flow), _) in hashes.iter().zip(&mut flows).zip(packets) {
                 *flow = self.newest.any(*hash);
             }
-            touched ^= flows.iter().flatten().fold(0, |sum, flow| sum ^ self.touch(*flow));
+            let touched = flows.iter().flatten().fold(0, |sum, flow| sum ^ self.touch(*flow));
             // Payload may lie in the cache of the processor that decoded it.
             let said = packets.iter().filter_map(|packet| packet.payload.first());
-            black_box(touched ^ u64::from(said.fold(0, |sum, byte| sum ^ byte)));
+            black_box((ahead, touched, said.fold(0, |sum, byte| sum ^ byte)));
             let begun = self.places.len();
             for ((packet, hash), flow) in packets.iter().zip(hashes).zip(flows) {
                 // As long as no flow begins, the newest ones stay that.
