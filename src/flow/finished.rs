@@ -1,9 +1,8 @@
 //! The flows of a capture after its last packet, in the order in which they began.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
-use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::flow::packed::Store;
 use crate::flow::place::Place;
@@ -62,28 +61,16 @@ impl Finished {
         if shards.len() <= 1 {
             return shards.pop().unwrap_or_default();
         }
-        let mut all = Finished::default();
-        all.places.reserve_exact(shards.iter().map(Finished::len).sum());
+        let mut stores = Vec::new();
         let mut queues = Vec::new();
-        for shard in shards.into_iter().take(Finished::MOST_SHARDS) {
-            let number = u8::try_from(all.stores.len()).unwrap_or(u8::MAX);
-            let Finished { stores, places } = shard;
-            all.stores.extend(stores);
-            queues.push(Queue { number, places: places.into_iter(), ahead: VecDeque::new() });
+        for Finished { stores: of_shard, places } in shards.into_iter().take(Finished::MOST_SHARDS)
+        {
+            let number = u8::try_from(stores.len()).unwrap_or(u8::MAX);
+            stores.extend(of_shard);
+            queues.push(places.into_iter().map(|place| place.in_store(number)).collect());
         }
-        let Finished { stores, places } = &mut all;
-        loop {
-            queues.par_iter_mut().for_each(|queue| queue.look_ahead(stores));
-            queues.retain(|queue| !queue.ahead.is_empty());
-            if queues.is_empty() {
-                return all;
-            }
-            // As long as it is known of each which flow is its next. No two flows of a capture begin
-            // with the same frame.
-            while let Some(next) = soonest(&mut queues) {
-                places.push(next);
-            }
-        }
+        let places = merged(&queues, &stores);
+        Finished { stores, places }
     }
 
     /// How many there are.
@@ -153,37 +140,62 @@ impl Finished {
     }
 }
 
-/// Flows of a shard whose first frames are read at once.
-const AHEAD: usize = 4_096;
+/// Parts for each thread in which flows are put in order.
+const PARTS_A_THREAD: usize = 8;
 
-/// The flows of a shard that are not placed yet.
-struct Queue {
-    number: u8,
-    places: std::vec::IntoIter<Place>,
-    /// The next of them, with their first frames.
-    ahead: VecDeque<(FrameNumber, Place)>,
-}
-
-impl Queue {
-    /// Reads first frames of some more.
-    fn look_ahead(&mut self, stores: &[Store]) {
-        let Some(store) = stores.get(usize::from(self.number)) else { return };
-        let more = AHEAD.saturating_sub(self.ahead.len());
-        let frame_of = |place: &Place| store.first_frame_at(place.store().1);
-        let more = self.places.by_ref().take(more).map(|place| (frame_of(&place), place));
-        self.ahead.extend(more.map(|(frame, place)| (frame, place.in_store(self.number))));
+/// The places of flows in the order of their first frames, of queues that each have that order.
+///
+/// All are cut at the same frames, and what lies between two cuts is merged by whichever thread is
+/// free.
+fn merged(queues: &[Vec<Place>], stores: &[Store]) -> Vec<Place> {
+    let first_frame = |place: &Place| {
+        let (store, at) = place.store();
+        stores.get(store).map_or(FrameNumber(0), |store| store.first_frame_at(at))
+    };
+    let last = queues.iter().filter_map(|queue| queue.last()).map(first_frame).max();
+    let parts = rayon::current_num_threads() * PARTS_A_THREAD;
+    let width = last.map_or(0, |frame| frame.0) / parts as u64 + 1;
+    let mut places = vec![Place::stored(0); queues.iter().map(Vec::len).sum()];
+    let mut rest = places.as_mut_slice();
+    let mut left: Vec<&[Place]> = queues.iter().map(Vec::as_slice).collect();
+    let mut jobs: Vec<(&mut [Place], Vec<&[Place]>)> = Vec::new();
+    for part in 1..=parts as u64 {
+        let bound = (part < parts as u64).then(|| part * width);
+        let is_before = |place: &Place| bound.is_none_or(|bound| first_frame(place).0 < bound);
+        let mut count = 0;
+        let between = left.iter_mut().map(|queue| {
+            let cut = queue.partition_point(is_before);
+            let (before, behind) = queue.split_at_checked(cut).unwrap_or((*queue, &[]));
+            *queue = behind;
+            count += before.len();
+            before
+        });
+        let between = between.collect();
+        let (to, behind) =
+            std::mem::take(&mut rest).split_at_mut_checked(count).unwrap_or_default();
+        rest = behind;
+        jobs.push((to, between));
     }
+    jobs.into_par_iter().for_each(|(to, queues)| merge(&queues, first_frame, to));
+    places
 }
 
-/// Takes the next flow of all queues; `None` where it is not known of one of them which is its next.
-fn soonest(queues: &mut [Queue]) -> Option<Place> {
-    let mut soonest = None;
-    for (number, queue) in queues.iter().enumerate() {
-        let (frame, _) = queue.ahead.front()?;
-        if soonest.is_none_or(|(first, _)| *frame < first) {
-            soonest = Some((*frame, number));
+/// Merges queues into as many places.
+fn merge(queues: &[&[Place]], first_frame: impl Fn(&Place) -> FrameNumber, to: &mut [Place]) {
+    let queues = queues.iter().map(|queue| {
+        let mut queue = queue.iter().map(|place| (first_frame(place), *place));
+        (queue.next(), queue)
+    });
+    let mut queues: Vec<_> = queues.collect();
+    for to in to {
+        // No two flows of a capture begin with the same frame.
+        let next = queues.iter().enumerate();
+        let frames = next.filter_map(|(queue, (next, _))| next.map(|(frame, _)| (frame, queue)));
+        let Some((_, soonest)) = frames.min() else { break };
+        if let Some((next, queue)) = queues.get_mut(soonest)
+            && let Some((_, place)) = std::mem::replace(next, queue.next())
+        {
+            *to = place;
         }
     }
-    let (_, number) = soonest?;
-    queues.get_mut(number)?.ahead.pop_front().map(|(_, place)| place)
 }
