@@ -455,3 +455,27 @@ pub(super) fn checked(report: &Report) -> Option<String> {
         phrase::counted(check.mendable, "failing attempt")
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::render::samples;
+
+    #[test]
+    fn the_first_groups_are_counted_whole_though_later_ones_come_before_them() {
+        // Every other flow fails; callers come from the last to the first, and then once more.
+        let mut report = samples::large(0, 2_000);
+        for (number, flow) in (0..).zip(report.flows.telling_mut()) {
+            let from = Ipv4Addr::from_bits(0x0a00_0000 + 998 - number % 1_000);
+            flow.initiator.address = from.into();
+        }
+        let (groups, all) = uncovered(&report, 3);
+        let told =
+            groups.iter().map(|it| (it.first.initiator.address.to_string(), it.first.id, it.count));
+        let expected = [("10.0.0.0", 999, 2), ("10.0.0.2", 997, 2), ("10.0.0.4", 995, 2)];
+        assert!(told.eq(expected.map(|(host, first, count)| (host.to_owned(), first, count))));
+        assert_eq!(all, 500);
+    }
+}
