@@ -174,9 +174,8 @@ impl<'c> Glancing<'c> {
     fn is_call(&self, transport: Transport, initiator: Endpoint, responder: Endpoint) -> bool {
         let from = initiator.port;
         let from_nobodys = from >= 1024
-            && service_name(from).is_none()
-            && !self.not_rpc.contains(&from)
-            && !self.circumstances.known_ports.is_service(transport, from);
+            && !self.circumstances.known_ports.is_service(transport, from)
+            && !self.not_rpc.contains(&from);
         from_nobodys || service_name(responder.port).is_some()
     }
 }
