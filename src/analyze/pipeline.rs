@@ -270,7 +270,8 @@ fn glanced(
     learned.resize_with(threads, Learned::default);
     let starts: Vec<usize> = (0..flows.len()).step_by(GLANCED_TOGETHER).collect();
     // In waves, so that what is glanced at and not sorted yet stays small. While one is glanced at, the
-    // one before is sorted by one of the threads; each takes the next part as soon as it can.
+    // one before is sorted by one of the threads; each takes the next part as soon as it can, so that it
+    // learns from flows in their order.
     let mut before: Vec<(usize, Glances)> = Vec::new();
     for wave in starts.chunks(PARTS_A_THREAD * threads) {
         let next = AtomicUsize::new(0);

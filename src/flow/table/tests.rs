@@ -194,3 +194,41 @@ fn a_udp_answer_alone_names_its_asker() {
     assert_eq!(flows[0].initiator_endpoint().port, 50_000);
     assert!(!flows[0].answered);
 }
+
+/// A table with a flow for each of these frames, in this order.
+fn begun_in(frames: impl Iterator<Item = usize>) -> Finished {
+    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
+    for frame in frames {
+        let isn = u32::try_from(frame).unwrap() * 1_000;
+        attempt("S", isn, frame - 1).iter().for_each(|packet| table.observe(packet));
+    }
+    table.finish().0
+}
+
+fn first_frames(flows: &Finished) -> Vec<u64> {
+    flows.iter().map(|flow| flow.first_frame.0).collect()
+}
+
+/// As in texts whose rows have numbers of their own.
+#[test]
+fn flows_stand_by_their_first_frames_though_packets_come_in_another_order() {
+    assert_eq!(first_frames(&begun_in([10, 3, 7].into_iter())), [3, 7, 10]);
+}
+
+#[test]
+fn flows_of_all_shards_stand_by_their_first_frames() {
+    // One shard has every third frame, one those that are left up to 100, one the rest, backwards; and
+    // one has none.
+    let rest = || (1..=400).filter(|frame| frame % 3 != 0);
+    let shards = vec![
+        begun_in((1..=400).filter(|frame| frame % 3 == 0)),
+        begun_in(rest().filter(|frame| *frame <= 100)),
+        begun_in(rest().filter(|frame| *frame > 100).rev()),
+        begun_in(std::iter::empty()),
+    ];
+    let expected: Vec<u64> = (1..=400).collect();
+    assert_eq!(first_frames(&Finished::of_shards(shards)), expected);
+    assert!(
+        Finished::of_shards(vec![begun_in(std::iter::empty()), Finished::default()]).is_empty()
+    );
+}

@@ -32,7 +32,9 @@ pub(super) struct Usual {
     hosts: Arc<HashMap<(usize, Address), usize, FixedState>>,
     /// By capture, host, and the caller that it refused: the place of what that caller got.
     callers: Arc<HashMap<(usize, Address, Address), usize, FixedState>>,
+    /// What hosts sent, by place.
     sent: Vec<TimesToLive>,
+    /// What callers got, by place.
     heard: Vec<Heard>,
 }
 
