@@ -20,6 +20,7 @@ mod duplicates;
 mod evidence;
 mod finished;
 mod history;
+mod icmp;
 mod keys;
 mod listen;
 mod packed;

@@ -286,99 +286,6 @@ impl FlowTable {
         index
     }
 
-    fn take_out(&mut self, number: u32, at: u64) -> usize {
-        let index = self.allocate(number);
-        if let Some(slot) = self.slots.get_mut(index) {
-            let aside = self.store.take(at, &mut slot.flow);
-            let kept = self.remembered.recall(aside.recent, &mut slot.flow);
-            let Slot { flow, listening, .. } = slot;
-            *listening = Listening::resumed(aside.listening, flow, kept, &mut self.dialogues);
-            // A lone SYN was never a flow before.
-            slot.returned = aside != Aside::default();
-        }
-        if let Some(place) = self.places.get_mut(number as usize) {
-            *place = Place::slot(index);
-        }
-        index
-    }
-
-    /// A slot for the flow with this number.
-    fn allocate(&mut self, number: u32) -> usize {
-        if self.slots.len() - self.free.len() >= self.room {
-            // More than one for each that comes, so that their number falls when it may.
-            self.look_for_idle();
-            self.look_for_idle();
-        }
-        let index = self.free.pop().unwrap_or(self.slots.len());
-        if index == self.slots.len() {
-            let (listening, flow) = (Listening::default(), Flow::blank());
-            let (touched, returned) = (false, false);
-            self.slots.push(Slot { number: None, touched, returned, listening, flow });
-        }
-        if let Some(slot) = self.slots.get_mut(index) {
-            slot.number = Some(number);
-            slot.touched = true;
-            slot.returned = false;
-        }
-        index
-    }
-
-    /// Looks at the next slot, and puts its flow away if nothing came of it since the last time, or
-    /// nothing more is to be expected.
-    fn look_for_idle(&mut self) {
-        self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
-        let Some(slot) = self.slots.get_mut(self.hand) else { return };
-        let touched = std::mem::take(&mut slot.touched);
-        if slot.number.is_some() && (!touched || slot.flow.is_over()) {
-            self.put_away(self.hand);
-        }
-    }
-
-    /// Puts the flow in this slot away, if this was its last segment as far as can be told: what
-    /// follows the leave of both sides, or a reset. One that came back is left alone.
-    #[inline]
-    fn leave(&mut self, index: usize, segment: Segment) {
-        let flags = segment.flags;
-        let may_be_last =
-            flags.has(Flags::RST) || segment.length == 0 && !flags.has(Flags::SYN | Flags::FIN);
-        if !may_be_last || self.room == UNBOUNDED {
-            return;
-        }
-        if let Some(Slot { returned: false, flow, .. }) = self.slots.get(index)
-            && flow.took_leave()
-        {
-            self.put_away(index);
-        }
-    }
-
-    /// As [`FlowTable::leave`], of datagrams: that as many came back as were sent is all that tells.
-    #[inline]
-    fn leave_answered(&mut self, index: usize) {
-        if let Some(Slot { returned: false, flow, .. }) = self.slots.get(index)
-            && flow.answered
-            && flow.initiator.packets == flow.responder.packets
-            && self.room != UNBOUNDED
-        {
-            self.put_away(index);
-        }
-    }
-
-    /// Puts the flow in this slot away, where that is possible.
-    fn put_away(&mut self, index: usize) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        let Some(number) = slot.number else { return };
-        let Some((listening, memory)) = slot.listening.bookmark() else { return };
-        slot.listening.close(&mut self.dialogues);
-        let recent = self.remembered.keep(&slot.flow, memory);
-        let at = self.store.put(&mut slot.flow, Aside { recent, listening });
-        slot.flow.heard = None;
-        slot.number = None;
-        self.free.push(index);
-        if let Some(place) = self.places.get_mut(number as usize) {
-            *place = Place::stored(at);
-        }
-    }
-
     fn observe_datagram(
         &mut self,
         packet: &Packet<'_>,
@@ -593,17 +500,6 @@ impl FlowTable {
         number
     }
 
-    /// Counts what the table takes, and sends flows away where that is too much.
-    #[cold]
-    fn count(&mut self) {
-        let places = self.places.capacity() * size_of::<Place>();
-        let slots = self.slots.capacity() * size_of::<Slot>();
-        let attempts = self.attempts.capacity() * size_of::<((FlowKey, End, u32), u32)>();
-        let bytes = places + slots + attempts + self.newest.bytes() + self.remembered.bytes();
-        self.share.set(bytes);
-        self.store.make_room();
-    }
-
     /// Who opened a flow without a handshake: the side whose peer has the known service port; for
     /// TCP else the one with the higher port; else the first sender.
     fn guess_initiator(&self, packet: &Packet<'_>) -> (End, InitiatorBy) {
@@ -634,16 +530,7 @@ impl FlowTable {
             self.skipped.count(Skipped::QuotedOnly, packet.frame);
             return;
         };
-        flow.last_frame = packet.frame;
-        flow.last_seen = packet.time.or(flow.last_seen);
-        flow.keep_evidence(packet);
-        if flow.is_from_initiator(packet) {
-            match meaning(error) {
-                IcmpMeaning::Prohibited => flow.prohibited = true,
-                IcmpMeaning::Unreachable => flow.unreachable = true,
-                IcmpMeaning::Other => {}
-            }
-        }
+        flow.observe_icmp_error(packet, error);
     }
 }
 
@@ -655,23 +542,6 @@ fn attempt_key(flow: &Flow) -> Option<(FlowKey, End, SeqNumber)> {
 
 fn is_silent(last: Option<Timestamp>, now: Option<Timestamp>, idle: i64) -> bool {
     matches!((last, now), (Some(last), Some(now)) if now.since(last) >= idle)
-}
-
-enum IcmpMeaning {
-    Prohibited,
-    Unreachable,
-    Other,
-}
-
-/// What an ICMP error says of the quoted packet (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
-fn meaning(error: IcmpError) -> IcmpMeaning {
-    match (!error.reporter.is_ipv6(), error.icmp_type, error.code) {
-        (true, 3, 9 | 10 | 13) | (false, 1, 1 | 5 | 6) => IcmpMeaning::Prohibited,
-        // 3/4 asks for smaller packets: path MTU discovery at work.
-        (true, 3, 4) => IcmpMeaning::Other,
-        (true, 3, _) | (false, 1, _) => IcmpMeaning::Unreachable,
-        _ => IcmpMeaning::Other,
-    }
 }
 
 #[cfg(test)]
@@ -709,5 +579,6 @@ impl FlowTable {
     }
 }
 
+mod slots;
 #[cfg(test)]
 mod tests;
