@@ -200,7 +200,9 @@ fn begun_in(frames: impl Iterator<Item = usize>) -> Finished {
     let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
     for frame in frames {
         let isn = u32::try_from(frame).unwrap() * 1_000;
-        attempt("S", isn, frame - 1).iter().for_each(|packet| table.observe(packet));
+        for packet in attempt("S", isn, frame - 1) {
+            table.observe(&packet);
+        }
     }
     table.finish().0
 }
