@@ -6,6 +6,7 @@
 mod address;
 pub(crate) mod letters;
 mod name;
+mod ports;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use address::{Address, ConversationHost, HostName, Network, Part};
 pub use name::{KnownName, NameSource, first_label, looks_like_a_name, without_root};
+pub use ports::PortSet;
 
 use crate::net::address::Kind;
 use crate::net::letters::Letters;

@@ -278,7 +278,7 @@ fn glanced(
         let parts = learned.par_iter_mut().flat_map_iter(|learned| {
             let mut parts = Vec::new();
             while let Some(start) = wave.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let mut glances = Glances::default();
+                let mut glances = Glances::with_capacity(GLANCED_TOGETHER);
                 let end = flows.len().min(start + GLANCED_TOGETHER);
                 flows.each(*start..end, |place, look| {
                     learned.see(place, look);

@@ -1,6 +1,8 @@
 //! Well-known service ports: who is called, where no handshake tells, and what for.
 
-use crate::net::Transport;
+use std::sync::Arc;
+
+use crate::net::{PortSet, Transport};
 
 /// Services by transport and port, sorted: those of domain members, domain controllers, ConfigMgr's
 /// site systems and SQL Server, and a few that captures are full of. Names as in Microsoft's port
@@ -88,43 +90,75 @@ pub fn service_name(port: u16) -> Option<&'static str> {
 }
 
 /// Ports that tell who is called, and UDP ports that answer.
-#[derive(Clone, Debug, Default)]
-pub struct KnownPorts {
-    /// Ports beside [`SERVICES`], sorted: those of the matrix in use.
-    also: Vec<(Transport, u16)>,
-    /// The same, where nothing that is sent there is answered.
-    unanswered: Vec<(Transport, u16)>,
+#[derive(Clone, Debug)]
+pub struct KnownPorts(Arc<Known>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    tcp: PortSet,
+    udp: PortSet,
+    /// UDP ports at which a request is to be answered.
+    answering: PortSet,
+}
+
+impl Default for KnownPorts {
+    /// The built-in ones.
+    fn default() -> KnownPorts {
+        let services: PortSet = SERVICES.iter().map(|(port, _)| *port).collect();
+        let answering = ANSWERING.iter().copied().collect();
+        KnownPorts(Arc::new(Known { tcp: services.clone(), udp: services, answering }))
+    }
 }
 
 impl KnownPorts {
-    /// The built-in ones and these.
+    /// The built-in ones and these: those of the matrix in use.
     pub fn with(also: impl IntoIterator<Item = (Transport, u16)>) -> KnownPorts {
-        KnownPorts { also: sorted(also), unanswered: Vec::new() }
+        let mut ports = KnownPorts::default();
+        let known = Arc::make_mut(&mut ports.0);
+        for (transport, port) in also {
+            known.services(transport).extend([port]);
+            if transport == Transport::Udp {
+                known.answering.extend([port]);
+            }
+        }
+        ports
     }
 
     /// And these, where nobody answers what is sent.
     #[must_use]
-    pub fn and_unanswered(self, ports: impl IntoIterator<Item = (Transport, u16)>) -> KnownPorts {
-        KnownPorts { unanswered: sorted(ports), ..self }
+    pub fn and_unanswered(
+        mut self,
+        ports: impl IntoIterator<Item = (Transport, u16)>,
+    ) -> KnownPorts {
+        let known = Arc::make_mut(&mut self.0);
+        for (transport, port) in ports {
+            known.services(transport).extend([port]);
+        }
+        self
     }
 
     /// Whether a service is known to listen there.
+    #[inline]
     pub fn is_service(&self, transport: Transport, port: u16) -> bool {
-        let listed = |ports: &[(Transport, u16)]| ports.binary_search(&(transport, port)).is_ok();
-        service_name(port).is_some() || listed(&self.also) || listed(&self.unanswered)
+        match transport {
+            Transport::Tcp => self.0.tcp.has(port),
+            Transport::Udp => self.0.udp.has(port),
+        }
     }
 
     /// Whether a request to this UDP port is to be answered.
     pub fn answers(&self, port: u16) -> bool {
-        ANSWERING.contains(&port) || self.also.binary_search(&(Transport::Udp, port)).is_ok()
+        self.0.answering.has(port)
     }
 }
 
-fn sorted(ports: impl IntoIterator<Item = (Transport, u16)>) -> Vec<(Transport, u16)> {
-    let mut ports: Vec<_> = ports.into_iter().collect();
-    ports.sort_unstable();
-    ports.dedup();
-    ports
+impl Known {
+    fn services(&mut self, transport: Transport) -> &mut PortSet {
+        match transport {
+            Transport::Tcp => &mut self.tcp,
+            Transport::Udp => &mut self.udp,
+        }
+    }
 }
 
 #[cfg(test)]

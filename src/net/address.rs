@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::net::letters::Letters;
 
 /// What tells one host from the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq)]
 pub enum Address {
     /// An IPv4 or IPv6 address. A mapped address (`::ffff:192.0.2.1`) stays IPv6.
     Ip(IpAddr),
@@ -150,7 +150,25 @@ impl Kind {
 
 // By hand, since nothing is compared and hashed more often: as numbers, where the derived ones go
 // byte by byte.
+impl PartialEq for Address {
+    #[inline]
+    fn eq(&self, other: &Address) -> bool {
+        match (self, other) {
+            (Address::Ip(IpAddr::V4(one)), Address::Ip(IpAddr::V4(other))) => {
+                one.to_bits() == other.to_bits()
+            }
+            (Address::Ip(IpAddr::V6(one)), Address::Ip(IpAddr::V6(other))) => {
+                one.to_bits() == other.to_bits()
+            }
+            (Address::Conversation(one), Address::Conversation(other)) => one == other,
+            (Address::Name(one), Address::Name(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
 impl Ord for Address {
+    #[inline]
     fn cmp(&self, other: &Address) -> Ordering {
         match (self, other) {
             (Address::Ip(IpAddr::V4(one)), Address::Ip(IpAddr::V4(other))) => {
@@ -173,6 +191,7 @@ impl PartialOrd for Address {
 }
 
 impl Hash for Address {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let (kind, [high, low]) = self.words();
         state.write_u64(high ^ kind as u64);

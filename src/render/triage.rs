@@ -12,7 +12,7 @@ use foldhash::fast::FixedState;
 
 use crate::diagnosis::{FindingKind, Rule};
 use crate::matrix::{Cell, HostRecord, Outcome};
-use crate::net::{Address, Transport};
+use crate::net::{Address, PortSet, Transport};
 use crate::packet::Skipped;
 use crate::render::phrase;
 use crate::report::{Report, TakenOn};
@@ -348,29 +348,19 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
     // Single calls that nobody answered are counted, and only those that are shown are looked for.
     let mut lanes: Vec<&Lane> = Seen::from(&report.flows).unanswered().collect();
     lanes.sort_unstable_by_key(|lane| (lane.from(), lane.to()));
-    let mut ways: Vec<(Address, Address, Cow<'_, [u16]>)> = Vec::new();
-    for of_way in lanes.chunk_by(|one, other| one.to() == other.to() && one.from() == other.from())
-    {
-        let Some((first, others)) = of_way.split_first() else { continue };
-        let mut ports = Cow::Borrowed(&first.ports[..]);
-        if !others.is_empty() {
-            // Other captures show the same hosts, and some calls were repeated.
-            let mut all: Vec<u16> = of_way.iter().flat_map(|lane| &lane.ports).copied().collect();
-            all.sort_unstable();
-            all.dedup();
-            ports = Cow::Owned(all);
-        }
-        ways.push((first.from(), first.to(), ports));
-    }
+    let same_way =
+        |one: &&Lane, other: &&Lane| one.to() == other.to() && one.from() == other.from();
+    let ways: Vec<&[&Lane]> = lanes.chunk_by(same_way).collect();
     let is_call = |(from, to, transport, port, verdict): &Key| {
         if (*transport, *verdict) != (Transport::Tcp, Verdict::NoReply) {
             return false;
         }
-        let way = ways.binary_search_by_key(&(*from, *to), |(from, to, _)| (*from, *to));
-        let ports = way.ok().and_then(|place| ways.get(place)).map(|(_, _, ports)| ports);
-        ports.is_some_and(|ports| ports.binary_search(port).is_ok())
+        let first = lanes.partition_point(|lane| (lane.from(), lane.to()) < (*from, *to));
+        let of_way = lanes.iter().skip(first);
+        let mut of_way = of_way.take_while(|lane| (lane.from(), lane.to()) == (*from, *to));
+        of_way.any(|lane| lane.has_port(*port))
     };
-    let mut all = ways.iter().map(|(_, _, ports)| ports.len()).sum::<usize>();
+    let mut all: usize = ways.iter().map(|lanes| ports_of(lanes).len()).sum();
     let mut met: HashSet<Key, FixedState> = HashSet::default();
     // The first groups so far: one that leaves never comes back.
     let mut groups: BTreeMap<Key, Uncovered<'_>> = BTreeMap::new();
@@ -392,7 +382,11 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
             }
         }
     }
-    let calls = ways.iter().flat_map(|(from, to, ports)| ports.iter().map(|it| (*from, *to, *it)));
+    let calls =
+        ways.iter().filter_map(|lanes| Some((lanes.first()?, lanes))).flat_map(|(lane, lanes)| {
+            let ports: Vec<u16> = ports_of(lanes).iter().collect();
+            ports.into_iter().map(|port| (lane.from(), lane.to(), port))
+        });
     let shown: Vec<Called> = calls.take(most).collect();
     for ((from, to, port), (flow, count)) in report.flows.unanswered(&shown) {
         let key = (from, to, Transport::Tcp, port, Verdict::NoReply);
@@ -410,6 +404,12 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
         }
     }
     (groups.into_values().take(most).collect(), all)
+}
+
+/// Ports that were called in these lanes. There are several of one way where other captures show the
+/// same hosts, and where some calls were repeated.
+fn ports_of(lanes: &[&Lane]) -> PortSet {
+    lanes.iter().flat_map(|lane| &lane.ports).copied().collect()
 }
 
 /// The rules to ask for, a row for each of their transports.

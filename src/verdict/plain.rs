@@ -15,7 +15,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::flow::{Evidence, EvidenceKind, Finished, Flow, LoneSyn, Look, service_name};
-use crate::net::{Address, Endpoint, Timestamp, Transport};
+use crate::net::{Address, Endpoint, PortSet, Timestamp, Transport};
 use crate::probe::{Code, Duty, HeardDuty, Speaker};
 use crate::verdict::flows::{CaptureFlows, Hidden};
 use crate::verdict::lane::{Lane, Manner, TELLING};
@@ -79,13 +79,18 @@ impl Sorted {
 pub struct Glancing<'c> {
     circumstances: &'c Circumstances,
     /// Ports at which a call is none of remote procedure calls.
-    not_rpc: HashSet<u16, FixedState>,
+    not_rpc: PortSet,
 }
 
 /// What was seen of flows that follow each other.
 #[derive(Default)]
 pub struct Glances {
     flows: Vec<Glance>,
+    /// Ports that [`Glance::again`] counts.
+    ports: Vec<u16>,
+    /// When the first was seen, and the last.
+    seen: Option<(Timestamp, Timestamp)>,
+    out_of_order: bool,
     /// Duties that were proven, in the order of the flows.
     duties: Vec<Proven>,
     known: HashSet<Proven, FixedState>,
@@ -95,16 +100,38 @@ pub struct Glances {
 type Proven = (Address, Duty, bool);
 
 struct Glance {
-    seen: Option<Timestamp>,
     transport: Transport,
     initiator: Endpoint,
     responder: Endpoint,
+    /// It is a lone SYN, and plain.
+    is_lone: bool,
     /// What may be answered from elsewhere was asked, and not answered.
     asks: bool,
     /// What it has in common with others, if it is plain, and the hash of that.
     manner: Option<(Manner, u64)>,
     /// How many of the duties it is the first of these flows to prove.
     duties: usize,
+    /// How many flows follow of which there is no more to say than what port they call: lone SYNs of
+    /// the same hosts, alike but for that. A scan has many in a row.
+    again: usize,
+}
+
+impl Glances {
+    /// For so many flows.
+    pub fn with_capacity(flows: usize) -> Glances {
+        Glances { flows: Vec::with_capacity(flows), ..Glances::default() }
+    }
+
+    /// Sees whether the next flow began no earlier than the one before.
+    fn in_time(&mut self, seen: Option<Timestamp>) {
+        let Some(seen) = seen else {
+            self.out_of_order = true;
+            return;
+        };
+        let (first, last) = self.seen.unwrap_or((seen, seen));
+        self.out_of_order |= seen < last;
+        self.seen = Some((first, seen));
+    }
 }
 
 impl<'c> Glancing<'c> {
@@ -115,31 +142,49 @@ impl<'c> Glancing<'c> {
 
     /// Takes the next flow into account.
     pub fn see(&self, look: Look<'_>, glances: &mut Glances) {
-        let glance = match look {
-            Look::LoneSyn(syn) => self.of_lone(syn, glances),
-            Look::Flow(flow) => self.of_flow(flow, glances),
-        };
-        glances.flows.push(glance);
+        match look {
+            Look::LoneSyn(syn) => {
+                glances.in_time(syn.seen);
+                self.see_lone(syn, glances);
+            }
+            Look::Flow(flow) => {
+                glances.in_time(flow.first_seen);
+                let glance = self.of_flow(flow, glances);
+                glances.flows.push(glance);
+            }
+        }
     }
 
-    fn of_lone(&self, syn: &LoneSyn, glances: &Glances) -> Glance {
+    fn see_lone(&self, syn: &LoneSyn, glances: &mut Glances) {
         let LoneSyn { initiator, responder, seen, .. } = *syn;
         let waited = is_past(seen, self.circumstances, self.circumstances.syn_wait);
-        let manner = if waited && self.is_call(Transport::Tcp, initiator, responder) {
+        let is_plain = waited && self.is_call(Transport::Tcp, initiator, responder);
+        if is_plain
+            && let Some(before) = glances.flows.last_mut()
+            && before.is_lone
+            && before.initiator.address == initiator.address
+            && before.responder.address == responder.address
+        {
+            before.again += 1;
+            return glances.ports.push(responder.port);
+        }
+        let manner = if is_plain {
             Manner::of(initiator, responder, Transport::Tcp, Verdict::NoReply)
         } else {
             None
         };
         let weak = |manner: Manner| Manner { confidence: Confidence::Weak, ..manner.to_any_port() };
-        let manner = manner.map(weak);
-        // Whoever scans goes the same way many times in a row.
-        let before = glances.flows.last().and_then(|before| before.manner);
-        let manner = manner.map(|manner| match before {
-            Some((same, hash)) if same == manner => (same, hash),
-            _ => (manner, hash(&manner)),
+        let manner = manner.map(weak).map(|manner| (manner, hash(&manner)));
+        glances.flows.push(Glance {
+            transport: Transport::Tcp,
+            initiator,
+            responder,
+            is_lone: manner.is_some(),
+            asks: false,
+            manner,
+            duties: 0,
+            again: 0,
         });
-        let transport = Transport::Tcp;
-        Glance { seen, transport, initiator, responder, asks: false, manner, duties: 0 }
     }
 
     fn of_flow(&self, flow: &Flow, glances: &mut Glances) -> Glance {
@@ -166,7 +211,8 @@ impl<'c> Glancing<'c> {
             }
         }
         let manner = manner.map(|manner| (manner, hash(&manner)));
-        Glance { seen: flow.first_seen, transport, initiator, responder, asks, manner, duties }
+        let (is_lone, again) = (false, 0);
+        Glance { transport, initiator, responder, is_lone, asks, manner, duties, again }
     }
 
     /// Whether its initiator calls from no service's port, or a service's: whether it can be a remote
@@ -175,7 +221,7 @@ impl<'c> Glancing<'c> {
         let from = initiator.port;
         let from_nobodys = from >= 1024
             && !self.circumstances.known_ports.is_service(transport, from)
-            && !self.not_rpc.contains(&from);
+            && !self.not_rpc.has(from);
         from_nobodys || service_name(responder.port).is_some()
     }
 }
@@ -201,18 +247,41 @@ pub struct Sorting {
 impl Sorting {
     /// Takes the next flows into account.
     pub fn see(&mut self, glances: &Glances) {
-        let mut duties = &glances.duties[..];
-        for glance in &glances.flows {
+        if let Some((first, last)) = glances.seen {
             // What comes first must also be first in time.
-            self.out_of_order |= glance.seen.is_none() || glance.seen < self.before;
-            if self.out_of_order {
-                return;
-            }
-            self.before = glance.seen;
+            self.out_of_order |= glances.out_of_order || self.before > Some(first);
+            self.before = Some(last);
+        }
+        self.out_of_order |= glances.out_of_order;
+        if self.out_of_order {
+            return;
+        }
+        let (mut duties, mut ports) = (&glances.duties[..], &glances.ports[..]);
+        for glance in &glances.flows {
             let (own, rest) = duties.split_at_checked(glance.duties).unwrap_or_default();
             duties = rest;
             let lane = self.lanes.lane_of(self.lane_of.len(), glance, own);
             self.lane_of.push(lane);
+            let (again, rest) = ports.split_at_checked(glance.again).unwrap_or_default();
+            ports = rest;
+            self.see_again(glance, again);
+        }
+    }
+
+    /// Takes flows into account that are like this one, but that they call these ports.
+    fn see_again(&mut self, glance: &Glance, mut ports: &[u16]) {
+        // Until the lane is begun, each is a call like any other.
+        while let Some((port, rest)) = ports.split_first() {
+            if let Some(number) = self.lanes.as_before(glance) {
+                let before = self.lane_of.len();
+                self.lane_of.resize(before + ports.len(), number);
+                return self.lanes.add_calls(ports, self.lane_of.len() - 1);
+            }
+            let responder = Endpoint { port: *port, ..glance.responder };
+            let glance = Glance { responder, again: 0, ..*glance };
+            let lane = self.lanes.lane_of(self.lane_of.len(), &glance, &[]);
+            self.lane_of.push(lane);
+            ports = rest;
         }
     }
 
@@ -299,6 +368,24 @@ impl Lanes {
         *last = place;
         lane.hidden += 1;
         u32::try_from(number).unwrap_or(TELLING)
+    }
+
+    /// The number of the lane of the flow before, if flows like this one belong to it.
+    fn as_before(&self, glance: &Glance) -> Option<u32> {
+        let lane = self.all.get(self.before)?;
+        let is_it = glance.manner.is_some_and(|(manner, _)| manner == lane.manner);
+        u32::try_from(self.before).ok().filter(|_| is_it)
+    }
+
+    /// Adds lone SYNs to these ports to the lane of the flow before; the last is at this place.
+    fn add_calls(&mut self, ports: &[u16], place: usize) {
+        if let (Some(lane), Some(last)) =
+            (self.all.get_mut(self.before), self.last.get_mut(self.before))
+        {
+            lane.ports.extend(ports);
+            lane.hidden += ports.len() as u64;
+            *last = place;
+        }
     }
 
     /// The number of a lane, and whether a flow that tells begins it.

@@ -35,15 +35,15 @@ impl Port {
 
 /// A set of ports of a list, by their place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PortSet(u32);
+pub(super) struct ListedPorts(u32);
 
-impl PortSet {
+impl ListedPorts {
     fn add(&mut self, index: usize) {
         self.0 |= 1 << index;
     }
 
-    pub(super) fn union(self, other: PortSet) -> PortSet {
-        PortSet(self.0 | other.0)
+    pub(super) fn union(self, other: ListedPorts) -> ListedPorts {
+        ListedPorts(self.0 | other.0)
     }
 
     pub(super) fn is_empty(self) -> bool {
@@ -70,8 +70,8 @@ impl PortSet {
 /// What one caller did to one host.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Calls {
-    pub(super) addressed: PortSet,
-    pub(super) answered: PortSet,
+    pub(super) addressed: ListedPorts,
+    pub(super) answered: ListedPorts,
 }
 
 /// Calls by pairs of hosts, as they come.
@@ -140,9 +140,9 @@ impl Contacts {
     }
 
     /// Ports on which a host answered anybody.
-    pub(super) fn answered_by(&self, host: Address) -> PortSet {
+    pub(super) fn answered_by(&self, host: Address) -> ListedPorts {
         let calls = self.of.get(&host).into_iter().flatten();
-        calls.fold(PortSet::default(), |all, (_, calls)| all.union(calls.answered))
+        calls.fold(ListedPorts::default(), |all, (_, calls)| all.union(calls.answered))
     }
 
     /// Which of these attempts, hosts by caller, are none of a scan or sweep: callers by host.

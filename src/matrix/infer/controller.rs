@@ -22,7 +22,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::matrix::infer::contacts::{Contacts, Port, PortSet};
+use crate::matrix::infer::contacts::{Contacts, ListedPorts, Port};
 use crate::matrix::infer::duties::{Proof, Proofs};
 use crate::matrix::infer::{DOMAIN_MEMBER, Inferred, Names, addresses};
 use crate::net::Address;
@@ -54,7 +54,7 @@ const fn port(number: u16, services: u8) -> Port {
 }
 
 /// Whether these are the ports of a domain controller.
-fn of_controller(ports: PortSet) -> bool {
+fn of_controller(ports: ListedPorts) -> bool {
     let services = ports.services(&PORTS);
     services & DIRECTORY != 0 && services.count_ones() >= 2
 }
@@ -101,7 +101,8 @@ pub(super) fn infer<'a>(
                 callers => callers.to_vec(),
             };
             let addressed = callers.iter().filter_map(|caller| calls.get(caller));
-            let addressed = addressed.fold(PortSet::default(), |all, one| all.union(one.addressed));
+            let addressed =
+                addressed.fold(ListedPorts::default(), |all, one| all.union(one.addressed));
             evidence.push(format!(
                 "addressed on {} by {}",
                 addressed.text(&PORTS),
@@ -139,7 +140,7 @@ fn members(
     is_controller: impl Fn(&Address) -> bool,
     given: &impl Fn(Address) -> Option<bool>,
 ) -> BTreeMap<Address, Inferred> {
-    let mut members: BTreeMap<Address, (PortSet, Vec<Address>)> = BTreeMap::new();
+    let mut members: BTreeMap<Address, (ListedPorts, Vec<Address>)> = BTreeMap::new();
     for (host, calls) in contacts.of.iter().filter(|(host, _)| is_controller(host)) {
         for (caller, calls) in calls {
             if given(*caller).is_none() && !is_controller(caller) {
@@ -149,7 +150,7 @@ fn members(
             }
         }
     }
-    let member = |(caller, (ports, hosts)): (Address, (PortSet, Vec<Address>))| {
+    let member = |(caller, (ports, hosts)): (Address, (ListedPorts, Vec<Address>))| {
         let many = if hosts.len() == 1 { "" } else { "s" };
         let hosts = addresses(hosts.iter());
         let evidence =

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::matrix::explain::list_of;
-use crate::matrix::infer::contacts::{Contacts, Port, PortSet};
+use crate::matrix::infer::contacts::{Contacts, ListedPorts, Port};
 use crate::matrix::infer::{Inferred, Names, addresses};
 use crate::net::{Address, Transport};
 use crate::verdict::flows::Seen;
@@ -125,23 +125,23 @@ pub(super) fn infer<'a>(
     found
 }
 
-fn all(sets: impl Iterator<Item = PortSet>) -> PortSet {
-    sets.fold(PortSet::default(), PortSet::union)
+fn all(sets: impl Iterator<Item = ListedPorts>) -> ListedPorts {
+    sets.fold(ListedPorts::default(), ListedPorts::union)
 }
 
 /// Whether a port of this service alone is among these.
-fn speaks(ports: PortSet, service: u8) -> bool {
+fn speaks(ports: ListedPorts, service: u8) -> bool {
     ports.of(&PORTS).any(|port| port.services == service)
 }
 
 /// Whether two ports of a service are among these, at least one of them its own.
-fn agree(ports: PortSet, service: u8) -> bool {
+fn agree(ports: ListedPorts, service: u8) -> bool {
     let count = ports.of(&PORTS).filter(|port| port.services & service != 0).count();
     count >= 2 && speaks(ports, service)
 }
 
 /// "tcp/1433 and udp/1434".
-fn text(ports: PortSet, service: u8) -> String {
+fn text(ports: ListedPorts, service: u8) -> String {
     let ports = ports.of(&PORTS).filter(|port| port.services & service != 0);
     let named = |port: &Port| match port.transport {
         Some(transport) => format!("{transport}/{}", port.number),
