@@ -212,7 +212,7 @@ impl Pipeline<'_> {
         let (flows, unassigned) = table.finish();
         skipped += unassigned;
         skipped += fragments.into_skipped();
-        (flows, skipped)
+        (Finished::of_shards(vec![flows]), skipped)
     }
 
     /// Frames in waves, over all threads of the pool.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::flow::begun::Begun;
 use crate::flow::packed::Store;
 use crate::flow::place::Place;
 use crate::flow::{FirstPacket, Flow};
@@ -39,38 +40,41 @@ pub struct Finished {
     stores: Vec<Store>,
     /// Where each flow is.
     places: Vec<Place>,
+    /// Of the flows of one shard.
+    begun: Begun,
 }
 
 impl Finished {
     /// Shards that a capture may have.
     pub const MOST_SHARDS: usize = 128;
 
-    /// The flows of one table, which began in the order of these places; `sorted` where that is the
-    /// order of their first frames too.
-    pub(super) fn of(mut store: Store, mut places: Vec<Place>, sorted: bool) -> Finished {
-        if !sorted {
-            places.sort_by_cached_key(|place| store.first_frame_at(place.store().1));
+    /// The flows of one table, in the order of these places; `begun` tells whether that is the order of
+    /// their first frames too.
+    pub(super) fn of(mut store: Store, mut places: Vec<Place>, mut begun: Begun) -> Finished {
+        let first_frame = |place: &Place| store.first_frame_at(place.store().1);
+        if !begun.in_order() {
+            places.sort_by_cached_key(first_frame);
+            begun = places.iter().map(first_frame).collect();
         }
         store.close(places.capacity() * size_of::<Place>());
-        Finished { stores: vec![store], places }
+        Finished { stores: vec![store], places, begun }
     }
 
     /// The flows of all shards of a capture, at most [`Finished::MOST_SHARDS`].
     pub fn of_shards(shards: Vec<Finished>) -> Finished {
         let mut shards = shards;
         if shards.len() <= 1 {
-            return shards.pop().unwrap_or_default();
+            let only = shards.pop().unwrap_or_default();
+            return Finished { begun: Begun::default(), ..only };
         }
         let mut stores = Vec::new();
         let mut queues = Vec::new();
-        for Finished { stores: of_shard, places } in shards.into_iter().take(Finished::MOST_SHARDS)
-        {
+        for shard in shards.into_iter().take(Finished::MOST_SHARDS) {
             let number = u8::try_from(stores.len()).unwrap_or(u8::MAX);
-            stores.extend(of_shard);
-            queues.push(places.into_iter().map(|place| place.in_store(number)).collect());
+            stores.extend(shard.stores);
+            queues.push(Queue { places: shard.places, store: number, begun: shard.begun });
         }
-        let places = merged(&queues, &stores);
-        Finished { stores, places }
+        Finished { stores, places: merged(&queues), begun: Begun::default() }
     }
 
     /// How many there are.
@@ -143,47 +147,50 @@ impl Finished {
 /// Parts for each thread in which flows are put in order.
 const PARTS_A_THREAD: usize = 8;
 
-/// The places of flows in the order of their first frames, of queues that each have that order.
+/// The flows of a shard, in the order of their first frames.
+struct Queue {
+    places: Vec<Place>,
+    /// Number of the store that all are in.
+    store: u8,
+    begun: Begun,
+}
+
+/// The places of flows in the order of their first frames.
 ///
-/// All are cut at the same frames, and what lies between two cuts is merged by whichever thread is
-/// free.
-fn merged(queues: &[Vec<Place>], stores: &[Store]) -> Vec<Place> {
-    let first_frame = |place: &Place| {
-        let (store, at) = place.store();
-        stores.get(store).map_or(FrameNumber(0), |store| store.first_frame_at(at))
-    };
-    let last = queues.iter().filter_map(|queue| queue.last()).map(first_frame).max();
+/// All queues are cut at the same frames, and what lies between two cuts is merged by whichever thread
+/// is free.
+fn merged(queues: &[Queue]) -> Vec<Place> {
+    let last = queues.iter().map(|queue| queue.begun.last().0).max().unwrap_or_default();
     let parts = rayon::current_num_threads() * PARTS_A_THREAD;
-    let width = last.map_or(0, |frame| frame.0) / parts as u64 + 1;
-    let mut places = vec![Place::stored(0); queues.iter().map(Vec::len).sum()];
+    let width = last / parts as u64 + 1;
+    let mut places = vec![Place::stored(0); queues.iter().map(|queue| queue.places.len()).sum()];
     let mut rest = places.as_mut_slice();
-    let mut left: Vec<&[Place]> = queues.iter().map(Vec::as_slice).collect();
-    let mut jobs: Vec<(&mut [Place], Vec<&[Place]>)> = Vec::new();
+    let mut starts = vec![0; queues.len()];
+    let mut jobs: Vec<(&mut [Place], Vec<Range<usize>>)> = Vec::new();
     for part in 1..=parts as u64 {
-        let bound = (part < parts as u64).then(|| part * width);
-        let is_before = |place: &Place| bound.is_none_or(|bound| first_frame(place).0 < bound);
-        let mut count = 0;
-        let between = left.iter_mut().map(|queue| {
-            let cut = queue.partition_point(is_before);
-            let (before, behind) = queue.split_at_checked(cut).unwrap_or((*queue, &[]));
-            *queue = behind;
-            count += before.len();
-            before
-        });
-        let between = between.collect();
+        let bound = (part < parts as u64).then(|| FrameNumber(part * width));
+        let end =
+            |queue: &Queue| bound.map_or(queue.places.len(), |bound| queue.begun.before(bound));
+        let ends: Vec<usize> = queues.iter().map(end).collect();
+        let between: Vec<Range<usize>> =
+            starts.iter().zip(&ends).map(|(start, end)| *start..*end).collect();
+        let count = between.iter().map(Range::len).sum();
+        starts = ends;
         let (to, behind) =
             std::mem::take(&mut rest).split_at_mut_checked(count).unwrap_or_default();
         rest = behind;
         jobs.push((to, between));
     }
-    jobs.into_par_iter().for_each(|(to, queues)| merge(&queues, first_frame, to));
+    jobs.into_par_iter().for_each(|(to, parts)| merge(queues, &parts, to));
     places
 }
 
-/// Merges queues into as many places.
-fn merge(queues: &[&[Place]], first_frame: impl Fn(&Place) -> FrameNumber, to: &mut [Place]) {
-    let queues = queues.iter().map(|queue| {
-        let mut queue = queue.iter().map(|place| (first_frame(place), *place));
+/// Merges these parts of queues into as many places.
+fn merge(queues: &[Queue], parts: &[Range<usize>], to: &mut [Place]) {
+    let queues = queues.iter().zip(parts).map(|(queue, part)| {
+        let places = queue.places.get(part.clone()).unwrap_or_default().iter();
+        let mut queue =
+            queue.begun.from(part.start).zip(places.map(|place| place.in_store(queue.store)));
         (queue.next(), queue)
     });
     let mut queues: Vec<_> = queues.collect();

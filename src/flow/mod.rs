@@ -15,6 +15,7 @@
 //! of [`crate::verdict`].
 
 mod away;
+mod begun;
 mod budget;
 mod duplicates;
 mod evidence;
@@ -211,8 +212,12 @@ impl Flow {
 
     /// Whether nothing more is to be expected of it, though something may come.
     fn is_over(&self) -> bool {
-        let said_no = matches!(self.tcp.handshake, Handshake::Refused | Handshake::Probed);
-        said_no || self.took_leave() || self.answered
+        self.said_no() || self.took_leave() || self.answered
+    }
+
+    /// Whether a reset came before there was a connection.
+    fn said_no(&self) -> bool {
+        matches!(self.tcp.handshake, Handshake::Refused | Handshake::Probed)
     }
 
     /// Whether both sides said FIN, or one broke off what both had. A refused SYN is no leave: it is

@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use foldhash::fast::FixedState;
 
+use crate::flow::begun::Begun;
 use crate::flow::budget::{Budget, Share};
 use crate::flow::duplicates::{NEAR, Recent, Remembered};
 use crate::flow::keys::Keys;
@@ -12,7 +13,7 @@ use crate::flow::listen::{Listening, Spare};
 use crate::flow::packed::{Aside, Store};
 use crate::flow::place::Place;
 use crate::flow::{Finished, Flow, Handshake, InitiatorBy, KnownPorts};
-use crate::net::{End, FlowKey, FrameNumber, SeqNumber, Timestamp, Transport};
+use crate::net::{End, FlowKey, SeqNumber, Timestamp, Transport};
 use crate::packet::{Body, Flags, IcmpError, Packet, Segment, Skipped, SkippedTally};
 
 /// Flows that are left as they are, however long nothing comes of them: putting a flow away and
@@ -48,11 +49,7 @@ pub struct FlowTable {
     newest: Keys,
     /// Where each flow is, in the order in which they began.
     places: Vec<Place>,
-    /// First frame of the flow that began last.
-    begun_with: FrameNumber,
-    /// Whether each began with a later frame than the one before. So they do, but in texts whose rows
-    /// have numbers of their own.
-    sorted: bool,
+    begun: Begun,
     slots: Vec<Slot>,
     /// Slots without a flow.
     free: Vec<usize>,
@@ -113,8 +110,7 @@ impl FlowTable {
             udp_idle,
             newest: Keys::default(),
             places: Vec::new(),
-            begun_with: FrameNumber(0),
-            sorted: true,
+            begun: Begun::default(),
             slots: Vec::new(),
             free: Vec::new(),
             hand: 0,
@@ -244,12 +240,12 @@ impl FlowTable {
                 }
             }
         }
-        let FlowTable { mut places, sorted, store, skipped, .. } = self;
+        let FlowTable { mut places, begun, store, skipped, .. } = self;
         let FlowTable { newest, slots, remembered, share, .. } = self;
         // What is not needed any more goes first: the last steps take memory too.
         drop((newest, slots, remembered, share));
         places.shrink_to_fit();
-        (Finished::of(store, places, sorted), skipped)
+        (Finished::of(store, places, begun), skipped)
     }
 
     /// The number of the newest flow of a key.
@@ -485,8 +481,7 @@ impl FlowTable {
 
     /// Gives a flow its number, and makes it the newest of its key.
     fn add(&mut self, packet: &Packet<'_>, place: Place, hash: u32, earlier: Option<u32>) -> u32 {
-        self.sorted &= self.begun_with <= packet.frame;
-        self.begun_with = packet.frame;
+        self.begun.push(packet.frame);
         // Four thousand million flows would need four hundred gigabytes.
         let number = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
         if self.places.len() % COUNTED == COUNTED - 1 {

@@ -26,6 +26,11 @@ impl FlowTable {
         index
     }
 
+    /// Whether so many flows are under way that there is hardly room for more.
+    fn is_crowded(&self) -> bool {
+        self.slots.len() - self.free.len() > self.room - self.room / 16
+    }
+
     /// A slot for the flow with this number.
     pub(super) fn allocate(&mut self, number: u32) -> usize {
         if self.slots.len() - self.free.len() >= self.room {
@@ -60,6 +65,9 @@ impl FlowTable {
 
     /// Puts the flow in this slot away, if this was its last segment as far as can be told: what
     /// follows the leave of both sides, or a reset. One that came back is left alone.
+    ///
+    /// A refused SYN may be sent again, and waits for that as long as there is room. In a scan there is
+    /// none, and nothing follows.
     #[inline]
     pub(super) fn leave(&mut self, index: usize, segment: Segment) {
         let flags = segment.flags;
@@ -69,7 +77,7 @@ impl FlowTable {
             return;
         }
         if let Some(Slot { returned: false, flow, .. }) = self.slots.get(index)
-            && flow.took_leave()
+            && (flow.took_leave() || flow.said_no() && self.is_crowded())
         {
             self.put_away(index);
         }
@@ -109,7 +117,8 @@ impl FlowTable {
         let places = self.places.capacity() * size_of::<Place>();
         let slots = self.slots.capacity() * size_of::<Slot>();
         let attempts = self.attempts.capacity() * size_of::<((FlowKey, End, u32), u32)>();
-        let bytes = places + slots + attempts + self.newest.bytes() + self.remembered.bytes();
+        let beside = self.newest.bytes() + self.remembered.bytes() + self.begun.bytes();
+        let bytes = places + slots + attempts + beside;
         self.share.set(bytes);
         self.store.make_room();
     }
