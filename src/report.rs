@@ -497,7 +497,12 @@ fn identities(
         let telling = flows.telling().iter();
         let ends = telling.flat_map(|flow| [flow.initiator.address, flow.responder.address]);
         let plain = Seen::from(flows).lanes().flat_map(|lane| [lane.from(), lane.to()]);
-        ends.chain(plain).collect()
+        // One by one: hosts are few, and a set that is to hold that many takes memory for all at once.
+        let mut talk = HashSet::default();
+        ends.chain(plain).for_each(|host| {
+            talk.insert(host);
+        });
+        talk
     });
     let same_host = same_hosts(&names, &cards, |address| talk.contains(&address));
     (ranked(names), same_host)

@@ -97,8 +97,11 @@ impl<'a> Attempts<'a> {
     ) -> Attempts<'a> {
         let told = telling.chunk_by(|one, other| one.1 == other.1);
         let told = told.filter_map(|of| Some((of.first()?.1, of.len() as u64, false)));
-        let plain = plain.into_iter().map(|(to, port)| ((to, Transport::Tcp, port), 1, true));
-        let mut all: Vec<(Destination, u64, bool)> = told.chain(plain).collect();
+        let called = |(to, port)| ((to, Transport::Tcp, port), 1, true);
+        // Room for all of them, of which few are of one destination: to grow costs more.
+        let mut all: Vec<(Destination, u64, bool)> =
+            Vec::with_capacity(telling.len() + plain.len());
+        all.extend(told.chain(plain.into_iter().map(called)));
         all.par_sort_unstable();
         all.dedup_by(|(later, more, plain), (to, count, has_plain)| {
             let same = later == to;

@@ -322,6 +322,11 @@ impl<'m> Cast<'m> {
         self.parts.get(&address)
     }
 
+    /// All hosts that play any role.
+    pub(super) fn all_players(&self) -> impl Iterator<Item = Address> {
+        self.parts.keys().copied()
+    }
+
     /// All hosts that play a role.
     pub(super) fn players(&self, role: usize) -> impl Iterator<Item = (Address, Part<'m>)> {
         self.parts.iter().filter_map(move |(address, parts)| Some((*address, *parts.get(&role)?)))

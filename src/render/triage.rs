@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
@@ -361,7 +361,13 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
         of_way.any(|lane| lane.has_port(*port))
     };
     let mut all: usize = ways.iter().map(|lanes| ports_of(lanes).len()).sum();
-    let mut met: HashSet<Key, FixedState> = HashSet::default();
+    // Hosts by number, for there may be hundreds of thousands of groups and a host has many.
+    let mut hosts: HashMap<Address, usize, FixedState> = HashMap::default();
+    let mut number = |host: Address| {
+        let next = hosts.len();
+        u32::try_from(*hosts.entry(host).or_insert(next)).unwrap_or(u32::MAX)
+    };
+    let mut met: HashSet<(u32, u32, Transport, u16, Verdict), FixedState> = HashSet::default();
     // The first groups so far: one that leaves never comes back.
     let mut groups: BTreeMap<Key, Uncovered<'_>> = BTreeMap::new();
     for flow in report.flows.telling() {
@@ -371,7 +377,8 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
         }
         let (from, to) = (flow.initiator.address, flow.responder.address);
         let key = (from, to, flow.transport, flow.responder.port, flow.verdict);
-        if met.insert(key) && !is_call(&key) {
+        let short = (number(from), number(to), flow.transport, flow.responder.port, flow.verdict);
+        if met.insert(short) && !is_call(&key) {
             all += 1;
         }
         if groups.len() < most || groups.last_key_value().is_some_and(|(last, _)| key <= *last) {

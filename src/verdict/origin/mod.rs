@@ -236,7 +236,10 @@ pub fn weigh_origins(flows: &mut Flows) {
             }
         }
         flow.origin = Some(refusal.origin);
-        flow.origin_reasons = exact(&refusal.reasons);
+        // Most say the same as before, and memory that is not touched costs nothing.
+        if flow.origin_reasons[..] != refusal.reasons[..] {
+            flow.origin_reasons = exact(&refusal.reasons);
+        }
     });
 }
 
