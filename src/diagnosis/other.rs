@@ -55,13 +55,13 @@ pub(super) fn other_failures(
     let mut causes: BTreeMap<FindingKind, &[Failure<'_>]> =
         by_cause.filter_map(|failures| Some((failures.first()?.0, failures))).collect();
     let wanted = |lane: &Lane, port| is_other(&(lane.from(), lane.to()), port);
-    let mut repeated = evidence.plain.repeated(wanted);
+    let repeated = evidence.plain.repeated(wanted);
     if !repeated.is_empty() {
         causes.entry(FindingKind::Dropped).or_default();
     }
-    let finding = |(cause, failures): (FindingKind, &[Failure<'_>])| {
-        let plain =
-            if cause == FindingKind::Dropped { std::mem::take(&mut repeated) } else { Vec::new() };
+    let findings = causes.into_par_iter().map(|(cause, failures)| {
+        // Nothing but silence is plain.
+        let plain = if cause == FindingKind::Dropped { &repeated[..] } else { &[] };
         let attempts = Attempts::of(failures, plain, |(to, _, port)| {
             evidence.plain.first_repeated(to, port, wanted).take(SHOWN_FLOWS).collect()
         });
@@ -69,8 +69,8 @@ pub(super) fn other_failures(
         let flows = attempts.most.iter().flat_map(|(_, _, flows)| flows).map(Cow::as_ref);
         fill_from(flows.collect(), &mut finding, evidence, FindingKind::OtherFailures);
         finding
-    };
-    causes.into_iter().map(finding).collect()
+    });
+    findings.collect()
 }
 
 /// A failing flow, with what went wrong and whom it called.
@@ -92,16 +92,16 @@ impl<'a> Attempts<'a> {
     /// `first` gives the first of these.
     fn of(
         telling: &[Failure<'a>],
-        plain: Vec<(Address, u16)>,
+        plain: &[(Address, u16)],
         first: impl Fn(Destination) -> Vec<JudgedFlow>,
     ) -> Attempts<'a> {
         let told = telling.chunk_by(|one, other| one.1 == other.1);
         let told = told.filter_map(|of| Some((of.first()?.1, of.len() as u64, false)));
-        let called = |(to, port)| ((to, Transport::Tcp, port), 1, true);
+        let called = |(to, port): &(Address, u16)| ((*to, Transport::Tcp, *port), 1, true);
         // Room for all of them, of which few are of one destination: to grow costs more.
         let mut all: Vec<(Destination, u64, bool)> =
             Vec::with_capacity(telling.len() + plain.len());
-        all.extend(told.chain(plain.into_iter().map(called)));
+        all.extend(told.chain(plain.iter().map(called)));
         all.par_sort_unstable();
         all.dedup_by(|(later, more, plain), (to, count, has_plain)| {
             let same = later == to;

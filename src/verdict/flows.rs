@@ -550,8 +550,8 @@ impl<'a> Seen<'a> {
     /// `wanted` gets the lane, and the port that was called.
     pub fn repeated(self, wanted: impl Fn(&Lane, u16) -> bool) -> Vec<(Address, u16)> {
         let lanes = self.lanes().filter(|lane| lane.is_repeated() && lane.called_each_once());
-        let mut calls: Vec<(Address, u16)> = Vec::new();
-        calls.reserve(lanes.clone().map(|lane| lane.ports.len()).sum());
+        let ports = lanes.clone().map(|lane| lane.ports.len()).sum();
+        let mut calls: Vec<(Address, u16)> = Vec::with_capacity(ports);
         for lane in lanes {
             let ports = lane.ports.iter().filter(|port| wanted(lane, **port));
             calls.extend(ports.map(|port| (lane.to(), *port)));
