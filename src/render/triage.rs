@@ -389,11 +389,11 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
             }
         }
     }
-    let calls =
-        ways.iter().filter_map(|lanes| Some((lanes.first()?, lanes))).flat_map(|(lane, lanes)| {
-            let ports: Vec<u16> = ports_of(lanes).iter().collect();
-            ports.into_iter().map(|port| (lane.from(), lane.to(), port))
-        });
+    let calls = ways.iter().filter_map(|lanes| Some((lanes.first()?, lanes)));
+    let calls = calls.flat_map(|(lane, lanes)| {
+        let ports = ports_of(lanes).into_owned();
+        ports.into_iter().map(|port| (lane.from(), lane.to(), port))
+    });
     let shown: Vec<Called> = calls.take(most).collect();
     for ((from, to, port), (flow, count)) in report.flows.unanswered(&shown) {
         let key = (from, to, Transport::Tcp, port, Verdict::NoReply);
@@ -413,10 +413,23 @@ pub(super) fn uncovered(report: &Report, most: usize) -> (Vec<Uncovered<'_>>, us
     (groups.into_values().take(most).collect(), all)
 }
 
-/// Ports that were called in these lanes. There are several of one way where other captures show the
-/// same hosts, and where some calls were repeated.
-fn ports_of(lanes: &[&Lane]) -> PortSet {
-    lanes.iter().flat_map(|lane| &lane.ports).copied().collect()
+/// Ports of so many calls are sorted faster than noted one by one.
+const FEW_PORTS: usize = 256;
+
+/// Ports that were called in these lanes, sorted. There are several of one way where other captures show
+/// the same hosts, and where some calls were repeated.
+fn ports_of<'l>(lanes: &[&'l Lane]) -> Cow<'l, [u16]> {
+    if let [lane] = lanes {
+        return Cow::Borrowed(&lane.ports);
+    }
+    let calls = || lanes.iter().flat_map(|lane| &lane.ports).copied();
+    if calls().count() > FEW_PORTS {
+        return Cow::Owned(calls().collect::<PortSet>().iter().collect());
+    }
+    let mut ports: Vec<u16> = calls().collect();
+    ports.sort_unstable();
+    ports.dedup();
+    Cow::Owned(ports)
 }
 
 /// The rules to ask for, a row for each of their transports.

@@ -1,9 +1,13 @@
 //! Flows that are there whole and flows that are made: the same to whoever asks.
 
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::flow::script::{flows, packets};
 use crate::flow::{FlowTable, KnownPorts};
-use crate::net::{Clock, FlowKey};
+use crate::net::{Clock, Endpoint, FlowKey, Transport};
 use crate::packet::Packet;
 use crate::verdict::{Glances, Glancing, Sorted, Sorting};
 
@@ -40,25 +44,29 @@ fn circumstances() -> Circumstances {
     }
 }
 
-fn sorted(finished: &Finished, circumstances: &Circumstances) -> Sorted {
+/// Flows told apart, so many of which are glanced at together.
+fn sorted(finished: &Finished, circumstances: &Circumstances, together: usize) -> Sorted {
     let glancing = Glancing::new(circumstances, &[]);
     let mut sorting = Sorting::default();
-    for place in 0..finished.len() {
+    for place in (0..finished.len()).step_by(together) {
         let mut glances = Glances::default();
-        finished.each(place..place + 1, |_, look| glancing.see(look, &mut glances));
+        let part = place..finished.len().min(place + together);
+        finished.each(part, |_, look| glancing.see(look, &mut glances));
         sorting.see(&glances);
     }
     sorting.finish()
 }
 
-fn judged(scripts: &[&str]) -> Flows {
+fn finished(packets: &[Packet<'_>]) -> Finished {
     let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
-    for packet in &attempts(scripts) {
-        table.observe(packet);
-    }
-    let (finished, _) = table.finish();
+    packets.iter().for_each(|packet| table.observe(packet));
+    table.finish().0
+}
+
+fn judged(scripts: &[&str]) -> Flows {
+    let finished = finished(&attempts(scripts));
     let circumstances = circumstances();
-    let sorted = sorted(&finished, &circumstances);
+    let sorted = sorted(&finished, &circumstances, 1);
     let places = sorted.telling(finished.len());
     let telling = places.iter().filter_map(|place| finished.get(*place));
     let telling = telling.map(|flow| judge(&flow, 0, &circumstances)).collect();
@@ -111,13 +119,40 @@ fn what_is_alike_in_no_order_of_time_is_kept_whole() {
     let mut packets = attempts(&["S", "S", "S"]);
     packets[0].time = packets[2].time;
     assert_eq!(flows(&packets).len(), 3);
-    let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
-    for packet in &packets {
-        table.observe(packet);
+    let finished = finished(&packets);
+    for together in [1, 2, 3] {
+        assert_eq!(sorted(&finished, &circumstances(), together).telling(3), [0, 1, 2]);
     }
-    let (finished, _) = table.finish();
-    let circumstances = circumstances();
-    assert_eq!(sorted(&finished, &circumstances).telling(3), [0, 1, 2]);
+}
+
+proptest! {
+    // Rows of SYNs to ports of a few hosts, with what interrupts them.
+    #[test]
+    fn flows_are_told_apart_alike_however_many_are_glanced_at_together(
+        calls in prop::collection::vec(
+            (prop::sample::select(vec!["S", "S", "S", "S", "SS", "Sr", "ShA"]), 0_u8..2, 0_u16..4),
+            1..60,
+        ),
+        together in 2_usize..70,
+    ) {
+        let scripts: Vec<&str> = calls.iter().map(|(script, ..)| *script).collect();
+        let mut packets = attempts(&scripts);
+        let first = packets[0].key.endpoint(packets[0].sender).port;
+        for packet in &mut packets {
+            let ends = [packet.sender, packet.sender.opposite()].map(|end| packet.key.endpoint(end));
+            let caller = ends.iter().map(|end| end.port).max().unwrap();
+            let (_, host, port) = calls[usize::from(caller - first)];
+            let ends = ends.map(|end| match end.port == caller {
+                true => end,
+                false => Endpoint { address: Ipv4Addr::new(10, 2, 0, host).into(), port: 80 + port },
+            });
+            (packet.key, packet.sender) = FlowKey::of(Transport::Tcp, ends[0], ends[1]);
+        }
+        let finished = finished(&packets);
+        prop_assert_eq!(finished.len(), calls.len());
+        let sorted = |together| format!("{:?}", sorted(&finished, &circumstances(), together));
+        prop_assert_eq!(sorted(together), sorted(1));
+    }
 }
 
 #[test]
