@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flow::script::{flows, packets};
-use crate::flow::{FlowTable, KnownPorts};
+use crate::flow::{FlowTable, KnownPorts, Look};
 use crate::net::{Clock, Endpoint, FlowKey, Transport};
 use crate::packet::Packet;
 use crate::verdict::{Glances, Glancing, Sorted, Sorting};
@@ -59,7 +59,9 @@ fn sorted(finished: &Finished, circumstances: &Circumstances, together: usize) -
 
 fn finished(packets: &[Packet<'_>]) -> Finished {
     let mut table = FlowTable::new(KnownPorts::default(), 60_000_000_000);
-    packets.iter().for_each(|packet| table.observe(packet));
+    for packet in packets {
+        table.observe(packet);
+    }
     table.finish().0
 }
 
@@ -142,14 +144,18 @@ proptest! {
             let ends = [packet.sender, packet.sender.opposite()].map(|end| packet.key.endpoint(end));
             let caller = ends.iter().map(|end| end.port).max().unwrap();
             let (_, host, port) = calls[usize::from(caller - first)];
-            let ends = ends.map(|end| match end.port == caller {
-                true => end,
-                false => Endpoint { address: Ipv4Addr::new(10, 2, 0, host).into(), port: 80 + port },
-            });
+            let called = Endpoint { address: Ipv4Addr::new(10, 2, 0, host).into(), port: 80 + port };
+            let ends = ends.map(|end| if end.port == caller { end } else { called });
             (packet.key, packet.sender) = FlowKey::of(Transport::Tcp, ends[0], ends[1]);
+            (packet.link, packet.ip_id) = (Some(&[2; 12]), Some(1));
         }
         let finished = finished(&packets);
         prop_assert_eq!(finished.len(), calls.len());
+        let mut lone = 0;
+        finished.each(0..finished.len(), |_, look| {
+            lone += usize::from(matches!(look, Look::LoneSyn(_)));
+        });
+        prop_assert_eq!(lone, scripts.iter().filter(|script| **script == "S").count());
         let sorted = |together| format!("{:?}", sorted(&finished, &circumstances(), together));
         prop_assert_eq!(sorted(together), sorted(1));
     }
