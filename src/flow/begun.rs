@@ -1,6 +1,7 @@
 //! With which frame each flow began: a byte or two a flow, so that flows of several tables can be put
 //! in order without a look at any of them.
 
+use crate::flow::packed::bytes::{Reader, push_number};
 use crate::net::FrameNumber;
 
 /// Flows from one that is marked to the next.
@@ -11,8 +12,7 @@ const MARKED: usize = 256;
 pub(super) struct Begun {
     /// Every [`MARKED`]th flow.
     marks: Vec<Mark>,
-    /// Of each of the others, the way from the one before: seven bits a byte, the lowest first; the
-    /// highest bit says that more follow.
+    /// Of each of the others, the way from the one before.
     steps: Vec<u8>,
     count: usize,
     last: FrameNumber,
@@ -35,19 +35,13 @@ impl Default for Begun {
 
 impl Begun {
     /// Adds the next flow.
-    #[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
     #[inline]
     pub(super) fn push(&mut self, frame: FrameNumber) {
         self.in_order &= self.last <= frame;
         if self.count.is_multiple_of(MARKED) {
             self.marks.push(Mark { frame: frame.0, steps: self.steps.len() });
         } else {
-            let mut step = frame.0.wrapping_sub(self.last.0);
-            while step >= 0x80 {
-                self.steps.push(step as u8 | 0x80);
-                step >>= 7;
-            }
-            self.steps.push(step as u8);
+            push_number(&mut self.steps, frame.0.wrapping_sub(self.last.0));
         }
         self.last = frame;
         self.count += 1;
@@ -76,14 +70,14 @@ impl Begun {
         let mark = flow / MARKED;
         let marks = self.marks.get(mark..).unwrap_or_default();
         let steps = marks.first().and_then(|mark| self.steps.get(mark.steps..));
-        let mut steps = steps.unwrap_or_default().iter();
+        let mut steps = Reader::of_numbers(steps.unwrap_or_default());
         let mut marks = marks.iter();
         let mut frame = 0_u64;
         let frames = (mark * MARKED..self.count).map(move |flow| {
             frame = if flow.is_multiple_of(MARKED) {
                 marks.next().map_or(0, |mark| mark.frame)
             } else {
-                frame.wrapping_add(step(&mut steps))
+                frame.wrapping_add(steps.number())
             };
             FrameNumber(frame)
         });
@@ -102,19 +96,6 @@ impl FromIterator<FrameNumber> for Begun {
         frames.into_iter().for_each(|frame| begun.push(frame));
         begun
     }
-}
-
-/// Reads the next step.
-#[inline]
-fn step<'a>(bytes: &mut impl Iterator<Item = &'a u8>) -> u64 {
-    let mut step = 0;
-    for (place, byte) in bytes.enumerate() {
-        step |= u64::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    step
 }
 
 #[cfg(test)]

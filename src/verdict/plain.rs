@@ -168,11 +168,8 @@ impl<'c> Glancing<'c> {
             before.again += 1;
             return glances.ports.push(responder.port);
         }
-        let manner = if is_plain {
-            Manner::of(initiator, responder, Transport::Tcp, Verdict::NoReply)
-        } else {
-            None
-        };
+        let call = || Manner::of(initiator, responder, Transport::Tcp, Verdict::NoReply);
+        let manner = is_plain.then(call).flatten();
         let weak = |manner: Manner| Manner { confidence: Confidence::Weak, ..manner.to_any_port() };
         let manner = manner.map(weak).map(|manner| (manner, hash(&manner)));
         glances.flows.push(Glance {

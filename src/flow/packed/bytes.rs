@@ -19,19 +19,9 @@ impl Writer<'_> {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Seven bits a byte, the lowest first; the highest bit says that more follow.
-    #[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
     #[inline]
-    pub(super) fn number(&mut self, mut value: u64) {
-        // Two bytes at once, which most take that do not fit into one.
-        if (0x80..0x4000).contains(&value) {
-            return self.bytes(&[value as u8 | 0x80, (value >> 7) as u8]);
-        }
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
+    pub(super) fn number(&mut self, value: u64) {
+        push_number(self.0, value);
     }
 
     /// A number that is near zero on either side.
@@ -57,9 +47,31 @@ impl Writer<'_> {
     }
 }
 
+/// Appends a number: seven bits a byte, the lowest first; the highest bit says that more follow.
+#[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
+#[inline]
+pub(in crate::flow) fn push_number(bytes: &mut Vec<u8>, mut value: u64) {
+    // Two bytes at once, which most take that do not fit into one.
+    if (0x80..0x4000).contains(&value) {
+        return bytes.extend_from_slice(&[value as u8 | 0x80, (value >> 7) as u8]);
+    }
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
 /// Reads a record from its beginning.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8], pub(super) Option<&'a Texts>);
+pub(in crate::flow) struct Reader<'a>(pub(super) &'a [u8], pub(super) Option<&'a Texts>);
+
+impl<'a> Reader<'a> {
+    /// Of numbers alone.
+    pub(in crate::flow) fn of_numbers(bytes: &'a [u8]) -> Reader<'a> {
+        Reader(bytes, None)
+    }
+}
 
 impl Reader<'_> {
     #[inline]
@@ -84,8 +96,9 @@ impl Reader<'_> {
         }
     }
 
+    /// What [`push_number`] wrote.
     #[inline]
-    pub(super) fn number(&mut self) -> u64 {
+    pub(in crate::flow) fn number(&mut self) -> u64 {
         let mut value = 0_u64;
         let mut shift = 0_u32;
         loop {

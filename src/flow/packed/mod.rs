@@ -6,7 +6,7 @@
 //! a flow: its packet is kept ([`lone`]) and observed again when somebody asks for the flow.
 
 mod arena;
-mod bytes;
+pub(super) mod bytes;
 mod evidence;
 mod heard;
 mod lone;
