@@ -7,6 +7,7 @@ mod address;
 pub(crate) mod letters;
 mod name;
 mod ports;
+pub(crate) mod varint;
 
 use std::borrow::Cow;
 use std::fmt;

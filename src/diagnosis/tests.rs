@@ -257,8 +257,8 @@ fn a_service_that_wavers_is_no_matter_of_the_path() {
 fn a_refusal_that_a_device_may_have_made_up_says_by_what_signs() {
     let mut refused = refused_by(call(1, 389, Verdict::Refused), Origin::Middlebox);
     refused.origin_reasons = thin_vec::thin_vec![
-        "the reset in frame 11 has sequence number 251831252".to_owned(),
-        "its window 8192 is that of the SYN in frame 10".to_owned(),
+        "the reset in frame 11 has sequence number 251831252".into(),
+        "its window 8192 is that of the SYN in frame 10".into(),
     ];
     let (findings, requests) = diagnosed(&[refused]);
     let told = &findings[0].explanation;

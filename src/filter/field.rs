@@ -93,7 +93,7 @@ pub(super) static FIELDS: [Field; 46] = [
     field("confidence", words_of!(Confidence), |flow, take| {
         take(Value::Text(flow.confidence.as_str()));
     }),
-    field("explanation", Kind::Text, |flow, take| take(Value::Text(&flow.explanation))),
+    field("explanation", Kind::Text, |flow, take| take(Value::Text(&flow.explanation.text()))),
     field("origin", words_of!(Origin), |flow, take| text(flow.origin.map(Origin::as_str), take)),
     field("history", Kind::Text, |flow, take| take(Value::Text(&flow.history))),
     field("frame", Kind::Number, |flow, take| {

@@ -1,8 +1,7 @@
 //! With which frame each flow began: a byte or two a flow, so that flows of several tables can be put
 //! in order without a look at any of them.
 
-use crate::flow::packed::bytes::{Reader, push_number};
-use crate::net::FrameNumber;
+use crate::net::{FrameNumber, varint};
 
 /// Flows from one that is marked to the next.
 const MARKED: usize = 256;
@@ -41,7 +40,7 @@ impl Begun {
         if self.count.is_multiple_of(MARKED) {
             self.marks.push(Mark { frame: frame.0, steps: self.steps.len() });
         } else {
-            push_number(&mut self.steps, frame.0.wrapping_sub(self.last.0));
+            varint::push(&mut self.steps, frame.0.wrapping_sub(self.last.0));
         }
         self.last = frame;
         self.count += 1;
@@ -70,14 +69,14 @@ impl Begun {
         let mark = flow / MARKED;
         let marks = self.marks.get(mark..).unwrap_or_default();
         let steps = marks.first().and_then(|mark| self.steps.get(mark.steps..));
-        let mut steps = Reader::of_numbers(steps.unwrap_or_default());
+        let mut steps = steps.unwrap_or_default();
         let mut marks = marks.iter();
         let mut frame = 0_u64;
         let frames = (mark * MARKED..self.count).map(move |flow| {
             frame = if flow.is_multiple_of(MARKED) {
                 marks.next().map_or(0, |mark| mark.frame)
             } else {
-                frame.wrapping_add(steps.number())
+                frame.wrapping_add(varint::take(&mut steps))
             };
             FrameNumber(frame)
         });

@@ -206,8 +206,7 @@ fn cell(
         outcome,
         flows: ids,
         counts,
-        // A copy takes no more room than it fills, and is kept as long as the report.
-        explanation: explanation.as_str().to_owned(),
+        explanation: explanation.into(),
     })
 }
 

@@ -260,11 +260,13 @@ fn works(flow: &JudgedFlow) -> bool {
 }
 
 fn one(flow: &JudgedFlow, several: bool) -> String {
-    let own = bounded(flow.explanation.trim(), LONGEST);
-    let mut text = if own.is_empty() { seen(flow, several) } else { own };
-    if several && !flow.explanation.trim().is_empty() {
-        text = format!("{}: {text}", nth_capture(flow));
-    }
+    let explanation = flow.explanation.text();
+    let own = bounded(explanation.trim(), LONGEST);
+    let text = match (own.is_empty(), several) {
+        (true, _) => seen(flow, several),
+        (false, true) => format!("{}: {own}", nth_capture(flow)),
+        (false, false) => own,
+    };
     if service_failed(flow) { also(&text, &answer_of(flow)) } else { text }
 }
 
@@ -408,7 +410,7 @@ mod tests {
     #[test]
     fn a_long_hostile_explanation_is_cut() {
         let mut flow = flow(7, "10.0.0.5", "10.1.0.10", "tcp", 389, Verdict::Refused);
-        flow.explanation = "ä".repeat(100_000);
+        flow.explanation = "ä".repeat(100_000).into();
         assert_eq!(one(&flow, false).chars().count(), LONGEST + 1);
     }
 }

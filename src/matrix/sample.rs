@@ -66,7 +66,7 @@ pub(crate) fn flow(
         class: verdict.class(),
         verdict,
         confidence: Confidence::Proven,
-        explanation: format!("what flow {id} did"),
+        explanation: format!("what flow {id} did").into(),
         origin: (verdict == Verdict::Refused).then_some(Origin::Unknown),
         origin_reasons: ThinVec::new(),
         history: SmolStr::default(),

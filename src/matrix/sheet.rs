@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::net::{Address, Transport};
+use crate::verdict::record::Brief;
 use crate::words::words;
 
 words! {
@@ -83,7 +84,7 @@ pub struct Cell {
     /// How many of each class.
     pub counts: CellCounts,
     /// How we know, as one or two sentences with frame numbers.
-    pub explanation: String,
+    pub explanation: Brief,
 }
 
 /// The requirement sheet: which rows of the matrix were exercised, and what became of them.

@@ -16,7 +16,7 @@ use crate::net::{Address, FrameNumber, Time};
 use crate::render::triage::{RuleRow, rule_rows};
 use crate::render::{View, phrase, text};
 use crate::report::{CaptureRecord, Report};
-use crate::verdict::record::JudgedFlow;
+use crate::verdict::record::{Brief, JudgedFlow};
 
 const FLOW_COLUMNS: [&str; 39] = [
     "id",
@@ -163,9 +163,9 @@ fn flow_row(rows: &mut Rows<'_>, flow: &JudgedFlow, path: Option<&str>) {
     rows.word(flow.class.as_str());
     rows.word(flow.verdict.as_str());
     rows.word(flow.confidence.as_str());
-    rows.text(&flow.explanation);
+    rows.text(&flow.explanation.text());
     rows.word(flow.origin.map_or("", |origin| origin.as_str()));
-    rows.list(&flow.origin_reasons);
+    rows.list(flow.origin_reasons.iter().map(Brief::text));
     rows.text(&flow.history);
     rows.numbers(flow.evidence.iter().map(|packet| packet.frame.0));
     rows.number(flow.first_frame.0);
@@ -211,7 +211,7 @@ fn cell_row(rows: &mut Rows<'_>, cell: &Cell, names: &BTreeMap<Address, String>)
     rows.number(cell.counts.timeout);
     rows.number(cell.counts.reject);
     rows.number(cell.counts.inconclusive);
-    rows.text(&cell.explanation);
+    rows.text(&cell.explanation.text());
     for end in [&cell.from, &cell.to] {
         rows.text(names.get(&end.address).map_or("", String::as_str));
     }
@@ -278,12 +278,10 @@ impl<'a> Rows<'a> {
     }
 
     /// Texts with `; ` between them.
-    fn list(&mut self, texts: &[String]) {
-        match texts {
-            [] => self.word(""),
-            [text] => self.text(text),
-            texts => self.text(&texts.join("; ")),
-        }
+    fn list(&mut self, texts: impl IntoIterator<Item: AsRef<str>>) {
+        let texts: Vec<_> = texts.into_iter().collect();
+        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+        self.text(&texts.join("; "));
     }
 
     fn number(&mut self, number: u64) {

@@ -229,9 +229,9 @@ fn flow_row(row: &mut Table<'_>, flow: &JudgedFlow, path: Option<&str>) -> io::R
     row.text(flow.class.as_str())?;
     row.text(flow.verdict.as_str())?;
     row.text(flow.confidence.as_str())?;
-    row.text(&flow.explanation)?;
+    row.text(&flow.explanation.text())?;
     row.optional_text(flow.origin.map(Origin::as_str))?;
-    texts(row, "origin_reasons", &flow.origin_reasons)?;
+    row.list("origin_reasons", &flow.origin_reasons, |row, reason| row.text(&reason.text()))?;
     row.text(&flow.history)?;
     row.list("evidence", &flow.evidence, evidence)?;
     row.group("schedule", flow.schedule.as_ref(), |row, schedule| {
@@ -308,7 +308,7 @@ fn cell_row(
     row.number(cell.counts.timeout)?;
     row.number(cell.counts.reject)?;
     row.number(cell.counts.inconclusive)?;
-    row.text(&cell.explanation)?;
+    row.text(&cell.explanation.text())?;
     for (column, end) in [("from_names", &cell.from), ("to_names", &cell.to)] {
         texts(row, column, names.get(&end.address).copied().unwrap_or_default())?;
     }

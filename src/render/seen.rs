@@ -56,7 +56,7 @@ pub(super) fn of_cell(report: &Report, cell: &Cell) -> String {
     };
     let mut flows = cell.flows.iter().filter_map(|id| flow_of(report, *id));
     let Some(flow) = flows.find(shows) else {
-        return phrase::first_sentence(&cell.explanation).to_owned();
+        return phrase::first_sentence(&cell.explanation.text()).to_owned();
     };
     let seen = of_flow(report, flow);
     let more = phrase::count(cell.flows.len()).saturating_sub(1);

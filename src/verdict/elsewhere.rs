@@ -185,7 +185,8 @@ fn answered(flow: &mut JudgedFlow, answer: &Answer) {
     flow.explanation = format!(
         "Request in frame {}, answer from {} in frame {}. {why}.",
         flow.first_frame, answer.from, answer.frame
-    );
+    )
+    .into();
     if let Some(evidence) = &answer.evidence {
         flow.evidence.truncate(MOST_EVIDENCE - 1);
         flow.evidence.push(EvidenceRecord {
@@ -215,7 +216,8 @@ fn unconfirmed(flow: &mut JudgedFlow, answer: &Answer) {
          firewall that does not know TFTP drops what comes from another port than the one that \
          was asked; an asker that has gone looks the same.",
         flow.first_frame, answer.from, answer.frame, answer.packets
-    );
+    )
+    .into();
 }
 
 #[cfg(test)]
@@ -245,7 +247,7 @@ mod tests {
             class: verdict.class(),
             verdict,
             confidence: Confidence::Weak,
-            explanation: "Request.".to_owned(),
+            explanation: "Request.".into(),
             origin: None,
             origin_reasons: ThinVec::new(),
             history: "D".repeat(usize::try_from(count).unwrap()).into(),
@@ -347,7 +349,7 @@ mod tests {
         assert_eq!((flows[0].verdict, flows[0].confidence), (Verdict::NoReply, Confidence::Likely));
         let expected = "Request in frame 1, answer from 10.1.0.10:1047 in frame 2, sent 5 times and \
                         never confirmed. ";
-        assert!(flows[0].explanation.starts_with(expected), "{}", flows[0].explanation);
+        assert!(flows[0].explanation.text().starts_with(expected), "{}", flows[0].explanation);
         assert_eq!(flows[1].verdict, Verdict::OneWay);
     }
 

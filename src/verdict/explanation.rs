@@ -9,7 +9,7 @@ use crate::flow::{EvidenceKind, Flow, Handshake, Sender};
 use crate::net::{FrameNumber, Transport};
 use crate::packet::{Encapsulation, IcmpError};
 use crate::verdict::origin::Refusal;
-use crate::verdict::record::{Class, EvidenceRecord, Verdict};
+use crate::verdict::record::{Brief, Class, EvidenceRecord, Verdict};
 use crate::verdict::schedule::Followed;
 use crate::verdict::{Circumstances, Frames, drop_note, icmp, origin, write_frames};
 
@@ -30,11 +30,10 @@ pub(super) fn of(
     verdict: Verdict,
     told: Told<'_>,
     circumstances: &Circumstances,
-) -> String {
+) -> Brief {
     let mut text = String::with_capacity(ROOM);
     write(flow, verdict, told, circumstances, &mut text);
-    // A copy takes no more room than it fills, and is kept as long as the flow.
-    text.as_str().to_owned()
+    Brief::of(&text)
 }
 
 fn write(

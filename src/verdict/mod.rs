@@ -1,5 +1,6 @@
 //! Flows in, verdicts out: what a flow did, as facts and as a sentence.
 
+mod brief;
 mod display_filter;
 mod elsewhere;
 mod explanation;
@@ -27,7 +28,8 @@ use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, KnownPorts};
 use crate::net::letters::Letters;
 use crate::net::{Clock, FrameNumber, Time, Timestamp, Transport};
 use crate::verdict::record::{
-    Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender, Verdict,
+    Brief, Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender,
+    Verdict,
 };
 
 /// What judging needs to know beside the flow.
@@ -233,7 +235,7 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         confidence,
         explanation,
         origin,
-        origin_reasons: exact(&origin_reasons.unwrap_or_default()),
+        origin_reasons: kept(&origin_reasons.unwrap_or_default()),
         history: flow.history.to_smolstr(),
         evidence,
         schedule: followed.map(|followed| Box::new(followed.record)),
@@ -256,9 +258,9 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
     }
 }
 
-/// Texts that are kept: each takes no more room than it fills.
-fn exact(texts: &[String]) -> ThinVec<String> {
-    texts.iter().map(|text| text.as_str().to_owned()).collect()
+/// Sentences as they are kept.
+fn kept(texts: &[String]) -> ThinVec<Brief> {
+    texts.iter().map(|text| Brief::of(text)).collect()
 }
 
 fn evidence_record(evidence: &Evidence, circumstances: &Circumstances) -> EvidenceRecord {
@@ -436,8 +438,8 @@ mod tests {
         assert_eq!(kinds, [(1, EvidenceKind::Syn), (1, EvidenceKind::Drop)]);
         // One of two may have been lost anywhere.
         let one = judge(&play_with_drops("SS", &[1]), 0, &circumstances);
-        assert!(one.explanation.contains("; frame 2 was dropped"), "{}", one.explanation);
-        assert!(one.explanation.contains("looks like this"), "{}", one.explanation);
+        assert!(one.explanation.text().contains("; frame 2 was dropped"), "{}", one.explanation);
+        assert!(one.explanation.text().contains("looks like this"), "{}", one.explanation);
     }
 
     #[test]
@@ -459,7 +461,7 @@ mod tests {
         let mut tagged = Encapsulation::default();
         tagged.push_numbered(LayerKind::Vlan, 42);
         flow.also_in = Some(tagged);
-        let told = |flow: &Flow| judge(flow, 0, &long_after()).explanation;
+        let told = |flow: &Flow| judge(flow, 0, &long_after()).explanation.text().into_owned();
         let inside = "SYN in frame 1, reset in frame 2; packets of it were also captured inside \
                       vlan 42. ";
         assert!(told(&flow).starts_with(inside), "{}", told(&flow));

@@ -13,6 +13,7 @@ use thin_vec::ThinVec;
 pub use crate::flow::{EvidenceKind, Sender};
 use crate::net::{Endpoint, FrameNumber, SeqNumber, Time, Transport};
 pub use crate::probe::Duty;
+pub use crate::verdict::brief::Brief;
 pub use crate::verdict::display_filter::DisplayFilter;
 use crate::verdict::display_filter::FilterTexts;
 use crate::words::words;
@@ -299,12 +300,12 @@ pub struct JudgedFlow {
     /// How sure.
     pub confidence: Confidence,
     /// One or two sentences: what was seen, with frames; then what it may mean.
-    pub explanation: String,
+    pub explanation: Brief,
     /// Who refused; only of verdict `refused`.
     pub origin: Option<Origin>,
     /// Signs for `origin`, one sentence each.
     #[schemars(with = "Vec<String>")]
-    pub origin_reasons: ThinVec<String>,
+    pub origin_reasons: ThinVec<Brief>,
     /// Zeek's letters, the initiator's in capitals, one for each SYN and each repeat.
     pub history: SmolStr,
     /// Packets that decide: at most the first eight and the last of each kind.

@@ -16,7 +16,7 @@ use portmortem::packet::{FragmentTable, Skipped, SkippedTally, decode};
 use portmortem::render::{Format, Style, View, render};
 use portmortem::report::{CaptureRecord, Options, Report, Waits};
 use portmortem::verdict::record::{
-    Class, EvidenceKind, JudgedFlow, Sender, ServiceOutcome, Verdict,
+    Brief, Class, EvidenceKind, JudgedFlow, Sender, ServiceOutcome, Verdict,
 };
 use portmortem::verdict::{Circumstances, judge};
 
@@ -120,7 +120,7 @@ pub fn check_flow(flow: &JudgedFlow) {
 fn check_words(flow: &JudgedFlow) {
     let shown = brief(flow);
     let texts = flow.origin_reasons.iter().chain([&flow.explanation]);
-    for text in texts {
+    for text in texts.map(Brief::text) {
         assert!(!text.is_empty() && !text.contains(char::is_control), "{text:?}");
         assert!(!text.contains("  "), "{text:?}");
         for word in ["frame ", "frames "] {
@@ -132,8 +132,8 @@ fn check_words(flow: &JudgedFlow) {
             }
         }
     }
-    assert!(flow.explanation.ends_with('.'), "{:?}", flow.explanation);
-    assert!(!flow.explanation.contains("blocks"), "{:?}", flow.explanation);
+    assert!(flow.explanation.text().ends_with('.'), "{:?}", flow.explanation);
+    assert!(!flow.explanation.text().contains("blocks"), "{:?}", flow.explanation);
     let letters = flow.history.strip_suffix('+').unwrap_or(&flow.history);
     assert!(letters.chars().all(|letter| "SHADFRshadfr".contains(letter)), "{letters}");
 }
@@ -174,8 +174,8 @@ fn check_verdict(flow: &JudgedFlow) {
         Verdict::NoReply | Verdict::CaptureEnded => {
             let later = flow.evidence.iter().skip_while(|seen| seen.kind != EvidenceKind::Syn);
             let mut answers = later.filter(|seen| seen.from == Sender::Responder);
-            let reset = flow.explanation.contains("does not acknowledge it");
-            let icmp = flow.explanation.contains("ICMP");
+            let reset = flow.explanation.text().contains("does not acknowledge it");
+            let icmp = flow.explanation.text().contains("ICMP");
             initiator > 0
                 && answers.all(|seen| match seen.kind {
                     EvidenceKind::Rst => reset,

@@ -10,7 +10,7 @@ use crate::diagnosis::silence::{Reading, Silence, silence_of};
 use crate::diagnosis::wording::{Words, always_reached, first_drop, port_of};
 use crate::matrix::{count_of, list_of, seen, then};
 use crate::net::Address;
-use crate::verdict::record::{JudgedFlow, Origin};
+use crate::verdict::record::{Brief, JudgedFlow, Origin};
 
 /// Signs of a made-up refusal that an explanation tells.
 const TOLD_SIGNS: usize = 3;
@@ -89,7 +89,7 @@ fn made_up(group: &Group<'_>) -> Option<String> {
     let flow = flows.find(|flow| {
         group.cause == FindingKind::Refused && flow.origin == Some(Origin::Middlebox)
     })?;
-    let signs = flow.origin_reasons.iter().take(TOLD_SIGNS).map(String::as_str);
+    let signs = flow.origin_reasons.iter().take(TOLD_SIGNS).map(Brief::text);
     let signs = signs.collect::<Vec<_>>().join("; ");
     (!signs.is_empty()).then(|| capitalized(&signs))
 }
@@ -154,10 +154,10 @@ fn hosts_that_answer(words: &Words<'_, '_>, group: &Group<'_>) -> Option<String>
 fn told(words: &Words<'_, '_>, kind: FindingKind, share: &Share<'_>) -> String {
     let port = port_of(share);
     if kind == FindingKind::Mixed {
-        return format!("{port}: {}", share.cell.explanation.trim_end_matches('.'));
+        return format!("{port}: {}", share.cell.explanation.text().trim_end_matches('.'));
     }
     let Some(first) = share.flows.first() else {
-        return format!("{port}: {}", share.cell.explanation.trim_end_matches('.'));
+        return format!("{port}: {}", share.cell.explanation.text().trim_end_matches('.'));
     };
     let seen = seen(first, words.evidence.several);
     let mut text = match share.flows.len() {

@@ -4,6 +4,7 @@
 //! gives zeros all the same, and never stops.
 
 use crate::flow::packed::texts::Texts;
+use crate::net::varint;
 
 /// Appends to a record. Texts that others have too are kept apart.
 pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>, pub(super) &'a mut Texts);
@@ -21,7 +22,7 @@ impl Writer<'_> {
 
     #[inline]
     pub(super) fn number(&mut self, value: u64) {
-        push_number(self.0, value);
+        varint::push(self.0, value);
     }
 
     /// A number that is near zero on either side.
@@ -47,31 +48,9 @@ impl Writer<'_> {
     }
 }
 
-/// Appends a number: seven bits a byte, the lowest first; the highest bit says that more follow.
-#[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
-#[inline]
-pub(in crate::flow) fn push_number(bytes: &mut Vec<u8>, mut value: u64) {
-    // Two bytes at once, which most take that do not fit into one.
-    if (0x80..0x4000).contains(&value) {
-        return bytes.extend_from_slice(&[value as u8 | 0x80, (value >> 7) as u8]);
-    }
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
 /// Reads a record from its beginning.
 #[derive(Clone, Copy)]
-pub(in crate::flow) struct Reader<'a>(pub(super) &'a [u8], pub(super) Option<&'a Texts>);
-
-impl<'a> Reader<'a> {
-    /// Of numbers alone.
-    pub(in crate::flow) fn of_numbers(bytes: &'a [u8]) -> Reader<'a> {
-        Reader(bytes, None)
-    }
-}
+pub(super) struct Reader<'a>(pub(super) &'a [u8], pub(super) Option<&'a Texts>);
 
 impl Reader<'_> {
     #[inline]
@@ -96,19 +75,9 @@ impl Reader<'_> {
         }
     }
 
-    /// What [`push_number`] wrote.
     #[inline]
-    pub(in crate::flow) fn number(&mut self) -> u64 {
-        let mut value = 0_u64;
-        let mut shift = 0_u32;
-        loop {
-            let byte = self.byte();
-            value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or_default();
-            if byte < 0x80 {
-                return value;
-            }
-            shift += 7;
-        }
+    pub(super) fn number(&mut self) -> u64 {
+        varint::take(&mut self.0)
     }
 
     #[inline]

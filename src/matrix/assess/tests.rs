@@ -246,7 +246,7 @@ fn dynamic_ports_count_where_no_other_service_has_them() {
     assert_eq!(dynamic_cell.flows, [1, 2]);
     assert_eq!(dynamic_cell.ports, "1025-5000,49152-65535");
     assert!(
-        dynamic_cell.explanation.ends_with(
+        dynamic_cell.explanation.text().ends_with(
             "; the port lies in the dynamic range, and the captures do not show whether it \
              was announced for RPC"
         ),
@@ -267,7 +267,7 @@ fn an_announced_port_is_dynamic_wherever_it_lies() {
     let dynamic_cell = cell_of(&assessment, "rpc-dynamic-tcp");
     // 8080 is known for another service; the host's own word outweighs that.
     assert_eq!(dynamic_cell.flows, [1, 2, 3]);
-    let explanation = &dynamic_cell.explanation;
+    let explanation = dynamic_cell.explanation.text();
     let told = "; port 5722 was announced for DRSUAPI in frame 12";
     assert!(explanation.ends_with(told), "{explanation}");
 }

@@ -116,7 +116,7 @@ fn title(flow: &JudgedFlow, triage: &Triage<'_>, page: &mut Markup) {
 }
 
 fn body(report: &Report, flow: &JudgedFlow, page: &mut Markup) {
-    page.raw("<div class=\"body\"><p>").text(&flow.explanation).raw("</p>");
+    page.raw("<div class=\"body\"><p>").text(&flow.explanation.text()).raw("</p>");
     if report.has_several()
         && let Some(capture) = report.captures.get(flow.capture)
     {
@@ -136,7 +136,7 @@ fn body(report: &Report, flow: &JudgedFlow, page: &mut Markup) {
             .raw(flow.origin.map_or("unknown", |origin| origin.as_str()))
             .raw("</p><ul>");
         for reason in &flow.origin_reasons {
-            page.raw("<li>").text(reason).raw("</li>");
+            page.raw("<li>").text(&reason.text()).raw("</li>");
         }
         page.raw("</ul>");
     }

@@ -117,13 +117,13 @@ pub(super) fn data(report: &Report, triage: &Triage<'_>) -> String {
 /// What tells of a flow in full: explanation, signs of who refused, filters, service, ladder.
 fn in_full(report: &Report, flow: &JudgedFlow, json: &mut String) {
     json.push('[');
-    push_json_string(json, &flow.explanation);
+    push_json_string(json, &flow.explanation.text());
     json.push_str(",[");
     for (place, reason) in flow.origin_reasons.iter().enumerate() {
         if place > 0 {
             json.push(',');
         }
-        push_json_string(json, reason);
+        push_json_string(json, &reason.text());
     }
     json.push_str("],");
     push_json_string(json, &flow.display_filter.wireshark());

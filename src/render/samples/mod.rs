@@ -20,8 +20,8 @@ use crate::report::{
 };
 use crate::verdict::flows::Flows;
 use crate::verdict::record::{
-    Class, Closing, Confidence, DisplayFilter, EvidenceKind, EvidenceRecord, JudgedFlow, Origin,
-    PerSide, Sender, ServiceOutcome, ServiceRecord, Verdict,
+    Brief, Class, Closing, Confidence, DisplayFilter, EvidenceKind, EvidenceRecord, JudgedFlow,
+    Origin, PerSide, Sender, ServiceOutcome, ServiceRecord, Verdict,
 };
 
 /// Every kind of sample.
@@ -206,7 +206,7 @@ fn add_flow(
         class,
         verdict,
         confidence: Confidence::Proven,
-        explanation: explained(verdict, &evidence),
+        explanation: explained(verdict, &evidence).into(),
         origin: (verdict == Verdict::Refused).then_some(Origin::Unknown),
         origin_reasons: ThinVec::new(),
         history: history.into(),
@@ -263,7 +263,7 @@ fn add_cell(
     flows: &[u64],
 ) {
     let mut counts = CellCounts::default();
-    let mut explanation = String::new();
+    let mut explanation = Brief::default();
     for flow in report.flows.telling_mut().iter_mut().filter(|flow| flows.contains(&flow.id)) {
         flow.requirement = Some(row.id.into());
         if explanation.is_empty() {
@@ -277,7 +277,7 @@ fn add_cell(
         }
     }
     if flows.is_empty() {
-        "No attempt in the captures.".clone_into(&mut explanation);
+        explanation = "No attempt in the captures.".into();
     }
     report.matrix.cells.push(Cell {
         requirement: row.id.into(),

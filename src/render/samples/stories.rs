@@ -29,8 +29,8 @@ pub(in crate::render) fn seed() -> Report {
     let kerberos = flow(52716, 88, "Kerberos", Verdict::NoReply, syns(&[2874, 2880, 2902]));
     report.flows.telling_mut()[2].origin = Some(Origin::Middlebox);
     report.flows.telling_mut()[2].origin_reasons = thin_vec::thin_vec![
-        "its sequence number is 251831252, where a closed port sends 0".to_owned(),
-        "its window is that of the SYN, 8192".to_owned(),
+        "its sequence number is 251831252, where a closed port sends 0".into(),
+        "its window is that of the SYN, 8192".into(),
     ];
     let mut cell = |row: RowOf<'_>, outcome, flows: &[u64]| {
         add_cell(&mut report, from, to, &row, outcome, flows);

@@ -27,10 +27,10 @@ pub(in crate::render) fn hostile() -> Report {
     report.matrix.title = "<h1>\u{1b}]0;title\x07".to_owned();
     for cell in &mut report.matrix.cells {
         cell.service = format!("+{}\x08", cell.service).into();
-        cell.explanation = format!("@{clear_screen}");
+        cell.explanation = format!("@{clear_screen}").into();
     }
     for flow in report.flows.telling_mut() {
-        flow.explanation = format!("-{clear_screen}");
+        flow.explanation = format!("-{clear_screen}").into();
         flow.service.name = Some("=S\u{202e}MB\n|x|".into());
         flow.service.detail = Some("\tdetail".into());
         flow.encapsulation = thin_vec::thin_vec!["\rvlan 1".to_owned()];
@@ -90,7 +90,7 @@ pub(in crate::render) fn large(cells: u32, flows: u32) -> Report {
             outcome,
             flows: vec![flow],
             counts: CellCounts::default(),
-            explanation: format!("SYN sent three times, no answer. {NO_REPLY}"),
+            explanation: format!("SYN sent three times, no answer. {NO_REPLY}").into(),
         });
         if outcome == Outcome::Dropped {
             let source = from.to_string();

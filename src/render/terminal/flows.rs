@@ -221,7 +221,7 @@ fn value(field: Field, report: &Report, flow: &JudgedFlow, page: &Page<'_>, date
         Field::History => page.short(&flow.history, LONGEST_HISTORY),
         Field::Frames => frames(report, flow),
         Field::Packets => format!("{}/{}", flow.packets.initiator, flow.packets.responder),
-        Field::Explanation => page.short(&flow.explanation, 600),
+        Field::Explanation => page.short(&flow.explanation.text(), 600),
     }
 }
 
@@ -273,7 +273,7 @@ fn blocks(report: &Report, page: &mut Page<'_>, in_full: bool) -> io::Result<()>
 }
 
 fn in_full_of(report: &Report, flow: &JudgedFlow, page: &mut Page<'_>) -> io::Result<()> {
-    page.paragraph(4, 6, None, &page.short(&flow.explanation, 1200))?;
+    page.paragraph(4, 6, None, &page.short(&flow.explanation.text(), 1200))?;
     let mut facts = vec![
         page.safe(&seen::of_flow(report, flow)),
         format!("history {}", page.safe(&flow.history)),
@@ -295,7 +295,7 @@ fn in_full_of(report: &Report, flow: &JudgedFlow, page: &mut Page<'_>) -> io::Re
     }
     page.paragraph(4, 6, None, &facts.join("; "))?;
     for reason in &flow.origin_reasons {
-        page.paragraph(6, 8, None, &page.short(reason, 240))?;
+        page.paragraph(6, 8, None, &page.short(&reason.text(), 240))?;
     }
     if let Some(rpc) = &flow.rpc {
         let known = [rpc.interface.as_deref(), rpc.uuid.as_deref()];

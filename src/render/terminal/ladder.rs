@@ -294,9 +294,9 @@ fn meaning(flow: &JudgedFlow, page: &mut Page<'_>) -> io::Result<()> {
         verdict = format!("{verdict}, refusal from {}", phrase::words(origin.as_str()));
     }
     page.labelled(2, Some(Ink::Strong), "verdict:", &verdict)?;
-    page.paragraph(2, 4, None, &page.short(&flow.explanation, 1200))?;
+    page.paragraph(2, 4, None, &page.short(&flow.explanation.text(), 1200))?;
     for reason in &flow.origin_reasons {
-        page.paragraph(4, 6, None, &page.short(reason, 240))?;
+        page.paragraph(4, 6, None, &page.short(&reason.text(), 240))?;
     }
     let filters = &flow.display_filter;
     for (program, filter) in

@@ -14,14 +14,13 @@ mod alike;
 mod usual;
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 
 use crate::flow::{EvidenceKind, Sender};
 use crate::net::{FrameNumber, SeqNumber};
-use crate::verdict::exact;
 use crate::verdict::flows::Flows;
+use crate::verdict::kept;
 use crate::verdict::origin::alike::Alike;
 use crate::verdict::origin::usual::Usual;
 use crate::verdict::record::{EvidenceRecord, Origin, Verdict};
@@ -227,18 +226,19 @@ pub fn weigh_origins(flows: &mut Flows) {
         let refusal = weighed(&flow.evidence, beside);
         // The explanation ends with what it may mean, as it is told now or as it was first told. What
         // the capturing machine dropped itself needs no such guess.
-        if seen_before(&flow.explanation, &refusal.meaning).is_none() {
+        let explanation = flow.explanation.text();
+        if seen_before(&explanation, &refusal.meaning).is_none() {
             let before = of_refusal(&flow.evidence).meaning;
-            if let Some(seen) = seen_before(&flow.explanation, &before) {
-                flow.explanation.truncate(seen);
-                // Writing to a string does not fail.
-                let _ = write!(flow.explanation, "{}.", refusal.meaning);
+            if let Some(seen) = seen_before(&explanation, &before) {
+                let seen = explanation.get(..seen).unwrap_or_default();
+                flow.explanation = format!("{seen}{}.", refusal.meaning).into();
             }
         }
         flow.origin = Some(refusal.origin);
         // Most say the same as before, and memory that is not touched costs nothing.
-        if flow.origin_reasons[..] != refusal.reasons[..] {
-            flow.origin_reasons = exact(&refusal.reasons);
+        let reasons = kept(&refusal.reasons);
+        if flow.origin_reasons != reasons {
+            flow.origin_reasons = reasons;
         }
     });
 }
@@ -472,7 +472,7 @@ mod tests {
                     packet.ttl = ttl;
                 }
             }
-            judge(&flow, 0, &long_after()).explanation
+            judge(&flow, 0, &long_after()).explanation.text().into_owned()
         };
         let foreign = explained(254, "ShADr");
         let expected = "The path works, and a device on the way may have ended the connection: the \
