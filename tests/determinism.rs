@@ -21,6 +21,7 @@ mod support;
 )]
 mod traffic;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Cursor;
 use std::io::Write;
@@ -34,7 +35,8 @@ use portmortem::render::{Format, Style, View, render};
 use portmortem::report::Report;
 use support::case;
 use support::files::pcap;
-use support::scene::{Frame, Host, Scene};
+use support::payload;
+use support::scene::{Frame, Host, Scene, Tcp};
 use support::validity::{check_report, options, read};
 use traffic::{Format as CaptureFormat, Kind, generate};
 
@@ -172,6 +174,36 @@ fn flows_that_went_to_a_file_while_the_capture_was_read_are_the_same() {
             assert_eq!(found.len(), expected.len(), "{letter}, {way:?}");
         }
     }
+}
+
+#[test]
+fn calls_that_are_alike_are_kept_once_where_calls_are_at_home() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calls.pcap");
+    let (near, far) = (Host::new("10.0.0.5"), Host::new("10.1.0.10"));
+    let mut scene = Scene::new();
+    // The object resolver, and in the fourth flow another interface.
+    let bind = payload::rpc_bind();
+    let mut other = bind.clone();
+    let uuid = bind.windows(4).position(|bytes| bytes == [0xc4, 0xfe, 0xfc, 0x99]).unwrap();
+    other[uuid] ^= 1;
+    for (number, port) in [135, 135, 135, 135, 135, 135, 49_155, 49_155, 49_155].iter().enumerate()
+    {
+        let mut tcp = Tcp::new(near, 50_000 + u16::try_from(number).unwrap(), far, *port);
+        scene.handshake(&mut tcp);
+        let request = if number == 3 { &other } else { &bind };
+        scene.exchange(&mut tcp, request, &payload::rpc_bind_ack());
+        scene.close(&mut tcp);
+    }
+    fs::write(&path, pcap::write(&scene, pcap::Form::USUAL)).unwrap();
+    let report = same_on_every_way(&[&path]);
+    let interfaces: BTreeSet<_> =
+        report.flows.iter().map(|flow| flow.rpc.clone().unwrap().uuid).collect();
+    assert_eq!(interfaces.len(), 2);
+    let report = analyze(&config(&[&path], WAYS[0]));
+    let telling: Vec<u64> = report.flows.telling().iter().map(|flow| flow.id).collect();
+    // Of the alike ones the first and the last; calls of a dynamic port tell what listens there.
+    assert_eq!(telling, [1, 4, 6, 7, 8, 9]);
 }
 
 #[test]

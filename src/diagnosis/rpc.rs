@@ -12,6 +12,7 @@ use crate::diagnosis::{Evidence, Finding, FindingKind, Ids, Table};
 use crate::matrix::{count_of, is_weak, list_of, seen, then};
 use crate::net::{FrameNumber, Transport};
 use crate::probe::Interface;
+use crate::verdict::FIXED_RPC_PORTS;
 use crate::verdict::record::{AnnouncementRecord, Class, JudgedFlow};
 
 /// Ports, interfaces and addresses that a sentence names.
@@ -19,9 +20,6 @@ const NAMED: usize = 4;
 
 /// Flows that a finding lists.
 const MOST_FLOWS: usize = 50;
-
-/// Ports where remote procedure calls are at home and that no range is about.
-const FIXED: [u16; 4] = [135, 139, 445, 593];
 
 /// Frames that say the same, with their flows.
 type Frames<'a> = Vec<(&'a JudgedFlow, FrameNumber)>;
@@ -35,7 +33,7 @@ pub(super) fn unreached(evidence: &Evidence<'_>) -> Vec<u64> {
     let flows = evidence.flows.iter().copied();
     let failed = flows.filter(|flow| {
         flow.rpc.as_ref().is_some_and(|rpc| rpc.announced_frame.is_some())
-            && !FIXED.contains(&flow.responder.port)
+            && !FIXED_RPC_PORTS.contains(&flow.responder.port)
             && cause_of(flow).is_some_and(is_mendable)
             && !is_weak(flow)
     });
@@ -281,7 +279,8 @@ fn outside_range(evidence: &Evidence<'_>, words: &Words<'_, '_>) -> Vec<(Finding
         return Vec::new();
     }
     let is_outside = |port: u16| {
-        !FIXED.contains(&port) && !evidence.rpc_range.iter().any(|range| range.contains(port))
+        !FIXED_RPC_PORTS.contains(&port)
+            && !evidence.rpc_range.iter().any(|range| range.contains(port))
     };
     let mut hosts: BTreeMap<Address, Ports> = BTreeMap::new();
     for flow in &evidence.flows {

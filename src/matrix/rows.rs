@@ -8,6 +8,7 @@ use crate::flow::service_name;
 use crate::matrix::roles::{DOMAIN_CONTROLLER, Part, is_kind_of};
 use crate::matrix::{Direction, Matrix, Need, PortRange, Requirement};
 use crate::net::Transport;
+use crate::verdict::FIXED_RPC_PORTS;
 use crate::verdict::record::JudgedFlow;
 
 /// What a host plays, by place of the row's role in the matrix.
@@ -228,12 +229,8 @@ fn twins<'r>(requirements: &'r [Requirement]) -> Vec<usize> {
     requirements.iter().enumerate().map(twin).collect()
 }
 
-/// Ports where remote procedure calls go and that are no dynamic ones: the endpoint mapper, pipes
-/// over NetBIOS and SMB, and RPC over HTTP.
-const FIXED_RPC: [u16; 4] = [135, 139, 445, 593];
-
 /// Whether a flow is one of remote procedure calls for certain, to a dynamic port.
 pub(super) fn is_rpc(flow: &JudgedFlow) -> bool {
     let known = flow.rpc.as_ref().is_some_and(|rpc| rpc.bound || rpc.announced_frame.is_some());
-    known && !FIXED_RPC.contains(&flow.responder.port)
+    known && !FIXED_RPC_PORTS.contains(&flow.responder.port)
 }

@@ -16,7 +16,7 @@ mod service;
 
 pub use origin::weigh_origins;
 pub use plain::{Glances, Glancing, Sorted, Sorting};
-pub use rpc::link;
+pub use rpc::{FIXED_RPC_PORTS, link};
 
 use std::fmt;
 

@@ -20,7 +20,7 @@ use crate::probe::{Code, Duty, HeardDuty, Speaker};
 use crate::verdict::flows::{CaptureFlows, Hidden};
 use crate::verdict::lane::{Lane, Manner, TELLING};
 use crate::verdict::record::{Class, Confidence, JudgedFlow, ServiceOutcome, Verdict};
-use crate::verdict::{Circumstances, elsewhere, is_past, service, verdict_of};
+use crate::verdict::{Circumstances, FIXED_RPC_PORTS, elsewhere, is_past, service, verdict_of};
 
 /// Calls that one host repeated in vain and that all tell: whoever has more of them scans, and of
 /// hosts that have roles each of these is wanted.
@@ -471,10 +471,12 @@ fn served(
     if flow.tcp.reset_before_answer {
         return None;
     }
+    let port = flow.responder_endpoint().port;
     let answer = match flow.heard.as_deref() {
         Some(heard) => {
-            if !(heard.failures.is_empty() && heard.calls.is_empty() && heard.announced.is_empty())
-            {
+            // Calls of a dynamic port say what listens there.
+            let is_called = !heard.calls.is_empty() && !FIXED_RPC_PORTS.contains(&port);
+            if is_called || !heard.failures.is_empty() || !heard.announced.is_empty() {
                 return None;
             }
             heard.served.as_ref().or(heard.step.as_ref())
@@ -485,9 +487,13 @@ fn served(
         let outcome = service::service_of(flow, verdict, circumstances).outcome;
         return (outcome == ServiceOutcome::NotExamined).then_some((outcome, None, 0));
     };
-    // Lookups are told apart by what they ask for.
-    let is_lookup = flow.responder_endpoint().port == DNS;
-    let question = if is_lookup { hash(&(&answer.subject, &answer.detail)) } else { 0 };
+    // Lookups are told apart by what they ask for, and calls by what they call.
+    let calls = flow.heard.iter().flat_map(|heard| &heard.calls);
+    let question = if port == DNS {
+        hash(&(&answer.subject, &answer.detail))
+    } else {
+        calls.fold(0, |before, (interface, _)| hash(&(before, interface)))
+    };
     Some((ServiceOutcome::Served, answer.code, question))
 }
 

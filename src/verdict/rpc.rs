@@ -18,6 +18,10 @@ use crate::verdict::record::{AnnouncementRecord, JudgedFlow, NotRegisteredRecord
 /// the one that every service has.
 const PLUMBING: [&str; 4] = ["IUnknown", "IRemUnknown", "IRemUnknown2", "MGMT"];
 
+/// Ports where remote procedure calls are at home and that are no dynamic ones: the endpoint mapper,
+/// pipes over NetBIOS and SMB, and RPC over HTTP. What is called there says nothing of the port.
+pub const FIXED_RPC_PORTS: [u16; 4] = [135, 139, 445, 593];
+
 /// What a flow's own payload tells of its calls: the first interface that says what for.
 pub(super) fn own(flow: &Flow) -> Option<RpcRecord> {
     let heard = flow.heard.as_ref()?;
