@@ -364,7 +364,7 @@ mod tests {
             parts in prop::collection::vec(
                 prop_oneof![
                     "[0-9]{0,40}",
-                    "\\PC{0,9}",
+                    "(?s).{0,9}",
                     prop::sample::select(PHRASES).prop_map(str::to_owned),
                 ],
                 0..12,
