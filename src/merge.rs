@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use smol_str::SmolStr;
 use thiserror::Error;
 
 use crate::analyze::{InPlace, become_copy, left_out};
@@ -19,6 +18,7 @@ use crate::capture::Severity;
 use crate::flow::service_name;
 use crate::log::{HostPairs, LogRecord};
 use crate::matrix::Matrix;
+use crate::net::Label;
 use crate::report::{CaptureRecord, Filters, Options, Report, Waits};
 use crate::verdict::record::JudgedFlow;
 
@@ -295,7 +295,7 @@ fn as_judged(flow: JudgedFlow, capture: usize) -> JudgedFlow {
         // with the new name, which stays wherever the flow exercises the requirement here too.
         let heard = || flow.rpc.as_ref().is_some_and(|rpc| rpc.bound).then_some("RPC");
         let name = service_name(flow.responder.port).or_else(heard);
-        flow.service.name = name.map(SmolStr::new_static);
+        flow.service.name = name.map(Label::of);
     }
     flow
 }

@@ -4,6 +4,7 @@
 //! module.
 
 mod address;
+mod label;
 pub(crate) mod letters;
 mod name;
 mod ports;
@@ -18,6 +19,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use address::{Address, ConversationHost, HostName, Network, Part};
+pub use label::Label;
 pub use name::{KnownName, NameSource, first_label, looks_like_a_name, without_root};
 pub use ports::PortSet;
 

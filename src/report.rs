@@ -13,7 +13,6 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use smol_str::format_smolstr;
 
 use crate::capture::Severity;
 use crate::diagnosis::{
@@ -25,7 +24,7 @@ use crate::matrix::{
     Assessment, GivenPort, GivenRole, HostRecord, HostsFile, Matrix, PortRange, SameHost, Sheet,
     Told, assess_all, assess_some, ranked, same_hosts,
 };
-use crate::net::{Address, KnownName, NameSource, Transport};
+use crate::net::{Address, KnownName, Label, NameSource, Transport};
 pub use crate::report::capture::{
     CaptureRecord, CommentRecord, LineRecord, LinkRecord, NameRecord, NeighbourRecord,
     ProblemRecord, ServesRecord, SkippedRecord, TakenOn,
@@ -408,7 +407,7 @@ fn tell_announced(flows: &mut Flows) {
 /// "RPC dynamic, DRSUAPI", where the interface is known.
 fn name_interface(flow: &mut JudgedFlow, service: &str) {
     if let Some(interface) = flow.rpc.as_ref().and_then(|rpc| rpc.interface.as_deref()) {
-        flow.service.name = Some(format_smolstr!("{service}, {interface}"));
+        flow.service.name = Some(Label::written(format_args!("{service}, {interface}")));
     }
 }
 

@@ -86,7 +86,7 @@ impl Selection {
         for flow in report.flows.iter() {
             selection.stretch(&flow, flow.last_frame);
             for packet in flow.evidence.iter().filter(|it| it.kind == EvidenceKind::Icmp) {
-                selection.frame(flow.capture, packet.frame, of_packet(report, &flow, packet));
+                selection.frame(flow.capture, packet.frame, of_packet(report, &flow, &packet));
             }
         }
         selection
@@ -97,7 +97,7 @@ impl Selection {
         for flow in ids.iter().filter_map(|id| report.flows.get(*id)) {
             let flow = &*flow;
             for packet in &flow.evidence {
-                selection.frame(flow.capture, packet.frame, of_packet(report, flow, packet));
+                selection.frame(flow.capture, packet.frame, of_packet(report, flow, &packet));
             }
             let failed = match flow.service.outcome {
                 ServiceOutcome::Failed => flow.service.frame,
@@ -154,7 +154,7 @@ const MOST_REMARKS: usize = 8;
 
 /// `portmortem: flow 12, 10.0.0.5:52702 → 10.1.0.13:135, no_reply: syn, frame 101 of site.cap`.
 fn of_packet(report: &Report, flow: &JudgedFlow, packet: &EvidenceRecord) -> String {
-    let note = packet.note().map(|note| format!(" ({note})")).unwrap_or_default();
+    let note = packet.note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();
     let place = place(report, flow.capture, packet.frame);
     let (from, to) = (flow.initiator, flow.responder);
     format!(

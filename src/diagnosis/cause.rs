@@ -43,15 +43,15 @@ pub(super) fn cause_of(flow: &JudgedFlow) -> Option<FindingKind> {
 /// Whether the capturing machine itself dropped every call, or every answer, that is in the
 /// evidence.
 fn is_dropped_here(flow: &JudgedFlow) -> bool {
-    let is_drop = |packet: &EvidenceRecord| packet.kind == EvidenceKind::Drop;
     // Few captures tell of drops.
-    if !flow.evidence.iter().any(is_drop) {
+    if !flow.evidence.has(EvidenceKind::Drop) {
         return false;
     }
     [Sender::Initiator, Sender::Responder].into_iter().any(|from| {
         let of_side = || flow.evidence.iter().filter(|packet| packet.from == from);
-        let dropped = |frame: FrameNumber| of_side().any(|it| is_drop(it) && it.frame == frame);
-        let call = |packet: &&EvidenceRecord| match packet.kind {
+        let is_drop = |packet: &EvidenceRecord| packet.kind == EvidenceKind::Drop;
+        let dropped = |frame: FrameNumber| of_side().any(|it| is_drop(&it) && it.frame == frame);
+        let call = |packet: &EvidenceRecord| match packet.kind {
             EvidenceKind::Syn | EvidenceKind::SynAck | EvidenceKind::Data => true,
             EvidenceKind::Ack
             | EvidenceKind::Rst
@@ -71,7 +71,7 @@ fn unreachable(flow: &JudgedFlow) -> FindingKind {
     if errors().any(|packet| packet.from == Sender::Responder) {
         // Nobody listens there, or the host's own firewall says so.
         FindingKind::RefusedByHost
-    } else if errors().any(|packet| packet.note().is_some_and(of_a_port)) {
+    } else if errors().any(|packet| packet.note.as_deref().is_some_and(of_a_port)) {
         // Only a host knows its ports; said by another, it is a device that rejects (the Linux
         // netfilter's REJECT says "port unreachable" by default).
         FindingKind::Refused

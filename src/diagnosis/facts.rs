@@ -178,7 +178,7 @@ fn frames(flows: &[&JudgedFlow], kind: FindingKind) -> Vec<FramePlace> {
         } else if flow.class == Class::Success {
             places.push(place(flow.first_frame));
         } else {
-            let decides = |it: &&crate::verdict::record::EvidenceRecord| {
+            let decides = |it: &crate::verdict::record::EvidenceRecord| {
                 !matches!(it.kind, EvidenceKind::Drop | EvidenceKind::Fin)
             };
             let mut own: Vec<FramePlace> =

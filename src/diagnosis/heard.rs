@@ -136,7 +136,7 @@ pub(super) fn is_refused_by_host(flow: &JudgedFlow) -> bool {
         Verdict::Refused => flow.origin == Some(Origin::Host),
         Verdict::Unreachable => {
             let by_host =
-                |it: &EvidenceRecord| it.kind == EvidenceKind::Icmp && it.from == Sender::Responder;
+                |it: EvidenceRecord| it.kind == EvidenceKind::Icmp && it.from == Sender::Responder;
             flow.evidence.iter().any(by_host)
         }
         Verdict::Established

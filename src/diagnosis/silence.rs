@@ -112,18 +112,15 @@ impl Scene<'_, '_> {
     }
 
     fn dropped_here(&self) -> Option<Silence> {
-        let drop_of = |flow: &JudgedFlow| {
-            flow.evidence.iter().find(|it| it.kind == EvidenceKind::Drop).cloned()
-        };
-        if !self.flows.iter().all(|flow| drop_of(flow).is_some()) {
+        if !self.flows.iter().all(|flow| flow.evidence.has(EvidenceKind::Drop)) {
             return None;
         }
         let flow = self.flows.first()?;
-        let drop = drop_of(flow)?;
+        let drop = flow.evidence.iter().find(|it| it.kind == EvidenceKind::Drop)?;
         let sentence = format!(
             "{} was {}",
             self.frame(flow, drop.frame),
-            drop.note().unwrap_or("dropped by the capturing machine")
+            drop.note.as_deref().unwrap_or("dropped by the capturing machine")
         );
         Some(Silence { reading: Reading::DroppedHere, sentence })
     }
@@ -165,9 +162,9 @@ impl Scene<'_, '_> {
     }
 
     fn no_route(&self) -> Option<Silence> {
-        let circles = |packet: &&EvidenceRecord| {
+        let circles = |packet: &EvidenceRecord| {
             let says = |note: &str| note.contains("hop limit exceeded in transit");
-            packet.kind == EvidenceKind::Icmp && packet.note().is_some_and(says)
+            packet.kind == EvidenceKind::Icmp && packet.note.as_deref().is_some_and(says)
         };
         let (flow, error) =
             self.flows.iter().find_map(|flow| Some((flow, flow.evidence.iter().find(circles)?)))?;
@@ -341,7 +338,7 @@ mod tests {
     }
 
     fn with_ttl(mut flow: JudgedFlow, ttl: u8) -> JudgedFlow {
-        flow.evidence.iter_mut().for_each(|packet| packet.ttl = Some(ttl));
+        flow.evidence.change(|packets| packets.iter_mut().for_each(|it| it.ttl = Some(ttl)));
         flow
     }
 
@@ -450,12 +447,9 @@ mod tests {
     fn what_the_packets_themselves_tell_comes_first() {
         let noted = |kind: EvidenceKind, note: &str| {
             let mut flow = silent();
-            let packet = EvidenceRecord {
-                kind,
-                note: Some(Box::new(note.to_owned())),
-                ..flow.evidence[0].clone()
-            };
-            flow.evidence.push(packet);
+            let first = flow.evidence.first().unwrap();
+            let packet = EvidenceRecord { kind, note: Some(note.to_owned()), ..first };
+            flow.evidence.change(|packets| packets.push(packet));
             reading(&[flow, call(2, CAS, 135, Verdict::Established)])
         };
         let dropped = format!("{}: WHY, at WHERE", FrameNote::ON_ARRIVAL);

@@ -46,12 +46,12 @@ fn kinds(findings: &[Finding]) -> Vec<String> {
 
 fn unreachable_by(sender: Sender, note: &str) -> JudgedFlow {
     let mut flow = call(1, 389, Verdict::Unreachable);
-    for packet in &mut flow.evidence {
-        if packet.kind == EvidenceKind::Icmp {
+    flow.evidence.change(|packets| {
+        for packet in packets.iter_mut().filter(|packet| packet.kind == EvidenceKind::Icmp) {
             packet.from = sender;
-            packet.note = Some(Box::new(note.to_owned()));
+            packet.note = Some(note.to_owned());
         }
-    }
+    });
     flow
 }
 
@@ -63,11 +63,11 @@ fn dropped_here(mut flow: JudgedFlow, from: Sender, all: bool) -> JudgedFlow {
         .take(if all { usize::MAX } else { 1 })
         .map(|packet| EvidenceRecord {
             kind: EvidenceKind::Drop,
-            note: Some(Box::new(note.clone())),
-            ..packet.clone()
+            note: Some(note.clone()),
+            ..packet
         })
         .collect();
-    flow.evidence.extend(drops);
+    flow.evidence.change(|packets| packets.extend(drops));
     flow
 }
 

@@ -169,6 +169,9 @@ pub(crate) fn seen(flow: &JudgedFlow, several: bool) -> String {
 
 /// Frames of one kind of evidence from these senders, in order.
 fn frames_of(flow: &JudgedFlow, from: &[Sender], kind: EvidenceKind) -> Vec<FrameNumber> {
+    if !flow.evidence.has(kind) {
+        return Vec::new();
+    }
     let of_kind =
         flow.evidence.iter().filter(|packet| packet.kind == kind && from.contains(&packet.from));
     let mut frames: Vec<FrameNumber> = of_kind.map(|packet| packet.frame).collect();
@@ -210,8 +213,11 @@ fn push_frames(text: &mut String, what: &str, again: &str, frames: &[FrameNumber
 
 /// Who dropped packets, where the evidence tells of drops.
 fn dropping_machine(flow: &JudgedFlow) -> Option<&'static str> {
+    if !flow.evidence.has(EvidenceKind::Drop) {
+        return None;
+    }
     let mut drops = flow.evidence.iter().filter(|packet| packet.kind == EvidenceKind::Drop);
-    let note = drops.next()?.note().unwrap_or_default();
+    let note = drops.next()?.note.unwrap_or_default();
     Some(if note.starts_with(DropEntry::ON_ARRIVAL) {
         "the receiver"
     } else if note.starts_with(DropEntry::ON_LEAVING) {

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use smol_str::{SmolStr, ToSmolStr};
-
 use crate::flow::service_name;
 use crate::matrix::roles::{DOMAIN_CONTROLLER, Part, is_kind_of};
 use crate::matrix::{Direction, Matrix, Need, PortRange, Requirement};
-use crate::net::Transport;
+use crate::net::{Label, Transport};
 use crate::verdict::FIXED_RPC_PORTS;
 use crate::verdict::record::JudgedFlow;
 
@@ -27,11 +25,11 @@ pub(super) struct Row<'m> {
 
 /// A row as its cells tell of it.
 pub(super) struct RowTexts {
-    pub(super) id: SmolStr,
-    pub(super) service: SmolStr,
-    pub(super) ports: SmolStr,
-    pub(super) need: SmolStr,
-    pub(super) condition: Option<SmolStr>,
+    pub(super) id: Label,
+    pub(super) service: Label,
+    pub(super) ports: Label,
+    pub(super) need: Label,
+    pub(super) condition: Option<Label>,
 }
 
 impl RowTexts {
@@ -40,8 +38,8 @@ impl RowTexts {
             id: requirement.id.as_str().into(),
             service: requirement.service.as_str().into(),
             ports: requirement.ports_text().into(),
-            need: requirement.need.to_smolstr(),
-            condition: requirement.condition.as_deref().map(SmolStr::from),
+            need: requirement.need.to_string().into(),
+            condition: requirement.condition.as_deref().map(Label::from),
         }
     }
 }

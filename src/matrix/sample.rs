@@ -70,7 +70,7 @@ pub(crate) fn flow(
         origin: (verdict == Verdict::Refused).then_some(Origin::Unknown),
         origin_reasons: ThinVec::new(),
         history: SmolStr::default(),
-        evidence,
+        evidence: evidence.into(),
         schedule: None,
         first_frame: FrameNumber(first),
         last_frame: FrameNumber(first + 2),
@@ -109,7 +109,7 @@ pub(crate) fn failing(mut flow: JudgedFlow, outcome: ServiceOutcome) -> JudgedFl
 /// A flow of a single SYN that nobody answered.
 pub(crate) fn weak(mut flow: JudgedFlow) -> JudgedFlow {
     flow.confidence = Confidence::Weak;
-    flow.evidence.truncate(1);
+    flow.evidence.change(|packets| packets.truncate(1));
     flow
 }
 

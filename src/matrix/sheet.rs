@@ -2,9 +2,8 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use smol_str::SmolStr;
 
-use crate::net::{Address, Transport};
+use crate::net::{Address, Label, Transport};
 use crate::verdict::record::Brief;
 use crate::words::words;
 
@@ -35,7 +34,7 @@ pub struct CellEnd {
     /// The host.
     pub address: Address,
     /// The role it plays in this requirement: the narrowest that it has.
-    pub role: SmolStr,
+    pub role: Label,
 }
 
 /// Flows of a cell, by class.
@@ -53,28 +52,27 @@ pub struct CellCounts {
 }
 
 /// A requirement between two hosts, and what the captures prove about it.
-// There may be 100,000 of them, which repeat the texts of a few rows: the short ones stand in place,
-// and the long ones are shared.
+// There may be 100,000 of them, which repeat the texts of a few rows: those are kept once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
     /// Id of the matrix row.
-    pub requirement: SmolStr,
+    pub requirement: Label,
     /// Service, as "LDAP".
-    pub service: SmolStr,
+    pub service: Label,
     /// Transport.
     pub transport: Transport,
     /// Ports, as "389" or "49152-65535".
     #[schemars(regex(pattern = "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"))]
-    pub ports: SmolStr,
+    pub ports: Label,
     /// The side that opens.
     pub from: CellEnd,
     /// The side that is called.
     pub to: CellEnd,
     /// "required", "optional" or `one_of GROUP`.
-    pub need: SmolStr,
+    pub need: Label,
     /// When it applies; `None` for always. Where a flow exercises it, it does.
-    pub condition: Option<SmolStr>,
+    pub condition: Option<Label>,
     /// Whether anything is known to listen there; where nothing is, silence is no fault.
     pub listener_known: bool,
     /// What the captures prove.

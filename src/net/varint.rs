@@ -34,6 +34,19 @@ pub(crate) fn take(bytes: &mut &[u8]) -> u64 {
     }
 }
 
+/// Appends a number that is near zero on either side.
+#[inline]
+pub(crate) fn push_signed(bytes: &mut Vec<u8>, value: i64) {
+    push(bytes, (value << 1 ^ value >> 63).cast_unsigned());
+}
+
+/// Takes a number off the beginning that may be below zero.
+#[inline]
+pub(crate) fn take_signed(bytes: &mut &[u8]) -> i64 {
+    let value = take(bytes);
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +73,15 @@ mod tests {
             assert_eq!(take(&mut rest), number);
         }
         assert_eq!((rest, take(&mut rest)), (&[][..], 0));
+    }
+
+    #[test]
+    fn numbers_near_zero_are_one_byte_on_either_side() {
+        for (number, length) in [(0, 1), (-1, 1), (63, 1), (-64, 1), (64, 2), (i64::MIN, 10)] {
+            let mut bytes = Vec::new();
+            push_signed(&mut bytes, number);
+            assert_eq!(bytes.len(), length, "{number}");
+            assert_eq!(take_signed(&mut &bytes[..]), number);
+        }
     }
 }

@@ -233,7 +233,7 @@ fn flow_row(row: &mut Table<'_>, flow: &JudgedFlow, path: Option<&str>) -> io::R
     row.optional_text(flow.origin.map(Origin::as_str))?;
     row.list("origin_reasons", &flow.origin_reasons, |row, reason| row.text(&reason.text()))?;
     row.text(&flow.history)?;
-    row.list("evidence", &flow.evidence, evidence)?;
+    row.list("evidence", &flow.evidence, |row, packet| evidence(row, &packet))?;
     row.group("schedule", flow.schedule.as_ref(), |row, schedule| {
         row.text(&schedule.name)?;
         row.optional_number(schedule.expected)?;
@@ -325,7 +325,7 @@ fn evidence(row: &mut Table<'_>, packet: &EvidenceRecord) -> io::Result<()> {
     row.optional_number(packet.window)?;
     row.optional_number(packet.ttl)?;
     row.optional_number(packet.ip_id)?;
-    row.optional_text(packet.note())
+    row.optional_text(packet.note.as_deref())
 }
 
 fn endpoint(row: &mut Table<'_>, endpoint: Endpoint) -> io::Result<()> {

@@ -3,10 +3,8 @@
 //! Says only what the evidence records hold. What it may mean is said elsewhere, in other
 //! sentences.
 
-use smol_str::{SmolStr, format_smolstr};
-
 use crate::matrix::{Cell, Outcome};
-use crate::net::FrameNumber;
+use crate::net::{FrameNumber, Label};
 use crate::render::phrase;
 use crate::report::Report;
 use crate::verdict::record::{
@@ -77,7 +75,7 @@ pub(super) fn of_flow(report: &Report, flow: &JudgedFlow) -> String {
         parts.push(frames_of_success(flow));
         parts.extend(heard(flow));
     } else {
-        for (kind, from) in kinds(&flow.evidence) {
+        for (kind, from) in kinds(flow) {
             parts.push(of_kind(flow, kind, from));
         }
         if let Some(ending) = ending(flow) {
@@ -113,7 +111,7 @@ fn heard(flow: &JudgedFlow) -> Option<String> {
     let service = &flow.service;
     match service.outcome {
         ServiceOutcome::Served => Some(format!("served in frame {}", service.frame?)),
-        ServiceOutcome::Silent => service.detail.as_ref().map(SmolStr::to_string),
+        ServiceOutcome::Silent => service.detail.as_ref().map(ToString::to_string),
         ServiceOutcome::Failed
         | ServiceOutcome::ResetBeforeAnswer
         | ServiceOutcome::NotExamined => None,
@@ -142,8 +140,8 @@ fn service(flow: &JudgedFlow) -> String {
 /// What the service did, whatever it was: "service served: A dc1.example.com, NOERROR, frame 7".
 pub(super) fn service_of(flow: &JudgedFlow) -> String {
     let service = &flow.service;
-    let frame = service.frame.map(|frame| format_smolstr!("frame {frame}"));
-    let told: Vec<SmolStr> =
+    let frame = service.frame.map(|frame| format!("frame {frame}").into());
+    let told: Vec<Label> =
         [service.detail.clone(), service.code.clone(), frame].into_iter().flatten().collect();
     let outcome = phrase::words(service.outcome.as_str());
     if told.is_empty() {
@@ -154,9 +152,9 @@ pub(super) fn service_of(flow: &JudgedFlow) -> String {
 }
 
 /// The kinds of packets and their senders, by first appearance.
-fn kinds(evidence: &[EvidenceRecord]) -> Vec<(EvidenceKind, Sender)> {
+fn kinds(flow: &JudgedFlow) -> Vec<(EvidenceKind, Sender)> {
     let mut kinds = Vec::new();
-    for packet in evidence {
+    for packet in &flow.evidence {
         if !kinds.contains(&(packet.kind, packet.from)) {
             kinds.push((packet.kind, packet.from));
         }
@@ -165,10 +163,10 @@ fn kinds(evidence: &[EvidenceRecord]) -> Vec<(EvidenceKind, Sender)> {
 }
 
 fn of_kind(flow: &JudgedFlow, kind: EvidenceKind, from: Sender) -> String {
-    let packets: Vec<&EvidenceRecord> =
+    let packets: Vec<EvidenceRecord> =
         flow.evidence.iter().filter(|packet| packet.kind == kind && packet.from == from).collect();
     let frames: Vec<FrameNumber> = packets.iter().map(|packet| packet.frame).collect();
-    let note = packets.iter().find_map(|packet| packet.note());
+    let note = packets.iter().find_map(|packet| packet.note.as_deref());
     if let (EvidenceKind::Drop, Some(note)) = (kind, note) {
         // The frames stand beside it already, unless only some of them were dropped.
         let mut others = flow.evidence.iter().filter(|it| it.from == from && it.kind != kind);

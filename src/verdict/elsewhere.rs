@@ -154,7 +154,7 @@ impl Answer {
         let (from, _) = first_way(flow);
         Answer {
             from,
-            evidence: flow.evidence.first().cloned(),
+            evidence: flow.evidence.first(),
             service,
             frame: flow.first_frame,
             packets: flow.packets.initiator,
@@ -188,14 +188,16 @@ fn answered(flow: &mut JudgedFlow, answer: &Answer) {
     )
     .into();
     if let Some(evidence) = &answer.evidence {
-        flow.evidence.truncate(MOST_EVIDENCE - 1);
-        flow.evidence.push(EvidenceRecord {
-            from: Sender::Responder,
-            kind: EvidenceKind::Data,
-            note: Some(Box::new(format!("from {}", answer.from))),
-            ..evidence.clone()
+        flow.evidence.change(|packets| {
+            packets.truncate(MOST_EVIDENCE - 1);
+            packets.push(EvidenceRecord {
+                from: Sender::Responder,
+                kind: EvidenceKind::Data,
+                note: Some(format!("from {}", answer.from)),
+                ..evidence.clone()
+            });
+            packets.sort_by_key(|packet| packet.frame);
         });
-        flow.evidence.sort_by_key(|evidence| evidence.frame);
     }
     if let Some(service) = &answer.service
         && service.outcome != ServiceOutcome::NotExamined
@@ -262,7 +264,8 @@ mod tests {
                 ttl: Some(64),
                 ip_id: None,
                 note: None,
-            }],
+            }]
+            .into(),
             schedule: None,
             first_frame: FrameNumber(frame),
             last_frame: FrameNumber(frame),
@@ -310,7 +313,7 @@ mod tests {
         transfer.service.code = Some("file not found".into());
         let flows = joined(vec![flow(1, 0, "10.0.0.5:2070", "10.1.0.10:69", 1), transfer.clone()]);
         assert_eq!(flows[0].verdict, Verdict::Answered);
-        assert_eq!(flows[0].evidence[1].frame, FrameNumber(2));
+        assert_eq!(flows[0].evidence.last().unwrap().frame, FrameNumber(2));
         assert_eq!(flows[0].service.code.as_deref(), Some("file not found"));
         let expected = "Request in frame 1, answer from 10.1.0.10:1047 in frame 2. A TFTP server \
                         answers from a port of its own choice, so a firewall has to let that \

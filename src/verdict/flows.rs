@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use smol_str::SmolStr;
 
 use crate::flow::{Finished, Flow};
-use crate::net::Address;
+use crate::net::{Address, Label};
 use crate::verdict::lane::TELLING;
 pub use crate::verdict::lane::{Lane, Way};
 use crate::verdict::record::{JudgedFlow, Verdict};
@@ -88,8 +87,8 @@ impl<'de> Deserialize<'de> for CaptureFlows {
 /// The service of a row of the matrix, for flows that are made when they are wanted.
 #[derive(Clone, Debug, Default)]
 struct RowName {
-    id: SmolStr,
-    service: SmolStr,
+    id: Label,
+    service: Label,
 }
 
 /// Who called whom, and at which port.

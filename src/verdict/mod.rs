@@ -3,6 +3,7 @@
 mod brief;
 mod display_filter;
 mod elsewhere;
+mod evidence;
 mod explanation;
 pub mod flows;
 mod icmp;
@@ -237,7 +238,7 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         origin,
         origin_reasons: kept(&origin_reasons.unwrap_or_default()),
         history: flow.history.to_smolstr(),
-        evidence,
+        evidence: evidence.into(),
         schedule: followed.map(|followed| Box::new(followed.record)),
         first_frame: flow.first_frame,
         last_frame: flow.last_frame,
@@ -274,7 +275,7 @@ fn evidence_record(evidence: &Evidence, circumstances: &Circumstances) -> Eviden
         window: evidence.window,
         ttl: (evidence.ttl != 0).then_some(evidence.ttl),
         ip_id: evidence.ip_id,
-        note: note_of(evidence, circumstances).map(Box::new),
+        note: note_of(evidence, circumstances),
     }
 }
 

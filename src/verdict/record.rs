@@ -3,19 +3,18 @@
 //! Field names, their order and the words are the published contract (schema
 //! `portmortem.report/1`).
 
-use crate::net::Address;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use thin_vec::ThinVec;
 
 pub use crate::flow::{EvidenceKind, Sender};
-use crate::net::{Endpoint, FrameNumber, SeqNumber, Time, Transport};
+use crate::net::{Address, Endpoint, FrameNumber, Label, SeqNumber, Time, Transport};
 pub use crate::probe::Duty;
 pub use crate::verdict::brief::Brief;
 pub use crate::verdict::display_filter::DisplayFilter;
 use crate::verdict::display_filter::FilterTexts;
+pub use crate::verdict::evidence::EvidenceList;
 use crate::words::words;
 
 words! {
@@ -158,15 +157,7 @@ pub struct EvidenceRecord {
     /// IPv4 identification.
     pub ip_id: Option<u16>,
     /// What else there is to say of it.
-    // Boxed, so that a packet fits 64 bytes: few have one.
-    pub note: Option<Box<String>>,
-}
-
-impl EvidenceRecord {
-    /// What else there is to say of it.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref().map(String::as_str)
-    }
+    pub note: Option<String>,
 }
 
 /// A number for each direction.
@@ -187,13 +178,13 @@ pub(crate) const NO_ANSWER_TO: &str = "no answer to: ";
 #[serde(deny_unknown_fields)]
 pub struct ServiceRecord {
     /// Name of the service, by the matrix or by the responder's port; `None` where nobody knows.
-    pub name: Option<SmolStr>,
+    pub name: Option<Label>,
     /// What it answered.
     pub outcome: ServiceOutcome,
     /// Code of the answer.
-    pub code: Option<SmolStr>,
+    pub code: Option<Label>,
     /// What the answer means; where none came, what was asked.
-    pub detail: Option<SmolStr>,
+    pub detail: Option<Label>,
     /// Frame that shows it; where no answer came, the question's.
     pub frame: Option<FrameNumber>,
 }
@@ -204,7 +195,7 @@ pub struct ServiceRecord {
 #[serde(deny_unknown_fields)]
 pub struct ScheduleRecord {
     /// Whose it is, as "Windows 2000 to Server 2016".
-    pub name: SmolStr,
+    pub name: Label,
     /// SYNs that it has, the first included; `None` where it goes on as configured.
     pub expected: Option<u32>,
     /// SYNs that were captured.
@@ -276,8 +267,8 @@ pub struct DutyRecord {
 // than the fields of the first cache line.
 //
 // And small, since memory that is touched for the first time costs more than what is written to it:
-// short texts stand in place (`SmolStr`), what few flows have is one word in the others (`Box`,
-// `ThinVec`), and what can be made again is made when it is wanted.
+// texts that many share are kept once (`Label`), what few flows have is one word in the others (`Box`,
+// `ThinVec`), and sentences and packets are written out when they are wanted (`Brief`, `EvidenceList`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Flow")]
@@ -309,7 +300,7 @@ pub struct JudgedFlow {
     /// Zeek's letters, the initiator's in capitals, one for each SYN and each repeat.
     pub history: SmolStr,
     /// Packets that decide: at most the first eight and the last of each kind.
-    pub evidence: Vec<EvidenceRecord>,
+    pub evidence: EvidenceList,
     /// The schedule by which an unanswered SYN was repeated, where it is a known one.
     pub schedule: Option<Box<ScheduleRecord>>,
     /// First frame of the flow.
@@ -345,7 +336,7 @@ pub struct JudgedFlow {
     #[schemars(with = "Vec<String>")]
     pub encapsulation: ThinVec<String>,
     /// Id of the matrix row that the flow exercises.
-    pub requirement: Option<SmolStr>,
+    pub requirement: Option<Label>,
     /// Filters that show the flow in other programs.
     #[schemars(with = "FilterTexts")]
     pub display_filter: DisplayFilter,
@@ -358,7 +349,6 @@ mod tests {
     #[test]
     fn records_are_small() {
         // A report holds a million of them.
-        assert!(size_of::<JudgedFlow>() <= 432, "{}", size_of::<JudgedFlow>());
-        assert!(size_of::<EvidenceRecord>() <= 64, "{}", size_of::<EvidenceRecord>());
+        assert!(size_of::<JudgedFlow>() <= 360, "{}", size_of::<JudgedFlow>());
     }
 }

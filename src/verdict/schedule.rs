@@ -9,8 +9,6 @@
 //! (initial RTO 1000 ms, 4 repeats). Linux, `ip-sysctl`: `tcp_syn_retries`, and
 //! `tcp_syn_linear_timeouts` since 6.5; before 3.1 the first wait was that of RFC 1122 4.2.3.1.
 
-use smol_str::SmolStr;
-
 use crate::flow::{EvidenceKind, Flow, Sender};
 use crate::net::{Timestamp, Transport};
 use crate::verdict::record::{Course, ScheduleRecord, Verdict};
@@ -95,8 +93,7 @@ pub(super) fn followed(
         }
     };
     let expected = u32::try_from(schedule.at.len()).ok();
-    let record =
-        ScheduleRecord { name: SmolStr::new_static(schedule.name), expected, seen, course };
+    let record = ScheduleRecord { name: schedule.name.into(), expected, seen, course };
     Some(Followed { record, schedule, missing })
 }
 

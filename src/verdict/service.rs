@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use smol_str::{SmolStr, format_smolstr};
 use thin_vec::ThinVec;
 
 use crate::flow::{Flow, service_name};
-use crate::net::Timestamp;
+use crate::net::{Label, Timestamp};
 use crate::probe::{Answer, Code, CodeSet, Heard, Speaker, Standing};
 use crate::verdict::Circumstances;
 use crate::verdict::explanation::seconds;
@@ -49,13 +48,14 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
     let heard = flow.heard.as_deref();
     let name = service_name(flow.responder_endpoint().port)
         .or(heard.and_then(|heard| heard.protocol))
-        .map(SmolStr::new_static);
+        .map(Label::of);
     let record = |outcome| ServiceRecord { name, outcome, code: None, detail: None, frame: None };
     if verdict.class() != Class::Success {
         let asked = heard.and_then(|heard| heard.asked.as_ref());
         let asked = asked.filter(|_| verdict == Verdict::NoReply);
         return ServiceRecord {
-            detail: asked.map(|asked| format_smolstr!("{NO_ANSWER_TO}{}", asked.subject)),
+            detail: asked
+                .map(|asked| Label::written(format_args!("{NO_ANSWER_TO}{}", asked.subject))),
             frame: asked.map(|asked| asked.frame),
             ..record(ServiceOutcome::NotExamined)
         };
@@ -63,17 +63,19 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
     if verdict == Verdict::Established && flow.tcp.reset_before_answer {
         return ServiceRecord {
             frame: reset_frame(flow),
-            detail: heard
-                .and_then(|heard| heard.asked.as_ref())
-                .map(|asked| format_smolstr!("reset in place of an answer to: {}", asked.subject)),
+            detail: heard.and_then(|heard| heard.asked.as_ref()).map(|asked| {
+                Label::written(format_args!("reset in place of an answer to: {}", asked.subject))
+            }),
             ..record(ServiceOutcome::ResetBeforeAnswer)
         };
     }
     if let Some((outcome, answer)) = heard.and_then(answer_of) {
         return ServiceRecord {
-            code: answer.code.map(|code| code.name().into()),
+            code: answer.code.map(|code| Label::of(&code.name())),
             detail: Some(match heard.and_then(|heard| skew(heard, answer, circumstances)) {
-                Some(skew) => format_smolstr!("{}; {skew}", detail_of(answer, outcome)),
+                Some(skew) => {
+                    Label::written(format_args!("{}; {skew}", detail_of(answer, outcome)))
+                }
                 None => detail_of(answer, outcome),
             }),
             frame: Some(answer.frame),
@@ -87,7 +89,7 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
         && waited >= circumstances.syn_wait
     {
         return ServiceRecord {
-            detail: Some(format_smolstr!("nothing came back in {}", seconds(waited))),
+            detail: Some(Label::written(format_args!("nothing came back in {}", seconds(waited)))),
             frame: Some(frame),
             ..record(ServiceOutcome::Silent)
         };
@@ -106,7 +108,7 @@ fn answer_of(heard: &Heard) -> Option<(ServiceOutcome, &Answer)> {
 }
 
 /// "AS-REQ krbtgt/EXAMPLE.COM: the clocks of the two hosts are too far apart".
-fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> SmolStr {
+fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> Label {
     let meaning = match (answer.code.and_then(Code::meaning), &answer.detail) {
         (Some(meaning), Some(detail)) => Some(Cow::from(format!("{meaning} ({detail})"))),
         (Some(meaning), None) => Some(meaning.into()),
@@ -119,7 +121,7 @@ fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> SmolStr {
                 || answer.detail.is_some()
                 || answer.code.is_some_and(|code| code.standing() != Standing::Served) =>
         {
-            format_smolstr!("{}: {meaning}", answer.subject)
+            Label::written(format_args!("{}: {meaning}", answer.subject))
         }
         Some(_) | None => answer.subject.as_str().into(),
     }
@@ -186,7 +188,7 @@ mod tests {
     }
 
     /// A flow to a controller whose clock shows 10:24:13 when it is 10:15:00, and which says so.
-    fn told(zone_known: bool) -> SmolStr {
+    fn told(zone_known: bool) -> Label {
         let answer = Answer {
             protocol: "Kerberos",
             subject: "TGS-REQ krbtgt/EXAMPLE.COM".to_owned(),

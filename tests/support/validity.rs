@@ -127,7 +127,7 @@ fn check_words(flow: &JudgedFlow) {
             for (at, _) in text.match_indices(word) {
                 let next = text[at + word.len()..].chars().next();
                 let names_one = next.is_some_and(|next| next.is_ascii_digit());
-                let pushed_out = text[..at].ends_with("a ") && flow.evidence.len() > 8;
+                let pushed_out = text[..at].ends_with("a ") && flow.evidence.iter().len() > 8;
                 assert!(names_one || pushed_out, "{shown}");
             }
         }
@@ -143,7 +143,7 @@ fn check_evidence(flow: &JudgedFlow) {
     assert!(flow.first_frame <= flow.last_frame);
     let frames: Vec<_> = flow.evidence.iter().map(|evidence| evidence.frame).collect();
     // That a packet was dropped stands behind the packet.
-    let in_order = flow.evidence.is_sorted_by(|a, b| {
+    let in_order = flow.evidence.list().is_sorted_by(|a, b| {
         a.frame < b.frame || (a.frame == b.frame && b.kind == EvidenceKind::Drop)
     });
     assert!(in_order, "{frames:?}");
@@ -319,7 +319,7 @@ fn check_counts(report: &Report) {
             .map(|flow| flow.packets.initiator + flow.packets.responder + flow.duplicates)
             .sum();
         let skipped: u64 = capture.skipped.iter().map(|skipped| skipped.count).sum();
-        let icmp = flows().flat_map(|flow| flow.into_owned().evidence);
+        let icmp = flows().flat_map(|flow| flow.evidence.list());
         let icmp = icmp.filter(|evidence| evidence.kind == EvidenceKind::Icmp).count() as u64;
         // Of ICMP errors about one flow only nine are kept.
         let told = packets + skipped + icmp;
@@ -334,7 +334,7 @@ fn check_counts(report: &Report) {
 
 fn check_cells(report: &Report, matrix: &Matrix) {
     for cell in &report.matrix.cells {
-        assert!(matrix.requirements.iter().any(|row| row.id == cell.requirement), "{cell:#?}");
+        assert!(matrix.requirements.iter().any(|row| row.id == *cell.requirement), "{cell:#?}");
         let mut counts: BTreeMap<Class, u64> = BTreeMap::new();
         for id in &cell.flows {
             let flow = report.flows.get(*id).unwrap();

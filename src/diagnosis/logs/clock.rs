@@ -46,7 +46,7 @@ pub(super) fn way_of(drop: &DropEntry) -> Way {
 }
 
 /// The packets of a flow that may have been dropped.
-pub(super) fn sent(flow: &JudgedFlow) -> impl Iterator<Item = &EvidenceRecord> {
+pub(super) fn sent(flow: &JudgedFlow) -> impl Iterator<Item = EvidenceRecord> {
     flow.evidence.iter().filter(|packet| {
         matches!(packet.kind, EvidenceKind::Syn | EvidenceKind::SynAck | EvidenceKind::Data)
     })

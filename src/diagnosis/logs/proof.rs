@@ -84,12 +84,12 @@ fn with_drops(flow: &JudgedFlow, proof: &Proof<'_>) -> JudgedFlow {
         .filter(|packet| packet.from == proof.sent.from)
         .map(|packet| EvidenceRecord {
             kind: EvidenceKind::Drop,
-            note: Some(note.clone().into()),
-            ..packet.clone()
+            note: Some(note.clone()),
+            ..packet
         })
         .collect();
     let mut flow = flow.clone();
-    flow.evidence.extend(drops);
+    flow.evidence.change(|packets| packets.extend(drops));
     flow
 }
 
@@ -116,7 +116,7 @@ mod tests {
         let line = drop_line(7, "10:15:05", "10.0.0.5:52702", "10.1.0.10:389", false);
         let proven = proven_by(vec![line], &flows);
         let drops = proven[&1].evidence.iter().filter(|packet| packet.kind == EvidenceKind::Drop);
-        let notes: Vec<&str> = drops.filter_map(|packet| packet.note()).collect();
+        let notes: Vec<String> = drops.filter_map(|packet| packet.note).collect();
         let expected = format!("{}: line 7 of trial.log says DROP", DropEntry::ON_ARRIVAL);
         assert_eq!(notes, [expected.as_str(); 3]);
     }

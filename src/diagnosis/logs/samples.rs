@@ -55,21 +55,16 @@ pub(super) fn syns(mut flow: JudgedFlow, milliseconds: &[i64]) -> JudgedFlow {
         let at = Timestamp::from_nanoseconds(start + i128::from(offset) * 1_000_000).unwrap();
         Time { at, clock }
     };
-    let from_initiator = flow.evidence.iter().position(|packet| packet.kind == EvidenceKind::Syn);
-    let syn = flow.evidence[from_initiator.unwrap()].clone();
-    let answers: Vec<_> =
-        flow.evidence.drain(..).filter(|packet| packet.kind != EvidenceKind::Syn).collect();
-    flow.evidence = (flow.first_frame.0..)
-        .zip(milliseconds)
-        .map(|(frame, offset)| EvidenceRecord {
-            frame: FrameNumber(frame),
-            time: Some(when(*offset)),
-            ..syn.clone()
-        })
-        .collect();
-    flow.evidence.extend(
-        answers.into_iter().map(|packet| EvidenceRecord { time: Some(when(5_300)), ..packet }),
-    );
+    let (syns, answers): (Vec<_>, Vec<_>) =
+        flow.evidence.iter().partition(|packet| packet.kind == EvidenceKind::Syn);
+    let sent = (flow.first_frame.0..).zip(milliseconds).map(|(frame, offset)| EvidenceRecord {
+        frame: FrameNumber(frame),
+        time: Some(when(*offset)),
+        ..syns[0].clone()
+    });
+    let answers = answers.iter().cloned();
+    let answers = answers.map(|packet| EvidenceRecord { time: Some(when(5_300)), ..packet });
+    flow.evidence = sent.chain(answers).collect::<Vec<_>>().into();
     flow.first_seen = milliseconds.first().map(|offset| when(*offset));
     flow.last_seen = milliseconds.last().map(|offset| when(*offset));
     flow

@@ -165,7 +165,7 @@ fn told(words: &Words<'_, '_>, kind: FindingKind, share: &Share<'_>) -> String {
         count => format!("{port}: {}, the first: {seen}", count_of(count, "attempt")),
     };
     if kind == FindingKind::DroppedHere
-        && let Some(note) = first_drop(share).and_then(|(_, drop)| drop.note.as_deref())
+        && let Some(note) = first_drop(share).and_then(|(_, drop)| drop.note)
         && let Some((_, why)) = note.split_once(": ")
     {
         text = format!("{text}; why: {why}");

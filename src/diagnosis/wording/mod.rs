@@ -194,7 +194,7 @@ fn dropper(share: &Share<'_>) -> Option<(Address, Address)> {
 }
 
 /// The first drop in the evidence.
-fn first_drop<'a>(share: &Share<'a>) -> Option<(&'a JudgedFlow, &'a EvidenceRecord)> {
+fn first_drop<'a>(share: &Share<'a>) -> Option<(&'a JudgedFlow, EvidenceRecord)> {
     share.flows.iter().find_map(|flow| {
         let drop = flow.evidence.iter().find(|packet| packet.kind == EvidenceKind::Drop)?;
         Some((*flow, drop))

@@ -116,7 +116,9 @@ fn a_row_with_a_condition_is_there_once_somebody_tried() {
         let never = assessment.sheet.never_exercised;
         assert_eq!(never, ["site-sql"], "no row with a condition, none of other roles");
         let cells = assessment.sheet.cells.into_iter();
-        cells.map(|cell| (cell.requirement.to_string(), cell.condition.map(String::from))).collect()
+        cells
+            .map(|cell| (cell.requirement.to_string(), cell.condition.map(|it| it.to_string())))
+            .collect()
     };
     assert_eq!(rows(&[]), [("site-sql".to_owned(), None)]);
     let tried = rows(&[flow(1, CAS, DC, "tcp", 445, Verdict::NoReply)]);

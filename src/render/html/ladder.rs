@@ -48,13 +48,13 @@ pub(super) enum Step {
 /// The rows of a flow's ladder.
 pub(super) fn steps(report: &Report, flow: &JudgedFlow) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut before: Option<&EvidenceRecord> = None;
+    let mut before: Option<EvidenceRecord> = None;
     for (place, packet) in flow.evidence.iter().enumerate() {
-        let pause = before.and_then(|before| rung::pause(before.time, packet.time));
+        let pause = before.as_ref().and_then(|before| rung::pause(before.time, packet.time));
         if let Some(pause) = pause.filter(|pause| *pause >= SHORT_PAUSE) {
             steps.push(silence(Some(pause), None));
         }
-        steps.push(rung(flow, place, packet));
+        steps.push(rung(flow, place, &packet));
         before = Some(packet);
     }
     if let Some(ending) = rung::ending(flow.verdict) {
@@ -119,7 +119,7 @@ fn rung(flow: &JudgedFlow, place: usize, packet: &EvidenceRecord) -> Step {
         },
         label: rung::label(flow, place, packet),
         facts: rung::facts(packet),
-        note: packet.note().map(str::to_owned),
+        note: packet.note.as_deref().map(str::to_owned),
     }
 }
 

@@ -239,7 +239,7 @@ fn add_flow(
             ),
             &format!("IPv4.Address == {} AND TCP.Port == {}", to.0, to.1),
         ),
-        evidence,
+        evidence: evidence.into(),
     });
     id
 }

@@ -179,7 +179,7 @@ pub(in crate::render) fn busy() -> Report {
     let dns = flow(four, 53, "DNS", Verdict::Established, handshake(500));
     let mut icmp = syns(&[600, 602]);
     icmp.push(EvidenceRecord {
-        note: Some(Box::new("communication administratively prohibited, from 10.2.0.1".to_owned())),
+        note: Some("communication administratively prohibited, from 10.2.0.1".to_owned()),
         ..packet(601, Sender::Network, EvidenceKind::Icmp)
     });
     let http = flow(four, 8530, "WSUS", Verdict::Prohibited, icmp);

@@ -36,9 +36,11 @@ pub(in crate::render) fn hostile() -> Report {
         flow.encapsulation = thin_vec::thin_vec!["\rvlan 1".to_owned()];
         let netmon = flow.display_filter.netmon();
         flow.display_filter = DisplayFilter::of_texts("=\x1b[1m", &netmon);
-        for packet in &mut flow.evidence {
-            packet.note = Some(Box::new(clear_screen.to_owned()));
-        }
+        flow.evidence.change(|packets| {
+            for packet in packets {
+                packet.note = Some(clear_screen.to_owned());
+            }
+        });
     }
     for finding in &mut report.findings {
         finding.title = format!("# {clear_screen}");

@@ -120,11 +120,11 @@ fn rungs(report: &Report, flow: &JudgedFlow, page: &mut Page<'_>) -> io::Result<
     let titles = format!("{:>frame$}  {:>time$}  initiator{gap}responder", "frame", "time");
     page.line(&format!("  {}", inked(Ink::Faint, &titles)))?;
     // Beside a reset every number counts: it is compared with those of the other packets.
-    let has_reset = flow.evidence.iter().any(|packet| packet.kind == EvidenceKind::Rst);
+    let has_reset = flow.evidence.has(EvidenceKind::Rst);
     let in_full = has_reset || page.verbose();
     for ((place, packet), time) in flow.evidence.iter().enumerate().zip(&times) {
-        let lane = lane(flow, place, packet, columns.lane, &signs);
-        let about = about(flow, place, packet, in_full, page);
+        let lane = lane(flow, place, &packet, columns.lane, &signs);
+        let about = about(flow, place, &packet, in_full, page);
         rung_line([&packet.frame.to_string(), time, &lane], &about, &columns, &signs, page)?;
     }
     if let Some(ending) = rung::ending(flow.verdict) {

@@ -96,7 +96,8 @@ impl Alike {
     fn of_part(flows: &[JudgedFlow], usual: &Usual) -> BTreeMap<Kind, Resets> {
         let mut kinds: BTreeMap<Kind, Resets> = BTreeMap::new();
         for flow in flows.iter().filter(|flow| flow.verdict == Verdict::Refused) {
-            let Some(answer) = Answer::of(&flow.evidence) else { continue };
+            let packets = flow.evidence.list();
+            let Some(answer) = Answer::of(&packets) else { continue };
             let Some(kind) = Kind::of(flow, answer) else { continue };
             let resets = kinds.entry(kind).or_default();
             let place = (answer.reset.frame, flow.responder.address);

@@ -219,16 +219,17 @@ pub fn weigh_origins(flows: &mut Flows) {
     let alike = Alike::of(flows, &usual);
     let refused = flows.par_iter_mut().filter(|flow| flow.verdict == Verdict::Refused);
     refused.for_each(|flow| {
-        let Some(answer) = Answer::of(&flow.evidence) else { return };
+        let packets = flow.evidence.list();
+        let Some(answer) = Answer::of(&packets) else { return };
         let mut beside = usual.beside(flow, answer);
         let is_foreign = beside.foreign_ttl.is_some();
         beside.against.extend(alike.sign(flow, answer, is_foreign, usual.knows(flow)));
-        let refusal = weighed(&flow.evidence, beside);
+        let refusal = weighed(&packets, beside);
         // The explanation ends with what it may mean, as it is told now or as it was first told. What
         // the capturing machine dropped itself needs no such guess.
         let explanation = flow.explanation.text();
         if seen_before(&explanation, &refusal.meaning).is_none() {
-            let before = of_refusal(&flow.evidence).meaning;
+            let before = of_refusal(&packets).meaning;
             if let Some(seen) = seen_before(&explanation, &before) {
                 let seen = explanation.get(..seen).unwrap_or_default();
                 flow.explanation = format!("{seen}{}.", refusal.meaning).into();
@@ -290,16 +291,20 @@ mod tests {
         for (place, (host, script)) in (0..).zip(scripts) {
             let mut flow = judge(&play(script), 0, &long_after());
             flow.responder.address = host.parse().unwrap();
-            for packet in &mut flow.evidence {
-                packet.frame.0 += place * 100;
-            }
+            flow.evidence.change(|packets| {
+                for packet in packets {
+                    packet.frame.0 += place * 100;
+                }
+            });
             flows.push(flow);
         }
         flows
     }
 
     fn change(flow: &mut JudgedFlow, from: Sender, change: impl Fn(&mut EvidenceRecord)) {
-        flow.evidence.iter_mut().filter(|packet| packet.from == from).for_each(change);
+        flow.evidence.change(|packets| {
+            packets.iter_mut().filter(|packet| packet.from == from).for_each(change);
+        });
     }
 
     fn weigh(flows: &mut [JudgedFlow]) {

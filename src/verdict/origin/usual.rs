@@ -190,7 +190,7 @@ impl Usual {
                 initiator: flow.initiator,
                 responder: flow.responder,
             };
-            usual.see(ends, flow.evidence.iter().map(Packet::of_record));
+            usual.see(ends, flow.evidence.iter().map(|record| Packet::of_record(&record)));
         }
         let is_wanted = |capture, lane: &Lane| {
             let is_refuser = |host| self.hosts.contains_key(&(capture, host));
