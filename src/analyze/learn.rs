@@ -332,7 +332,7 @@ mod tests {
     fn what_callers_call_a_host_counts_unless_it_is_a_domain() {
         let called = [(Http, "mp.example.com"), (NameSource::Smb, "example.com")];
         let called = called.map(|(by, name)| (by, name.to_owned())).to_vec();
-        let flow = spoken(Heard { called, ..Heard::default() });
+        let flow = spoken(Heard { called: called.into(), ..Heard::default() });
         let stored = [("10.1.0.10", "dc1.example.com")];
         assert_eq!(
             learned(&[flow], &stored),
@@ -343,11 +343,11 @@ mod tests {
     #[test]
     fn a_lease_names_the_host_that_asked_for_it_in_another_flow() {
         let asked = spoken(Heard {
-            leases_asked: vec![(7, "CAS01".to_owned()), (8, "PC2".to_owned())],
+            leases_asked: vec![(7, "CAS01".to_owned()), (8, "PC2".to_owned())].into(),
             ..Heard::default()
         });
         let address = "10.0.0.50".parse().unwrap();
-        let given = spoken(Heard { leases_given: vec![(7, address)], ..Heard::default() });
+        let given = spoken(Heard { leases_given: vec![(7, address)].into(), ..Heard::default() });
         assert_eq!(learned(&[asked, given], &[]), ["10.0.0.50 CAS01 dhcp"]);
     }
 }

@@ -155,7 +155,9 @@ impl Pipeline<'_> {
         let telling = sorted.telling(flows.len());
         let judged = telling.par_iter().map_init(Flow::blank, |flow, place| {
             flows.read(*place, flow);
-            judge(flow, 0, &circumstances)
+            let mut judged = judge(flow, 0, &circumstances);
+            judged.pack();
+            judged
         });
         let tell = || {
             let learned = Learned::of_parts(learned);

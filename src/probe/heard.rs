@@ -5,7 +5,9 @@
 
 use std::net::IpAddr;
 
-use crate::net::{FrameNumber, KnownName, NameSource, Timestamp};
+use thin_vec::ThinVec;
+
+use crate::net::{FrameNumber, KnownName, Label, NameSource, Timestamp};
 use crate::probe::{Announcement, Code, Duty, Holder, Meaning, Signal, Speaker, Standing, Uuid};
 
 /// Failures kept that nothing made good.
@@ -23,11 +25,11 @@ pub struct Answer {
     /// The protocol, by the name of its probe.
     pub protocol: &'static str,
     /// What was asked for.
-    pub subject: String,
+    pub subject: Label,
     /// The code of the answer.
     pub code: Option<Code>,
     /// What else it says.
-    pub detail: Option<String>,
+    pub detail: Option<Label>,
     /// Frame that shows it.
     pub frame: FrameNumber,
     /// When that was captured.
@@ -61,6 +63,7 @@ pub struct ClockReading {
 }
 
 /// What the application above a flow asked and answered.
+// Small, since nearly every flow has one, and of these lists hardly any holds something.
 #[derive(Clone, Debug, Default)]
 pub struct Heard {
     /// The protocol that was recognised last.
@@ -72,25 +75,25 @@ pub struct Heard {
     /// The newest answer that is neither.
     pub step: Option<Answer>,
     /// Answers that fail, and that no later one about the same subject made good, in order.
-    pub failures: Vec<Answer>,
+    pub failures: ThinVec<Answer>,
     /// Interfaces that were called, in order, each once.
-    pub calls: Vec<(Uuid, FrameNumber)>,
+    pub calls: ThinVec<(Uuid, FrameNumber)>,
     /// Endpoints that were announced, each once.
-    pub announced: Vec<(Announcement, FrameNumber)>,
+    pub announced: ThinVec<(Announcement, FrameNumber)>,
     /// Names that were given to addresses, each once.
-    pub names: Vec<KnownName>,
+    pub names: ThinVec<KnownName>,
     /// Purposes and the hosts that serve them, each once.
-    pub serves: Vec<(String, String)>,
+    pub serves: ThinVec<(String, String)>,
     /// Duties that hosts proved, each once.
-    pub duties: Vec<HeardDuty>,
+    pub duties: ThinVec<HeardDuty>,
     /// What the two sides call themselves, each once.
-    pub introduced: Vec<(Speaker, NameSource, String)>,
+    pub introduced: ThinVec<(Speaker, NameSource, String)>,
     /// What the initiator calls the responder, each once.
-    pub called: Vec<(NameSource, String)>,
+    pub called: ThinVec<(NameSource, String)>,
     /// Names of askers of an address, by the number of the question.
-    pub leases_asked: Vec<(u32, String)>,
+    pub leases_asked: ThinVec<(u32, String)>,
     /// Addresses that were given, by the number of the question.
-    pub leases_given: Vec<(u32, IpAddr)>,
+    pub leases_given: ThinVec<(u32, IpAddr)>,
     /// What the responder's clock showed first.
     pub clock: Option<ClockReading>,
     /// Every signal, where somebody wants them.
@@ -110,8 +113,10 @@ impl Heard {
         }
         let Signal { protocol, frame, time, from, meaning } = signal;
         self.protocol = Some(protocol);
-        let answer =
-            |subject, code, detail| Answer { protocol, subject, code, detail, frame, time };
+        let answer = |subject: String, code, detail: Option<String>| {
+            let (subject, detail) = (subject.into(), detail.map(Label::from));
+            Answer { protocol, subject, code, detail, frame, time }
+        };
         match meaning {
             Meaning::Asked { subject } => {
                 if self.asked.is_none() && from == Speaker::Initiator {
@@ -215,7 +220,7 @@ impl HeardDuty {
     }
 }
 
-fn keep<T>(list: &mut Vec<T>, item: T) {
+fn keep<T>(list: &mut ThinVec<T>, item: T) {
     if list.len() < MOST_TOLD {
         list.push(item);
     }

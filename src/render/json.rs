@@ -58,9 +58,19 @@ fn each_on_a_line<W: Write>(
     values: impl IntoIterator<Item = impl Serialize>,
     out: &mut W,
 ) -> io::Result<()> {
+    let mut line = Vec::new();
     for value in values {
-        value.serialize(&mut Serializer::with_formatter(&mut *out, Guarded(CompactFormatter)))?;
-        out.write_all(b"\n")?;
+        line.clear();
+        value.serialize(&mut Serializer::new(&mut line))?;
+        // There may be millions of lines, and hardly one that holds what is to be guarded against: to
+        // look at all of a line at once takes less than to look at each of its texts.
+        if !text::is_printed_ascii(&line) {
+            line.clear();
+            value
+                .serialize(&mut Serializer::with_formatter(&mut line, Guarded(CompactFormatter)))?;
+        }
+        line.push(b'\n');
+        out.write_all(&line)?;
     }
     Ok(())
 }
@@ -223,6 +233,10 @@ mod tests {
         assert!(!json.contains(|character| character != '\n' && text::acts(character)));
         assert!(json.contains("\\u001b[2J"));
         assert!(json.contains("\\u202e"));
+        let lines = written(lines, &samples::hostile(), View::Flows);
+        assert!(!lines.contains(|character| character != '\n' && text::acts(character)));
+        assert!(lines.contains("\\u001b[2J"));
+        assert!(lines.contains("\\u202e"));
     }
 
     proptest! {

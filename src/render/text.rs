@@ -76,8 +76,8 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 
 /// Whether text is printed ASCII, of which nothing acts: nearly all text is.
 // Without a way out in the middle, sixteen bytes and more are looked at in one step.
-pub(super) fn is_printed_ascii(text: &str) -> bool {
-    text.bytes().fold(true, |printed, byte| printed & matches!(byte, 0x20..0x7f))
+pub(super) fn is_printed_ascii(text: impl AsRef<[u8]>) -> bool {
+    text.as_ref().iter().fold(true, |printed, byte| printed & matches!(byte, 0x20..0x7f))
 }
 
 /// As [`plain`], in ASCII alone: for terminals that would show anything else as rubbish.

@@ -155,11 +155,14 @@ static NUMBERS: LazyLock<HashMap<&str, u8, FixedState>> =
 #[derive(Clone, Default)]
 pub struct Brief(Bytes);
 
-/// Phrases and numbers in turns, a phrase first.
 #[derive(Clone)]
 enum Bytes {
+    /// Phrases and numbers in turns, a phrase first.
     Few { length: u8, bytes: [u8; IN_PLACE] },
+    /// The same.
     More(Box<[u8]>),
+    /// The text.
+    Whole(Box<str>),
 }
 
 impl Default for Bytes {
@@ -169,7 +172,19 @@ impl Default for Bytes {
 }
 
 impl Brief {
-    /// Keeps a text.
+    /// A text as it is: for one that is soon printed and forgotten.
+    pub fn whole(text: String) -> Brief {
+        Brief(Bytes::Whole(text.into()))
+    }
+
+    /// Keeps the text in a few bytes from now on.
+    pub fn pack(&mut self) {
+        if let Bytes::Whole(text) = &self.0 {
+            *self = Brief::of(text);
+        }
+    }
+
+    /// Keeps a text in a few bytes.
     pub fn of(text: &str) -> Brief {
         let mut bytes = Vec::with_capacity(2 * IN_PLACE);
         let mut rest = text;
@@ -197,7 +212,11 @@ impl Brief {
 
     /// The text.
     pub fn text(&self) -> Cow<'_, str> {
-        let mut rest = self.bytes();
+        let mut rest = match &self.0 {
+            Bytes::Whole(text) => return Cow::Borrowed(text),
+            Bytes::Few { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Bytes::More(bytes) => bytes,
+        };
         let first = take_phrase(&mut rest);
         if rest.is_empty() {
             return first.into();
@@ -215,13 +234,10 @@ impl Brief {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.bytes().is_empty()
-    }
-
-    fn bytes(&self) -> &[u8] {
         match &self.0 {
-            Bytes::Few { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
-            Bytes::More(bytes) => bytes,
+            Bytes::Few { length, .. } => *length == 0,
+            Bytes::More(bytes) => bytes.is_empty(),
+            Bytes::Whole(text) => text.is_empty(),
         }
     }
 }
@@ -273,8 +289,15 @@ impl From<String> for Brief {
 
 impl PartialEq for Brief {
     fn eq(&self, other: &Brief) -> bool {
-        // The same text always gives the same bytes.
-        self.bytes() == other.bytes()
+        match (&self.0, &other.0) {
+            // The same text always gives the same bytes.
+            (Bytes::Few { length, bytes }, Bytes::Few { length: others, bytes: other }) => {
+                (length, bytes) == (others, other)
+            }
+            (Bytes::More(bytes), Bytes::More(other)) => bytes == other,
+            (Bytes::Few { .. }, Bytes::More(_)) | (Bytes::More(_), Bytes::Few { .. }) => false,
+            (Bytes::Whole(_), _) | (_, Bytes::Whole(_)) => self.text() == other.text(),
+        }
     }
 }
 
@@ -339,14 +362,25 @@ mod tests {
     use crate::verdict::judge;
     use crate::verdict::tests::long_after;
 
+    /// Bytes that a text takes, once it is packed.
+    fn packed(brief: &Brief) -> usize {
+        let mut brief = brief.clone();
+        brief.pack();
+        match brief.0 {
+            Bytes::Few { length, .. } => length.into(),
+            Bytes::More(bytes) => bytes.len(),
+            Bytes::Whole(_) => unreachable!("it is packed"),
+        }
+    }
+
     #[test]
     fn sentences_of_the_most_frequent_flows_take_few_bytes() {
         for (script, most) in [("ShADdFf", 11), ("S", 12), ("Sr", 8), ("SrSrSr", 20)] {
             let explanation = judge(&play(script), 0, &long_after()).explanation;
-            assert!(explanation.bytes().len() <= most, "{explanation}: {:?}", explanation.bytes());
+            assert!(packed(&explanation) <= most, "{explanation}: {}", packed(&explanation));
         }
         let reasons = judge(&play("Sr"), 0, &long_after()).origin_reasons;
-        assert!(reasons.iter().all(|it| it.bytes().len() <= IN_PLACE), "{reasons:?}");
+        assert!(reasons.iter().all(|it| packed(it) <= IN_PLACE), "{reasons:?}");
         assert_eq!(size_of::<Brief>(), 24);
     }
 
@@ -373,6 +407,11 @@ mod tests {
             let text: String = parts.concat();
             let brief = Brief::of(&text);
             prop_assert_eq!(&brief.text(), &text);
+            prop_assert_eq!(brief.is_empty(), text.is_empty());
+            let mut whole = Brief::whole(text.clone());
+            prop_assert_eq!((&whole.text(), &whole), (&Cow::from(&text), &brief));
+            whole.pack();
+            prop_assert_eq!((&whole.text(), &whole), (&Cow::from(&text), &brief));
             let json = serde_json::to_string(&brief).unwrap();
             prop_assert_eq!(serde_json::from_str::<Brief>(&json).unwrap(), brief);
         }

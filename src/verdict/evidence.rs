@@ -16,9 +16,21 @@ use crate::verdict::record::{EvidenceKind, EvidenceRecord, Sender};
 ///
 /// Each is made when it is asked for. What is put in comes out, whatever it is, and two lists are the
 /// same if their packets are.
-// The number of packets, which kinds they are, a bit each, and they; nothing where there is none.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct EvidenceList(Box<[u8]>);
+#[derive(Clone)]
+pub struct EvidenceList(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    /// The number of packets, which kinds they are, a bit each, and they; nothing where there is none.
+    Packed(Box<[u8]>),
+    Whole(Box<[EvidenceRecord]>),
+}
+
+impl Default for EvidenceList {
+    fn default() -> EvidenceList {
+        EvidenceList(Kept::Packed(Box::default()))
+    }
+}
 
 // What a packet has, in its first byte.
 const TIME: u8 = 1;
@@ -165,7 +177,19 @@ fn take(bytes: &mut &[u8], near: &mut Near) -> Option<EvidenceRecord> {
 }
 
 impl EvidenceList {
-    /// Keeps packets.
+    /// Packets as they are: for those that are soon printed and forgotten.
+    pub fn whole(packets: Vec<EvidenceRecord>) -> EvidenceList {
+        EvidenceList(Kept::Whole(packets.into()))
+    }
+
+    /// Keeps the packets in a few bytes from now on.
+    pub fn pack(&mut self) {
+        if let Kept::Whole(packets) = &self.0 {
+            *self = EvidenceList::of(packets);
+        }
+    }
+
+    /// Keeps packets in a few bytes.
     pub fn of(packets: &[EvidenceRecord]) -> EvidenceList {
         if packets.is_empty() {
             return EvidenceList::default();
@@ -177,13 +201,18 @@ impl EvidenceList {
             push(&mut bytes, &mut near, packet);
         }
         // A copy takes no more room than it fills.
-        EvidenceList(Box::from(&bytes[..]))
+        EvidenceList(Kept::Packed(Box::from(&bytes[..])))
     }
 
     /// The packets.
     pub fn iter(&self) -> Packets<'_> {
-        let (left, _, rest) = self.parts();
-        Packets { left, rest, near: Near::NOTHING }
+        Packets(match &self.0 {
+            Kept::Packed(bytes) => {
+                let (left, _, rest) = parts(bytes);
+                Rest::Packed { left, rest, near: Near::NOTHING }
+            }
+            Kept::Whole(packets) => Rest::Whole(packets.iter()),
+        })
     }
 
     /// All packets at once.
@@ -195,25 +224,23 @@ impl EvidenceList {
     pub fn change(&mut self, change: impl FnOnce(&mut Vec<EvidenceRecord>)) {
         let mut packets = self.list();
         change(&mut packets);
-        *self = packets.into();
-    }
-
-    /// The number of packets, the bits of their kinds, and they.
-    fn parts(&self) -> (usize, u8, &[u8]) {
-        let mut rest = &*self.0;
-        let count = usize::try_from(varint::take(&mut rest)).unwrap_or_default();
-        let kinds = rest.split_off_first().copied().unwrap_or_default();
-        (count, kinds, rest)
+        *self = EvidenceList::of(&packets);
     }
 
     /// Whether a packet is of this kind.
     pub fn has(&self, kind: EvidenceKind) -> bool {
-        self.parts().1 & bit(kind) != 0
+        match &self.0 {
+            Kept::Packed(bytes) => parts(bytes).1 & bit(kind) != 0,
+            Kept::Whole(packets) => packets.iter().any(|packet| packet.kind == kind),
+        }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        match &self.0 {
+            Kept::Packed(bytes) => bytes.is_empty(),
+            Kept::Whole(packets) => packets.is_empty(),
+        }
     }
 
     /// The first packet.
@@ -227,24 +254,42 @@ impl EvidenceList {
     }
 }
 
+/// The number of packets, the bits of their kinds, and they.
+fn parts(bytes: &[u8]) -> (usize, u8, &[u8]) {
+    let mut rest = bytes;
+    let count = usize::try_from(varint::take(&mut rest)).unwrap_or_default();
+    let kinds = rest.split_off_first().copied().unwrap_or_default();
+    (count, kinds, rest)
+}
+
 /// The packets of an [`EvidenceList`], one after the other.
 #[derive(Clone)]
-pub struct Packets<'a> {
-    left: usize,
-    rest: &'a [u8],
-    near: Near,
+pub struct Packets<'a>(Rest<'a>);
+
+#[derive(Clone)]
+enum Rest<'a> {
+    Packed { left: usize, rest: &'a [u8], near: Near },
+    Whole(std::slice::Iter<'a, EvidenceRecord>),
 }
 
 impl Iterator for Packets<'_> {
     type Item = EvidenceRecord;
 
     fn next(&mut self) -> Option<EvidenceRecord> {
-        self.left = self.left.checked_sub(1)?;
-        take(&mut self.rest, &mut self.near)
+        match &mut self.0 {
+            Rest::Packed { left, rest, near } => {
+                *left = left.checked_sub(1)?;
+                take(rest, near)
+            }
+            Rest::Whole(packets) => packets.next().cloned(),
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        match &self.0 {
+            Rest::Packed { left, .. } => (*left, Some(*left)),
+            Rest::Whole(packets) => packets.size_hint(),
+        }
     }
 }
 
@@ -264,6 +309,14 @@ impl From<Vec<EvidenceRecord>> for EvidenceList {
         EvidenceList::of(&packets)
     }
 }
+
+impl PartialEq for EvidenceList {
+    fn eq(&self, other: &EvidenceList) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for EvidenceList {}
 
 impl fmt::Debug for EvidenceList {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -309,10 +362,12 @@ mod tests {
     #[test]
     fn packets_of_the_most_frequent_flows_take_few_bytes() {
         for (script, most) in [("ShADdFf", 64), ("SSS", 64), ("Sr", 40)] {
-            let evidence = judge(&play(script), 0, &long_after()).evidence;
-            assert!(evidence.0.len() <= most, "{script}: {} bytes", evidence.0.len());
+            let mut evidence = judge(&play(script), 0, &long_after()).evidence;
+            evidence.pack();
+            let Kept::Packed(bytes) = &evidence.0 else { unreachable!("it is packed") };
+            assert!(bytes.len() <= most, "{script}: {} bytes", bytes.len());
         }
-        assert_eq!(size_of::<EvidenceList>(), 16);
+        assert_eq!(size_of::<EvidenceList>(), 24);
         assert_eq!(EvidenceList::default(), EvidenceList::of(&[]));
     }
 
@@ -348,16 +403,22 @@ mod tests {
         fn any_packets_come_out_as_they_went_in(
             packets in prop::collection::vec(any_packet(), 0..12),
         ) {
-            let list = EvidenceList::of(&packets);
-            prop_assert_eq!(list.iter().len(), packets.len());
-            prop_assert_eq!(&list.list(), &packets);
-            prop_assert_eq!((list.first(), list.last()), (packets.first().cloned(), packets.last().cloned()));
-            prop_assert_eq!(list.is_empty(), packets.is_empty());
-            for kind in EvidenceKind::ALL {
-                prop_assert_eq!(list.has(*kind), packets.iter().any(|it| it.kind == *kind));
+            let whole = EvidenceList::whole(packets.clone());
+            let mut packed = whole.clone();
+            packed.pack();
+            prop_assert_eq!(&whole, &packed);
+            for list in [whole, packed] {
+                prop_assert_eq!(list.iter().len(), packets.len());
+                prop_assert_eq!(&list.list(), &packets);
+                prop_assert_eq!(list.first(), packets.first().cloned());
+                prop_assert_eq!(list.last(), packets.last().cloned());
+                prop_assert_eq!(list.is_empty(), packets.is_empty());
+                for kind in EvidenceKind::ALL {
+                    prop_assert_eq!(list.has(*kind), packets.iter().any(|it| it.kind == *kind));
+                }
+                let json = serde_json::to_string(&list).unwrap();
+                prop_assert_eq!(&json, &serde_json::to_string(&packets).unwrap());
             }
-            let json = serde_json::to_string(&list).unwrap();
-            prop_assert_eq!(&json, &serde_json::to_string(&packets).unwrap());
         }
     }
 }

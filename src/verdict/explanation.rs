@@ -33,7 +33,7 @@ pub(super) fn of(
 ) -> Brief {
     let mut text = String::with_capacity(ROOM);
     write(flow, verdict, told, circumstances, &mut text);
-    Brief::of(&text)
+    Brief::whole(text)
 }
 
 fn write(

@@ -255,7 +255,11 @@ impl Flows {
                 let lane = of_capture.hidden.lane_of.get_mut(place);
                 let lane = lane.map_or(TELLING, |lane| std::mem::replace(lane, TELLING));
                 let made = of_capture.made(place);
-                self.telling.extend(made.map(|flow| named(&self.rows, of_capture, flow, lane)));
+                self.telling.extend(made.map(|flow| {
+                    let mut flow = named(&self.rows, of_capture, flow, lane);
+                    flow.pack();
+                    flow
+                }));
             }
             for (lane, chosen) in of_capture.hidden.lanes.iter_mut().zip(chosen) {
                 if chosen {

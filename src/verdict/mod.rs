@@ -29,8 +29,8 @@ use crate::flow::{Evidence, EvidenceKind, Flow, Handshake, KnownPorts};
 use crate::net::letters::Letters;
 use crate::net::{Clock, FrameNumber, Time, Timestamp, Transport};
 use crate::verdict::record::{
-    Brief, Class, Closing, Confidence, DisplayFilter, EvidenceRecord, JudgedFlow, PerSide, Sender,
-    Verdict,
+    Brief, Class, Closing, Confidence, DisplayFilter, EvidenceList, EvidenceRecord, JudgedFlow,
+    PerSide, Sender, Verdict,
 };
 
 /// What judging needs to know beside the flow.
@@ -236,9 +236,9 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
         confidence,
         explanation,
         origin,
-        origin_reasons: kept(&origin_reasons.unwrap_or_default()),
+        origin_reasons: sentences(origin_reasons.unwrap_or_default()),
         history: flow.history.to_smolstr(),
-        evidence: evidence.into(),
+        evidence: EvidenceList::whole(evidence),
         schedule: followed.map(|followed| Box::new(followed.record)),
         first_frame: flow.first_frame,
         last_frame: flow.last_frame,
@@ -259,9 +259,8 @@ pub fn judge(flow: &Flow, capture: usize, circumstances: &Circumstances) -> Judg
     }
 }
 
-/// Sentences as they are kept.
-fn kept(texts: &[String]) -> ThinVec<Brief> {
-    texts.iter().map(|text| Brief::of(text)).collect()
+fn sentences(texts: Vec<String>) -> ThinVec<Brief> {
+    texts.into_iter().map(Brief::whole).collect()
 }
 
 fn evidence_record(evidence: &Evidence, circumstances: &Circumstances) -> EvidenceRecord {

@@ -112,7 +112,7 @@ fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> Label {
     let meaning = match (answer.code.and_then(Code::meaning), &answer.detail) {
         (Some(meaning), Some(detail)) => Some(Cow::from(format!("{meaning} ({detail})"))),
         (Some(meaning), None) => Some(meaning.into()),
-        (None, Some(detail)) => Some(detail.into()),
+        (None, Some(detail)) => Some(detail.as_str().into()),
         (None, None) => None,
     };
     match meaning {
@@ -123,7 +123,7 @@ fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> Label {
         {
             Label::written(format_args!("{}: {meaning}", answer.subject))
         }
-        Some(_) | None => answer.subject.as_str().into(),
+        Some(_) | None => answer.subject.clone(),
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
     fn told(zone_known: bool) -> Label {
         let answer = Answer {
             protocol: "Kerberos",
-            subject: "TGS-REQ krbtgt/EXAMPLE.COM".to_owned(),
+            subject: "TGS-REQ krbtgt/EXAMPLE.COM".into(),
             code: Some(CLOCK_SKEW),
             detail: None,
             frame: FrameNumber(5),
@@ -202,7 +202,7 @@ mod tests {
             captured: Some(time("2026-03-02T10:15:00Z")),
             frame: FrameNumber(5),
         };
-        let heard = Heard { failures: vec![answer], clock: Some(clock), ..Heard::default() };
+        let heard = Heard { failures: vec![answer].into(), clock: Some(clock), ..Heard::default() };
         let mut flow = play("ShADd");
         flow.heard = Some(Box::new(heard));
         let circumstances = Circumstances {

@@ -3,8 +3,10 @@
 //! What is read was written by the same program in the same run; a reader that runs out of bytes
 //! gives zeros all the same, and never stops.
 
+use std::borrow::Cow;
+
 use crate::flow::packed::texts::Texts;
-use crate::net::varint;
+use crate::net::{Label, varint};
 
 /// Appends to a record. Texts that others have too are kept apart.
 pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>, pub(super) &'a mut Texts);
@@ -52,7 +54,7 @@ impl Writer<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8], pub(super) Option<&'a Texts>);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn byte(&mut self) -> u8 {
         match self.0.split_first() {
@@ -99,14 +101,23 @@ impl Reader<'_> {
     }
 
     pub(super) fn text(&mut self) -> String {
+        self.told().into_owned()
+    }
+
+    fn told(&mut self) -> Cow<'a, str> {
         let head = self.number();
         if head & 1 != 0 {
-            return self.1.map_or("", |texts| texts.get(head >> 1)).to_owned();
+            return self.1.map_or("", |texts| texts.get(head >> 1)).into();
         }
         let length = usize::try_from(head >> 1).unwrap_or(usize::MAX).min(self.0.len());
         let (text, rest) = self.0.split_at(length);
         self.0 = rest;
-        String::from_utf8_lossy(text).into_owned()
+        String::from_utf8_lossy(text)
+    }
+
+    /// A text that many have.
+    pub(super) fn label(&mut self) -> Label {
+        Label::of(&self.told())
     }
 }
 

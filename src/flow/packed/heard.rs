@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use thin_vec::ThinVec;
+
 use crate::flow::packed::Origin;
 use crate::flow::packed::bytes::{Reader, Writer};
 use crate::net::{FrameNumber, KnownName, NameSource, Timestamp, Transport};
@@ -151,7 +153,7 @@ fn items<T>(
     from: &mut Reader<'_>,
     there: bool,
     mut read: impl FnMut(&mut Reader<'_>) -> T,
-) -> Vec<T> {
+) -> ThinVec<T> {
     let count = if there { from.number() } else { 0 };
     (0..count).map(|_| read(from)).collect()
 }
@@ -174,12 +176,12 @@ fn write_answer(answer: &Answer, origin: &Origin, out: &mut Writer<'_>) {
 
 fn read_answer(from: &mut Reader<'_>, origin: &Origin) -> Answer {
     let head = from.byte();
-    let subject = from.text();
+    let subject = from.label();
     let code = (head & 1 != 0).then(|| {
         let set = CodeSet::ALL.get(usize::from(from.byte())).copied();
         Code { set: set.unwrap_or(CodeSet::DnsRcode), number: from.small() }
     });
-    let detail = (head & 2 != 0).then(|| from.text());
+    let detail = (head & 2 != 0).then(|| from.label());
     let frame = origin.read_frame(from);
     let time = read_maybe_time(from, origin);
     Answer { protocol: protocol_at(head >> 2), subject, code, detail, frame, time }

@@ -381,7 +381,7 @@ impl Store {
             return (bytes.len() - from.0.len(), Aside::default(), None);
         }
         let [flags, parts] = from.array();
-        flow.heard = None;
+        let spare = flow.heard.take();
         flow.initiator_end = if flags & RESPONDER_LOW == 0 { End::Low } else { End::High };
         flow.initiator_by = match flags & (BY_PORT | BY_FIRST_PACKET) {
             0 => InitiatorBy::Handshake,
@@ -429,7 +429,9 @@ impl Store {
         }
         let kept = has(HEARD_KEPT).then(|| usize::try_from(from.number()).unwrap_or(usize::MAX));
         if has(HEARD) && heard {
-            flow.heard = Some(Box::new(heard::read(&mut from, &origin)));
+            let mut told = spare.unwrap_or_default();
+            *told = heard::read(&mut from, &origin);
+            flow.heard = Some(told);
         }
         (bytes.len() - from.0.len(), aside, kept)
     }

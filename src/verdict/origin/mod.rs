@@ -20,10 +20,10 @@ use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 use crate::flow::{EvidenceKind, Sender};
 use crate::net::{FrameNumber, SeqNumber};
 use crate::verdict::flows::Flows;
-use crate::verdict::kept;
 use crate::verdict::origin::alike::Alike;
 use crate::verdict::origin::usual::Usual;
-use crate::verdict::record::{EvidenceRecord, Origin, Verdict};
+use crate::verdict::record::{Brief, EvidenceRecord, Origin, Verdict};
+use crate::verdict::sentences;
 
 /// Routers that a path may have more or less from one packet to the next.
 const SAME_WAY: u8 = 1;
@@ -237,7 +237,8 @@ pub fn weigh_origins(flows: &mut Flows) {
         }
         flow.origin = Some(refusal.origin);
         // Most say the same as before, and memory that is not touched costs nothing.
-        let reasons = kept(&refusal.reasons);
+        let mut reasons = sentences(refusal.reasons);
+        reasons.iter_mut().for_each(Brief::pack);
         if flow.origin_reasons != reasons {
             flow.origin_reasons = reasons;
         }

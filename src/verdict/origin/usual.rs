@@ -183,6 +183,7 @@ impl Usual {
         let mut usual = self.blank();
         let telling = flows.telling();
         let wanted = telling.len() * part / parts..telling.len() * (part + 1) / parts;
+        let mut packets = Vec::new();
         for flow in telling.get(wanted).unwrap_or_default() {
             let ends = Ends {
                 capture: flow.capture,
@@ -190,7 +191,9 @@ impl Usual {
                 initiator: flow.initiator,
                 responder: flow.responder,
             };
-            usual.see(ends, flow.evidence.iter().map(|record| Packet::of_record(&record)));
+            packets.clear();
+            packets.extend(flow.evidence.iter().map(|record| Packet::of_record(&record)));
+            usual.see(ends, &packets);
         }
         let is_wanted = |capture, lane: &Lane| {
             let is_refuser = |host| self.hosts.contains_key(&(capture, host));
@@ -203,7 +206,9 @@ impl Usual {
                 initiator: flow.initiator_endpoint(),
                 responder: flow.responder_endpoint(),
             };
-            usual.see(ends, flow.evidence.iter().map(Packet::of_evidence));
+            packets.clear();
+            packets.extend(flow.evidence.iter().map(Packet::of_evidence));
+            usual.see(ends, &packets);
         });
         usual
     }
@@ -224,17 +229,17 @@ impl Usual {
     }
 
     /// Adds what the sides of a flow sent.
-    fn see(&mut self, ends: Ends, packets: impl Iterator<Item = Packet> + Clone) {
+    fn see(&mut self, ends: Ends, packets: &[Packet]) {
         let own_ttl = ends.transport == Transport::Udp
             && [ends.initiator.port, ends.responder.port].iter().any(|it| OWN_TTL.contains(it));
         if !own_ttl {
-            self.add(ends, Sender::Initiator, packets.clone());
+            self.add(ends, Sender::Initiator, packets);
             self.add(ends, Sender::Responder, packets);
         }
     }
 
     /// Adds what one side of a flow sent, if it is a host that refused.
-    fn add(&mut self, ends: Ends, side: Sender, packets: impl Iterator<Item = Packet> + Clone) {
+    fn add(&mut self, ends: Ends, side: Sender, packets: &[Packet]) {
         let (initiator, responder) = (ends.initiator.address, ends.responder.address);
         let (host, to, rank) = match (side, ends.transport) {
             (Sender::Initiator | Sender::Network, _) => (initiator, responder, Rank::Call),
@@ -245,15 +250,19 @@ impl Usual {
         let Some(of_host) = of_host.and_then(|place| self.sent.get_mut(*place)) else { return };
         let place = self.callers.get(&(ends.capture, host, to));
         let mut heard = place.and_then(|place| self.heard.get_mut(*place));
-        for packet in packets.clone().filter(|it| it.from == side && is_its_own(it.kind)) {
+        let mut before: Option<(u8, FrameNumber)> = None;
+        for packet in packets.iter().filter(|it| it.from == side && is_its_own(it.kind)) {
             let sent = Sent { rank, frame: packet.frame, what: name_of(packet.kind) };
-            if let Some(ttl) = packet.ttl {
+            // What comes later with the same time to live is no better.
+            let is_known = |ttl| before.is_some_and(|it| it.0 == ttl && it.1 <= packet.frame);
+            if let Some(ttl) = packet.ttl.filter(|ttl| !is_known(*ttl)) {
+                before = Some((ttl, packet.frame));
                 of_host.add(ttl, sent);
-            }
-            if let Some(heard) = &mut heard {
-                if let Some(ttl) = packet.ttl {
+                if let Some(heard) = &mut heard {
                     heard.times_to_live.add(ttl, sent);
                 }
+            }
+            if let Some(heard) = &mut heard {
                 heard.ids.extend(packet.ip_id.map(|id| (packet.frame, id)));
             }
         }
@@ -407,12 +416,14 @@ pub(super) fn name_of(kind: EvidenceKind) -> &'static str {
 }
 
 /// Nanoseconds from the last call before the first answer to that answer.
-fn delay(packets: impl Iterator<Item = Packet> + Clone) -> Option<i64> {
-    let answer = packets.clone().find(|it| it.from == Sender::Responder && is_its_own(it.kind))?;
-    let is_call = |it: &Packet| {
+fn delay(packets: &[Packet]) -> Option<i64> {
+    let mut of_responder = packets.iter().filter(|it| it.from == Sender::Responder);
+    let answer = of_responder.find(|it| is_its_own(it.kind))?;
+    let is_call = |it: &&Packet| {
         it.from == Sender::Initiator && matches!(it.kind, EvidenceKind::Syn | EvidenceKind::Data)
     };
-    let call = packets.filter(|it| it.frame < answer.frame).filter(is_call).last()?;
+    let mut before = packets.iter().filter(|it| it.frame < answer.frame);
+    let call = before.rfind(is_call)?;
     Some(answer.time?.since(call.time?))
 }
 
