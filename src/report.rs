@@ -205,12 +205,16 @@ impl Report {
         let told = Told { names: &names, same_host: &same_host, serves: &serves };
         let Assessment { mut hosts, mut sheet, requirement_of, unmatched } =
             assess_all(matrix, &options.roles, told, &mut flows);
+        let rows = matrix.requirements.iter();
+        let rows: Vec<(Label, Label, bool)> = rows
+            .map(|row| (row.id.as_str().into(), row.service.as_str().into(), row.rpc_dynamic))
+            .collect();
         for (flow, place) in flows.telling_mut().iter_mut().zip(requirement_of) {
-            if let Some(row) = place.and_then(|place| matrix.requirements.get(place)) {
-                flow.requirement = Some(row.id.as_str().into());
-                flow.service.name = Some(row.service.as_str().into());
-                if row.rpc_dynamic {
-                    name_interface(flow, &row.service);
+            if let Some((id, service, rpc_dynamic)) = place.and_then(|place| rows.get(place)) {
+                flow.requirement = Some(id.clone());
+                flow.service.name = Some(service.clone());
+                if *rpc_dynamic {
+                    name_interface(flow, service);
                 }
             } else if flow.rpc.as_ref().is_some_and(|rpc| rpc.announced_frame.is_some()) {
                 name_interface(flow, "RPC dynamic");

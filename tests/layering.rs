@@ -42,7 +42,10 @@ const LIBRARIES: [(&str, &[&str]); 12] = [
     ("clap_mangen", &["cli"]),
     ("indicatif", &["cli/meter.rs"]),
     ("comfy_table", &["render/terminal"]),
-    ("rayon", &["analyze", "matrix", "diagnosis", "verdict/origin", "flow/finished.rs"]),
+    (
+        "rayon",
+        &["analyze", "matrix", "diagnosis", "verdict/origin", "verdict/rpc.rs", "flow/finished.rs"],
+    ),
 ];
 
 /// A line of code, without its comment.

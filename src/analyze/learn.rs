@@ -46,7 +46,7 @@ impl Learned {
             all.sights.append(part.sights);
             told.extend(part.telling.flows);
         }
-        all.sights.sort();
+        all.sights.close();
         told.sort_by_key(|said| said.place);
         for said in told {
             if all.telling.said.insert(said.hash) {

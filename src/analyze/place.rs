@@ -111,12 +111,13 @@ struct Dropped {
 /// What the flows of a capture show of where hosts stand.
 #[derive(Default)]
 pub(super) struct Sights {
-    /// Each once, with the number of flows and the place of the first; in the order of that once all
-    /// is seen.
+    /// Each once, with the number of flows and the place of the first; in the order of that. Empty
+    /// until all is seen.
     ways: Vec<(Way, u64, usize)>,
-    places: HashMap<Way, usize, FixedState>,
-    /// Place of the way of the last flow.
-    last: usize,
+    /// The same while more comes.
+    counted: HashMap<Way, (u64, usize), FixedState>,
+    /// The way of the last flow, not counted yet.
+    last: Option<(Way, u64, usize)>,
     dropped: Vec<Dropped>,
 }
 
@@ -148,27 +149,37 @@ impl Sights {
 
     fn add(&mut self, (way, flows, first): (Way, u64, usize)) {
         // Whoever scans goes the same way many times in a row.
-        let is_last = self.ways.get(self.last).is_some_and(|(known, ..)| *known == way);
-        if !is_last {
-            self.last = *self.places.entry(way).or_insert(self.ways.len());
-        }
-        match self.ways.get_mut(self.last) {
-            Some((_, count, earliest)) => {
-                *count += flows;
-                *earliest = first.min(*earliest);
-            }
-            None => self.ways.push((way, flows, first)),
+        if let Some((last, count, earliest)) = &mut self.last
+            && *last == way
+        {
+            *count += flows;
+            *earliest = first.min(*earliest);
+        } else if let Some(before) = self.last.replace((way, flows, first)) {
+            self.count(before);
         }
     }
 
-    /// Adds what other flows show, earlier and later ones.
+    fn count(&mut self, (way, flows, first): (Way, u64, usize)) {
+        let (count, earliest) = self.counted.entry(way).or_insert((0, first));
+        *count += flows;
+        *earliest = first.min(*earliest);
+    }
+
+    /// Adds what other flows show, earlier and later ones, of which not all is seen either.
     pub(super) fn append(&mut self, others: Sights) {
-        others.ways.into_iter().for_each(|way| self.add(way));
+        let counted = others.counted.into_iter().map(|(way, (flows, first))| (way, flows, first));
+        counted.chain(others.last).for_each(|way| self.count(way));
         self.dropped.extend(others.dropped);
     }
 
-    /// Puts everything into the order of the flows.
-    pub(super) fn sort(&mut self) {
+    /// Says that all is seen.
+    pub(super) fn close(&mut self) {
+        if let Some(last) = self.last.take() {
+            self.count(last);
+        }
+        let counted = std::mem::take(&mut self.counted).into_iter();
+        self.ways = counted.map(|(way, (flows, first))| (way, flows, first)).collect();
+        // The order of a table is nobody's; that of the flows is.
         self.ways.sort_unstable_by_key(|(.., first)| *first);
     }
 
@@ -437,14 +448,6 @@ fn by_place(seen: &Sights, links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn sights_of(flows: &[Flow]) -> Sights {
-        let mut sights = Sights::default();
-        for (place, flow) in flows.iter().enumerate() {
-            sights.see(place, Look::Flow(flow));
-        }
-        sights
-    }
     use crate::flow::Flow;
     use crate::flow::script::{flows, packets, play};
     use crate::net::{Endpoint, FlowKey, Transport};
@@ -456,6 +459,15 @@ mod tests {
 
     /// A side of a flow: the card it sends from, its time to live, its heading.
     type Sent = (Mac, u8, Heading);
+
+    fn sights_of(flows: &[Flow]) -> Sights {
+        let mut sights = Sights::default();
+        for (place, flow) in flows.iter().enumerate() {
+            sights.see(place, Look::Flow(flow));
+        }
+        sights.close();
+        sights
+    }
 
     /// A flow between two hosts that both sent.
     fn flow(ends: [(&str, Sent); 2]) -> Flow {

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::diagnosis::shares::{Facet, Share};
 use crate::diagnosis::{Evidence, FindingKind, Known, Table};
 use crate::matrix::Outcome;
@@ -78,6 +80,7 @@ pub(super) fn group_untried<'a>(
 }
 
 /// What moved between hosts at all.
+#[derive(Default)]
 struct SignsOfLife {
     /// Hosts of which a packet was seen.
     heard: Known<Address>,
@@ -87,15 +90,27 @@ struct SignsOfLife {
 
 impl SignsOfLife {
     fn of(evidence: &Evidence<'_>) -> SignsOfLife {
-        let mut signs = SignsOfLife { heard: Known::default(), answered: Known::default() };
-        for flow in evidence.all_flows() {
-            signs.heard.insert(flow.initiator.address);
-            if has_answer(flow) {
-                signs.heard.insert(flow.responder.address);
-                signs.answered.insert(flow.initiator.address);
-            }
+        let left_out = evidence.left_out.par_iter();
+        let flows = evidence.flows.par_iter().copied().chain(left_out);
+        flows.fold(SignsOfLife::default, SignsOfLife::and).reduce(
+            SignsOfLife::default,
+            |one, other| {
+                let (mut more, less) =
+                    if one.heard.len() < other.heard.len() { (other, one) } else { (one, other) };
+                more.heard.extend(less.heard);
+                more.answered.extend(less.answered);
+                more
+            },
+        )
+    }
+
+    fn and(mut self, flow: &JudgedFlow) -> SignsOfLife {
+        self.heard.insert(flow.initiator.address);
+        if has_answer(flow) {
+            self.heard.insert(flow.responder.address);
+            self.answered.insert(flow.initiator.address);
         }
-        signs
+        self
     }
 }
 

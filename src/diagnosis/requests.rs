@@ -10,6 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::diagnosis::cause::{Weight, failures, is_mendable};
 use crate::diagnosis::{Evidence, FindingKind, FirewallRequest};
 use crate::matrix::{
@@ -34,15 +36,35 @@ struct Draft {
     flows: Vec<u64>,
 }
 
-pub(super) fn requests(evidence: &Evidence<'_>) -> Vec<FirewallRequest> {
-    let mut drafts: BTreeMap<Key, Draft> = BTreeMap::new();
-    for cell in &evidence.sheet.cells {
-        let Some(requirement) = evidence.weights.requirement(cell) else { continue };
+/// What a cell has to ask for.
+struct Ask<'a> {
+    cell: &'a Cell,
+    requirement: &'a Requirement,
+    /// Ids of the flows that it would mend.
+    flows: Vec<u64>,
+    ports: Vec<PortRange>,
+    reason: String,
+}
+
+impl<'a> Ask<'a> {
+    fn of(evidence: &Evidence<'a>, cell: &'a Cell) -> Option<Ask<'a>> {
+        let requirement = evidence.weights.requirement(cell)?;
         let flows = mendable(evidence, cell);
-        if flows.is_empty() {
-            continue;
-        }
-        let ports = ports(evidence, requirement, &flows);
+        (!flows.is_empty()).then(|| Ask {
+            cell,
+            requirement,
+            flows: flows.iter().map(|flow| flow.id).collect(),
+            ports: ports(evidence, requirement, &flows),
+            reason: reason(evidence, requirement, &flows),
+        })
+    }
+}
+
+pub(super) fn requests(evidence: &Evidence<'_>) -> Vec<FirewallRequest> {
+    let asks = evidence.sheet.cells.par_iter().filter_map(|cell| Ask::of(evidence, cell));
+    let asks: Vec<Ask<'_>> = asks.collect();
+    let mut drafts: BTreeMap<Key, Draft> = BTreeMap::new();
+    for Ask { cell, requirement, flows, ports, reason } in asks {
         let both = requirement.rpc_dynamic && requirement.direction == Direction::Both;
         let (mut from, mut to) = (cell.from.address, cell.to.address);
         // The way of the row, whoever called: so rules of several pairs are alike.
@@ -64,8 +86,8 @@ pub(super) fn requests(evidence: &Evidence<'_>) -> Vec<FirewallRequest> {
         if !draft.services.contains(&requirement.service) {
             draft.services.push(requirement.service.clone());
         }
-        draft.reasons.push(reason(evidence, requirement, &flows));
-        draft.flows.extend(flows.iter().map(|flow| flow.id));
+        draft.reasons.push(reason);
+        draft.flows.extend(flows);
     }
     drafts.into_iter().map(|(key, draft)| request(key, draft)).collect()
 }

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+use rayon::iter::{
+    IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator,
+};
 
 use crate::matrix::Matrix;
 use crate::matrix::exercised::{Laid, OfCell, laid};
@@ -64,12 +66,12 @@ pub(crate) fn assess_all(
     let (mut assessment, of_lanes) = lay(matrix, cast, flows.telling(), &lanes, None);
     let mut ids: Vec<Vec<u64>> = vec![Vec::new(); assessment.sheet.cells.len()];
     flows.ids_of_lanes(&of_lanes.cells, &mut ids);
-    for (cell, mut ids) in assessment.sheet.cells.iter_mut().zip(ids) {
+    assessment.sheet.cells.par_iter_mut().zip(ids).for_each(|(cell, mut ids)| {
         if !ids.is_empty() {
             cell.flows.append(&mut ids);
             cell.flows.sort_unstable();
         }
-    }
+    });
     let row = |row: usize| matrix.requirements.get(row);
     flows.exercise(of_lanes.rows, |place| {
         row(place).map(|row| (row.id.clone(), row.service.clone()))

@@ -11,7 +11,7 @@ use crate::flow::{Finished, Flow};
 use crate::net::{Address, Label};
 use crate::verdict::lane::TELLING;
 pub use crate::verdict::lane::{Lane, Way};
-use crate::verdict::record::{JudgedFlow, Verdict};
+use crate::verdict::record::JudgedFlow;
 use crate::verdict::{Circumstances, judge};
 
 /// The plain flows of a capture.
@@ -191,11 +191,10 @@ impl Flows {
                 ports.extend(lane.ports.iter().map(|port| (*port, 1)));
             }
         }
-        let again = |_, lane: &Lane| lane.is_unanswered() && !lane.called_each_once();
-        self.each_of_lanes(0, 1, again, |_, flow| {
-            let (from, to) = (flow.initiator_endpoint(), flow.responder_endpoint());
-            let way = (from.address, to.address, flow.transport(), Verdict::NoReply);
-            counts.entry(way).or_default().push((to.port, 1));
+        let again =
+            |_, lane: &Lane| (lane.is_unanswered() && !lane.called_each_once()).then(|| lane.way());
+        self.each_of_lanes(0, 1, again, |way, flow| {
+            counts.entry(way).or_default().push((flow.responder_endpoint().port, 1));
         });
         for ports in counts.values_mut() {
             ports.sort_unstable();
@@ -408,18 +407,19 @@ impl Flows {
     }
 
     /// Shows what was recorded of the plain flows of the lanes that are wanted, but for what was
-    /// heard, with the index of their capture: those of one of so many parts of the flows, from 0.
-    pub(super) fn each_of_lanes(
+    /// heard, with what `wanted` says of their lane: those of one of so many parts of the flows, from
+    /// 0. `wanted` gets the index of the capture.
+    pub(super) fn each_of_lanes<T: Copy>(
         &self,
         part: usize,
         parts: usize,
-        wanted: impl Fn(usize, &Lane) -> bool,
-        mut show: impl FnMut(usize, &Flow),
+        wanted: impl Fn(usize, &Lane) -> Option<T>,
+        mut show: impl FnMut(T, &Flow),
     ) {
         let mut flow = Flow::blank();
-        for (of_capture, place) in part_of_lanes(&self.hidden, part, parts, wanted) {
+        for (of_capture, place, of_lane) in part_of_lanes(&self.hidden, part, parts, wanted) {
             if of_capture.hidden.finished.read_unheard(place, &mut flow) {
-                show(of_capture.capture, &flow);
+                show(of_lane, &flow);
             }
         }
     }
@@ -430,27 +430,27 @@ fn places_of_lanes(
     hidden: &[OfCapture],
     wanted: impl Fn(usize, &Lane) -> bool,
 ) -> impl Iterator<Item = (&OfCapture, usize)> {
-    part_of_lanes(hidden, 0, 1, wanted)
+    let wanted = move |capture, lane: &Lane| wanted(capture, lane).then_some(());
+    part_of_lanes(hidden, 0, 1, wanted).map(|(of_capture, place, ())| (of_capture, place))
 }
 
-/// The same, of one of so many parts of the flows.
-fn part_of_lanes(
+/// The same, of one of so many parts of the flows, with what `wanted` says of their lane.
+fn part_of_lanes<T: Copy>(
     hidden: &[OfCapture],
     part: usize,
     parts: usize,
-    wanted: impl Fn(usize, &Lane) -> bool,
-) -> impl Iterator<Item = (&OfCapture, usize)> {
+    wanted: impl Fn(usize, &Lane) -> Option<T>,
+) -> impl Iterator<Item = (&OfCapture, usize, T)> {
     hidden.iter().flat_map(move |of_capture| {
         let lanes = of_capture.hidden.lanes.iter();
-        let wanted: Vec<bool> =
-            lanes.map(|lane| lane.hidden > 0 && wanted(of_capture.capture, lane)).collect();
-        let none = !wanted.contains(&true);
+        let of_lane = |lane: &Lane| wanted(of_capture.capture, lane).filter(|_| lane.hidden > 0);
+        let wanted: Vec<Option<T>> = lanes.map(of_lane).collect();
+        let none = wanted.iter().all(Option::is_none);
         let lane_of = if none { &[][..] } else { &of_capture.hidden.lane_of[..] };
         let (start, end) = (lane_of.len() * part / parts, lane_of.len() * (part + 1) / parts);
-        (start..end)
-            .zip(lane_of.get(start..end).unwrap_or_default())
-            .filter(move |(_, lane)| wanted.get(**lane as usize) == Some(&true))
-            .map(move |(place, _)| (of_capture, place))
+        (start..end).zip(lane_of.get(start..end).unwrap_or_default()).filter_map(
+            move |(place, lane)| Some((of_capture, place, (*wanted.get(*lane as usize)?)?)),
+        )
     })
 }
 

@@ -4,13 +4,13 @@
 //! Everything here is found from the records of the flows, so that it can be found again when
 //! reports are put together.
 
-use crate::net::Address;
 use std::collections::BTreeMap;
 
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use thin_vec::ThinVec;
 
 use crate::flow::Flow;
-use crate::net::{FrameNumber, Time, Transport};
+use crate::net::{Address, FrameNumber, Time, Transport};
 use crate::probe::{Answer, CodeSet, Interface, Uuid, asked_interface};
 use crate::verdict::record::{AnnouncementRecord, JudgedFlow, NotRegisteredRecord, RpcRecord};
 
@@ -107,7 +107,7 @@ pub fn link(flows: &mut [JudgedFlow]) {
     // Of most flows nothing is known, before and after.
     let linked: Vec<(usize, Option<RpcRecord>)> = {
         let places = places(flows);
-        let linked = flows.iter().map(|flow| (flow.rpc.is_some(), linked(flow, &places)));
+        let linked = flows.par_iter().map(|flow| (flow.rpc.is_some(), linked(flow, &places)));
         let known = linked.enumerate().filter(|(_, (was_known, rpc))| *was_known || rpc.is_some());
         known.map(|(index, (_, rpc))| (index, rpc)).collect()
     };

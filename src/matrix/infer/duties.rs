@@ -23,27 +23,29 @@ pub(super) fn proofs(flows: &[JudgedFlow]) -> Proofs {
     let mut proofs = Proofs::new();
     for flow in flows {
         for record in flow.duties.iter().filter(|record| is_host(record.address)) {
-            let proof = proof(flow, record, several);
+            let confidence = confidence_of(flow, record);
             let known = proofs.entry(record.address).or_default();
-            let better =
-                known.get(&record.duty).is_none_or(|known| proof.confidence < known.confidence);
-            if better {
-                known.insert(record.duty, proof);
+            if known.get(&record.duty).is_none_or(|known| confidence < known.confidence) {
+                known.insert(record.duty, proof(flow, record, several));
             }
         }
     }
     proofs
 }
 
-fn proof(flow: &JudgedFlow, record: &DutyRecord, several: bool) -> Proof {
-    let (caller, responder) = (flow.initiator.address, flow.responder.address);
+fn confidence_of(flow: &JudgedFlow, record: &DutyRecord) -> Confidence {
     // A caller may ask for anything, an administrator with a script as well as a client. And a
     // share is called after a site by whoever makes it.
-    let confidence = if record.address == caller || record.duty == Duty::SiteServer {
+    if record.address == flow.initiator.address || record.duty == Duty::SiteServer {
         Confidence::Likely
     } else {
         Confidence::Proven
-    };
+    }
+}
+
+fn proof(flow: &JudgedFlow, record: &DutyRecord, several: bool) -> Proof {
+    let (caller, responder) = (flow.initiator.address, flow.responder.address);
+    let confidence = confidence_of(flow, record);
     let place = if record.address == responder {
         format!(" on {}/{}", flow.transport, flow.responder.port)
     } else if record.address == caller && is_host(responder) {

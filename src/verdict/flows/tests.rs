@@ -9,6 +9,7 @@ use crate::flow::script::{flows, packets};
 use crate::flow::{FlowTable, KnownPorts, Look};
 use crate::net::{Clock, Endpoint, FlowKey, Transport};
 use crate::packet::Packet;
+use crate::verdict::record::Verdict;
 use crate::verdict::{Glances, Glancing, Sorted, Sorting};
 
 /// Attempts that follow each other, from other ports each.

@@ -70,13 +70,20 @@ impl TimesToLive {
     }
 }
 
-/// Between whom a flow is.
+/// Where what the two sides of a flow sent is kept.
 #[derive(Clone, Copy)]
-struct Ends {
-    capture: usize,
-    transport: Transport,
-    initiator: Endpoint,
-    responder: Endpoint,
+struct Sides {
+    initiator: Option<Place>,
+    responder: Option<Place>,
+}
+
+/// Where what a host sent is kept, if it is one that refused.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Among [`Usual::sent`].
+    sent: usize,
+    /// Among [`Usual::heard`], if it refused this caller.
+    heard: Option<usize>,
 }
 
 /// A packet of the evidence, as far as it tells what is usual.
@@ -185,32 +192,36 @@ impl Usual {
         let wanted = telling.len() * part / parts..telling.len() * (part + 1) / parts;
         let mut packets = Vec::new();
         for flow in telling.get(wanted).unwrap_or_default() {
-            let ends = Ends {
-                capture: flow.capture,
-                transport: flow.transport,
-                initiator: flow.initiator,
-                responder: flow.responder,
-            };
-            packets.clear();
-            packets.extend(flow.evidence.iter().map(|record| Packet::of_record(&record)));
-            usual.see(ends, &packets);
+            let JudgedFlow { capture, transport, initiator, responder, .. } = *flow;
+            let sides = self.sides(capture, initiator.address, responder.address);
+            if let Some(sides) = sides {
+                packets.clear();
+                packets.extend(flow.evidence.iter().map(|record| Packet::of_record(&record)));
+                usual.see(sides, (transport, initiator, responder), &packets);
+            }
         }
-        let is_wanted = |capture, lane: &Lane| {
-            let is_refuser = |host| self.hosts.contains_key(&(capture, host));
-            is_refuser(lane.from()) || !lane.is_unanswered() && is_refuser(lane.to())
+        let sides_of = |capture, lane: &Lane| {
+            let sides = self.sides(capture, lane.from(), lane.to())?;
+            // Who does not answer sends nothing.
+            (sides.initiator.is_some() || !lane.is_unanswered()).then_some(sides)
         };
-        flows.each_of_lanes(part, parts, is_wanted, |capture, flow| {
-            let ends = Ends {
-                capture,
-                transport: flow.transport(),
-                initiator: flow.initiator_endpoint(),
-                responder: flow.responder_endpoint(),
-            };
+        flows.each_of_lanes(part, parts, sides_of, |sides, flow| {
+            let ends = (flow.transport(), flow.initiator_endpoint(), flow.responder_endpoint());
             packets.clear();
             packets.extend(flow.evidence.iter().map(Packet::of_evidence));
-            usual.see(ends, &packets);
+            usual.see(sides, ends, &packets);
         });
         usual
+    }
+
+    /// Where to keep what the sides of a flow between these hosts sent; `None` if neither refused.
+    fn sides(&self, capture: usize, initiator: Address, responder: Address) -> Option<Sides> {
+        let place = |host, to| {
+            let sent = *self.hosts.get(&(capture, host))?;
+            Some(Place { sent, heard: self.callers.get(&(capture, host, to)).copied() })
+        };
+        let (initiator, responder) = (place(initiator, responder), place(responder, initiator));
+        (initiator.is_some() || responder.is_some()).then_some(Sides { initiator, responder })
     }
 
     /// Adds what another part of the flows shows of the same hosts.
@@ -229,27 +240,33 @@ impl Usual {
     }
 
     /// Adds what the sides of a flow sent.
-    fn see(&mut self, ends: Ends, packets: &[Packet]) {
-        let own_ttl = ends.transport == Transport::Udp
-            && [ends.initiator.port, ends.responder.port].iter().any(|it| OWN_TTL.contains(it));
-        if !own_ttl {
-            self.add(ends, Sender::Initiator, packets);
-            self.add(ends, Sender::Responder, packets);
+    fn see(
+        &mut self,
+        sides: Sides,
+        (transport, initiator, responder): (Transport, Endpoint, Endpoint),
+        packets: &[Packet],
+    ) {
+        let own_ttl = transport == Transport::Udp
+            && [initiator.port, responder.port].iter().any(|it| OWN_TTL.contains(it));
+        if own_ttl {
+            return;
+        }
+        let answer = match transport {
+            Transport::Tcp => Rank::TcpAnswer,
+            Transport::Udp => Rank::UdpAnswer,
+        };
+        if let Some(place) = sides.initiator {
+            self.add(place, Rank::Call, Sender::Initiator, packets);
+        }
+        if let Some(place) = sides.responder {
+            self.add(place, answer, Sender::Responder, packets);
         }
     }
 
-    /// Adds what one side of a flow sent, if it is a host that refused.
-    fn add(&mut self, ends: Ends, side: Sender, packets: &[Packet]) {
-        let (initiator, responder) = (ends.initiator.address, ends.responder.address);
-        let (host, to, rank) = match (side, ends.transport) {
-            (Sender::Initiator | Sender::Network, _) => (initiator, responder, Rank::Call),
-            (Sender::Responder, Transport::Tcp) => (responder, initiator, Rank::TcpAnswer),
-            (Sender::Responder, Transport::Udp) => (responder, initiator, Rank::UdpAnswer),
-        };
-        let of_host = self.hosts.get(&(ends.capture, host));
-        let Some(of_host) = of_host.and_then(|place| self.sent.get_mut(*place)) else { return };
-        let place = self.callers.get(&(ends.capture, host, to));
-        let mut heard = place.and_then(|place| self.heard.get_mut(*place));
+    /// Adds what one side of a flow sent.
+    fn add(&mut self, place: Place, rank: Rank, side: Sender, packets: &[Packet]) {
+        let Some(of_host) = self.sent.get_mut(place.sent) else { return };
+        let mut heard = place.heard.and_then(|heard| self.heard.get_mut(heard));
         let mut before: Option<(u8, FrameNumber)> = None;
         for packet in packets.iter().filter(|it| it.from == side && is_its_own(it.kind)) {
             let sent = Sent { rank, frame: packet.frame, what: name_of(packet.kind) };
