@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use address::{Address, ConversationHost, HostName, Network, Part};
 pub use label::Label;
 pub use name::{KnownName, NameSource, first_label, looks_like_a_name, without_root};
-pub use ports::PortSet;
+pub use ports::{PortCounts, PortSet};
 
 use crate::net::address::Kind;
 use crate::net::letters::Letters;

@@ -5,6 +5,7 @@
 //! renderers only lay out what stands here.
 
 mod capture;
+mod folded;
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -29,8 +30,9 @@ pub use crate::report::capture::{
     CaptureRecord, CommentRecord, LineRecord, LinkRecord, NameRecord, NeighbourRecord,
     ProblemRecord, ServesRecord, SkippedRecord, TakenOn,
 };
+pub use crate::report::folded::{FoldedFlows, FoldedRecord};
 use crate::verdict::flows::{Flows, Seen};
-use crate::verdict::record::{Class, JudgedFlow, Verdict};
+use crate::verdict::record::{Class, JudgedFlow};
 use crate::verdict::{link, weigh_origins};
 
 /// Name and number of the JSON contract.
@@ -66,7 +68,7 @@ pub struct Report {
     /// What to run during the next capture.
     pub to_try: Vec<HostTries>,
     /// With `--fold`: the plain flows that are counted here instead of standing among `flows`.
-    pub folded: Option<Vec<FoldedRecord>>,
+    pub folded: Option<FoldedFlows>,
     /// All flows, by capture and first frame; empty with `--no-flows`, and with `--fold` those that
     /// tell something of their own.
     pub flows: Flows,
@@ -137,25 +139,6 @@ pub struct Filters {
     pub until: Option<String>,
     /// Flows that this filter does not want (`--filter`).
     pub filter: Option<Filter>,
-}
-
-/// Plain flows that are alike: they worked, or are single calls that nobody answered, and others of
-/// their kind are among the flows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FoldedRecord {
-    /// Who called.
-    pub initiator: Address,
-    /// Who was called.
-    pub responder: Address,
-    /// Transport.
-    pub transport: Transport,
-    /// The port that was called.
-    pub port: u16,
-    /// What they did.
-    pub verdict: Verdict,
-    /// How many there are.
-    pub count: u64,
 }
 
 /// Counts of flows by class.
@@ -280,19 +263,7 @@ impl Report {
 
     /// Counts plain flows instead of listing them (`--fold`); everything else stays as it is.
     pub fn fold(&mut self) {
-        let counts = self.flows.fold();
-        let mut folded = Vec::with_capacity(counts.values().map(Vec::len).sum());
-        for ((initiator, responder, transport, verdict), ports) in counts {
-            folded.extend(ports.into_iter().map(|(port, count)| FoldedRecord {
-                initiator,
-                responder,
-                transport,
-                port,
-                verdict,
-                count,
-            }));
-        }
-        self.folded = Some(folded);
+        self.folded = Some(FoldedFlows::of(self.flows.fold()));
     }
 
     /// Leaves out all flows but these, and counts them again; what was found stays as it is.

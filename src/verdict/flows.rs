@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::flow::{Finished, Flow};
-use crate::net::{Address, Label};
+use crate::net::{Address, Label, PortCounts};
 use crate::verdict::lane::TELLING;
 pub use crate::verdict::lane::{Lane, Way};
 use crate::verdict::record::JudgedFlow;
@@ -181,29 +181,22 @@ impl Flows {
     }
 
     /// Forgets plain flows, and counts them by way and verdict, then by port.
-    pub fn fold(&mut self) -> BTreeMap<Way, Vec<(u16, u64)>> {
-        let mut counts: BTreeMap<Way, Vec<(u16, u64)>> = BTreeMap::new();
+    pub fn fold(&mut self) -> BTreeMap<Way, PortCounts> {
+        let mut counts: BTreeMap<Way, PortCounts> = BTreeMap::new();
         for (_, lane) in self.lanes().filter(|(_, it)| it.hidden > 0) {
             let ports = counts.entry(lane.way()).or_default();
             if !lane.is_unanswered() {
-                ports.push((lane.port(), lane.hidden));
+                ports.add(lane.port(), lane.hidden);
             } else if lane.called_each_once() {
-                ports.extend(lane.ports.iter().map(|port| (*port, 1)));
+                ports.add_each(&lane.ports);
             }
         }
         let again =
             |_, lane: &Lane| (lane.is_unanswered() && !lane.called_each_once()).then(|| lane.way());
         self.each_of_lanes(0, 1, again, |way, flow| {
-            counts.entry(way).or_default().push((flow.responder_endpoint().port, 1));
+            counts.entry(way).or_default().add(flow.responder_endpoint().port, 1);
         });
-        for ports in counts.values_mut() {
-            ports.sort_unstable();
-            ports.dedup_by(|next, kept| {
-                let same = next.0 == kept.0;
-                kept.1 += if same { next.1 } else { 0 };
-                same
-            });
-        }
+        counts.values_mut().for_each(PortCounts::settle);
         self.hidden.clear();
         counts
     }

@@ -173,6 +173,7 @@ fn of_calls_that_one_host_repeats_in_vain_some_tell_and_the_others_are_counted()
     let first = seen.first_repeated(host.address, host.port, |_, _| true).map(|flow| flow.id);
     assert_eq!(first.take(2).collect::<Vec<_>>(), [1_025, 1_026]);
     let folded: Vec<_> = all.clone().fold().into_values().collect();
+    let folded: Vec<Vec<_>> = folded.iter().map(|ports| ports.iter().collect()).collect();
     assert_eq!(folded, [vec![(host.port, 6)]]);
     all.promote_all();
     assert!(all.telling().iter().all(|flow| flow.verdict == Verdict::NoReply));

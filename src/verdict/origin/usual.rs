@@ -38,35 +38,43 @@ pub(super) struct Usual {
     heard: Vec<Heard>,
 }
 
-/// The best packet with each time to live, by it. Packets are those that are no reset.
+/// The best packet with each time to live. Packets are those that are no reset.
+// Nearly every host has one, which stands in place: there are millions of packets to look at.
 #[derive(Default)]
-struct TimesToLive(Vec<(u8, Sent)>);
+struct TimesToLive {
+    first: Option<(u8, Sent)>,
+    others: Vec<(u8, Sent)>,
+}
 
 impl TimesToLive {
     fn add(&mut self, ttl: u8, sent: Sent) {
-        match self.0.binary_search_by_key(&ttl, |(known, _)| *known) {
-            Ok(place) => {
-                if let Some((_, best)) = self.0.get_mut(place) {
-                    *best = sent.min(*best);
-                }
-            }
-            Err(place) => self.0.insert(place, (ttl, sent)),
+        let (first, best) = self.first.get_or_insert((ttl, sent));
+        if *first == ttl {
+            *best = sent.min(*best);
+        } else if let Some((_, best)) = self.others.iter_mut().find(|(known, _)| *known == ttl) {
+            *best = sent.min(*best);
+        } else {
+            self.others.push((ttl, sent));
         }
     }
 
-    fn append(&mut self, others: TimesToLive) {
-        others.0.into_iter().for_each(|(ttl, sent)| self.add(ttl, sent));
+    fn append(&mut self, others: &TimesToLive) {
+        others.all().for_each(|(ttl, sent)| self.add(ttl, sent));
+    }
+
+    fn all(&self) -> impl Iterator<Item = (u8, Sent)> + '_ {
+        self.first.iter().chain(&self.others).copied()
     }
 
     /// The best of all.
     fn best(&self) -> Option<(u8, Sent)> {
-        self.0.iter().min_by_key(|(_, sent)| *sent).copied()
+        self.all().min_by_key(|(ttl, sent)| (*sent, *ttl))
     }
 
     /// The best of those that may have come the same way.
     fn alike(&self, ttl: u8) -> Option<(u8, Sent)> {
-        let near = self.0.iter().filter(|(other, _)| is_same_way(ttl, *other));
-        near.min_by_key(|(_, sent)| *sent).copied()
+        let near = self.all().filter(|(other, _)| is_same_way(ttl, *other));
+        near.min_by_key(|(ttl, sent)| (*sent, *ttl))
     }
 }
 
@@ -128,7 +136,7 @@ struct Heard {
 struct Sent {
     rank: Rank,
     frame: FrameNumber,
-    what: &'static str,
+    kind: EvidenceKind,
 }
 
 /// A time to live beside what is usual.
@@ -227,7 +235,7 @@ impl Usual {
     /// Adds what another part of the flows shows of the same hosts.
     fn append(&mut self, part: Usual) {
         for (sent, more) in self.sent.iter_mut().zip(part.sent) {
-            sent.append(more);
+            sent.append(&more);
         }
         for (heard, more) in self.heard.iter_mut().zip(part.heard) {
             heard.append(more);
@@ -269,7 +277,7 @@ impl Usual {
         let mut heard = place.heard.and_then(|heard| self.heard.get_mut(heard));
         let mut before: Option<(u8, FrameNumber)> = None;
         for packet in packets.iter().filter(|it| it.from == side && is_its_own(it.kind)) {
-            let sent = Sent { rank, frame: packet.frame, what: name_of(packet.kind) };
+            let sent = Sent { rank, frame: packet.frame, kind: packet.kind };
             // What comes later with the same time to live is no better.
             let is_known = |ttl| before.is_some_and(|it| it.0 == ttl && it.1 <= packet.frame);
             if let Some(ttl) = packet.ttl.filter(|ttl| !is_known(*ttl)) {
@@ -295,10 +303,11 @@ impl Usual {
     pub(super) fn beside(&self, flow: &JudgedFlow, answer: Answer<'_>) -> Beside {
         let mut beside = Beside::default();
         match self.compared(flow, answer.reset) {
-            Some(Compared::Alike(ttl, usual, Sent { what, frame, .. })) => {
+            Some(Compared::Alike(ttl, usual, Sent { kind, frame, .. })) => {
                 beside.fits.push(format!(
-                    "its time to live is {ttl}, and that of the host's {what} in frame {frame} is \
-                     {usual}"
+                    "its time to live is {ttl}, and that of the host's {} in frame {frame} is \
+                     {usual}",
+                    name_of(kind)
                 ));
             }
             Some(Compared::Foreign(foreign)) => beside.foreign_ttl = Some(foreign),
@@ -318,7 +327,7 @@ impl Usual {
 
     /// Whether anything with a time to live is known of the host.
     pub(super) fn knows(&self, flow: &JudgedFlow) -> bool {
-        self.sent_by_host(flow).is_some_and(|times_to_live| !times_to_live.0.is_empty())
+        self.sent_by_host(flow).is_some_and(|times_to_live| times_to_live.first.is_some())
     }
 
     /// The time to live of a reset beside those of what else the host sent.
@@ -330,8 +339,8 @@ impl Usual {
         if let Some((usual, sent)) = known().find_map(|known| known.alike(ttl)) {
             return Some(Compared::Alike(ttl, usual, sent));
         }
-        let (usual, Sent { what, frame, .. }) = known().find_map(TimesToLive::best)?;
-        Some(Compared::Foreign(ForeignTtl { ttl, usual, what, frame }))
+        let (usual, Sent { kind, frame, .. }) = known().find_map(TimesToLive::best)?;
+        Some(Compared::Foreign(ForeignTtl { ttl, usual, what: name_of(kind), frame }))
     }
 
     fn sent_by_host(&self, flow: &JudgedFlow) -> Option<&TimesToLive> {
@@ -352,7 +361,7 @@ impl Heard {
     }
 
     fn append(&mut self, more: Heard) {
-        self.times_to_live.append(more.times_to_live);
+        self.times_to_live.append(&more.times_to_live);
         self.ids.extend(more.ids);
         if more.answers > 0 {
             self.answered(more.answers, more.least_delay);
