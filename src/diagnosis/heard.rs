@@ -70,22 +70,47 @@ impl<'a> Heard<'a> {
 
     /// What the silent hosts answered at other times, and what they refused.
     fn answers_of(silent: &Known<Address>, flows: &[&'a JudgedFlow]) -> Heard<'a> {
-        let mut heard = Heard::default();
-        for &flow in flows.iter().filter(|flow| silent.contains(&flow.responder.address)) {
-            let (from, to) = (flow.initiator.address, flow.responder.address);
-            let port = port_of(flow);
-            if flow.class == Class::Success {
-                heard.answers.entry((to, port, from)).or_insert(flow);
-                keep_least(&mut heard.answers_on, (to, port), flow);
-                heard.answered.entry((to, from)).or_insert(flow);
-                keep_least(&mut heard.answered_by, to, flow);
-            } else if is_refused_by_host(flow) {
-                heard.refusals.entry((to, flow.transport, from)).or_insert(flow);
-                keep_least(&mut heard.refused_by, (to, flow.transport), flow);
-            }
+        let of_silent = || flows.iter().filter(|flow| silent.contains(&flow.responder.address));
+        let answered = || of_silent().filter(|flow| flow.class == Class::Success);
+        let refused = || of_silent().filter(|flow| is_refused_by_host(flow));
+        let by_port = |flow: &JudgedFlow| (flow.responder.address, port_of(flow));
+        let by_host = |flow: &JudgedFlow| flow.responder.address;
+        let by_transport = |flow: &JudgedFlow| (flow.responder.address, flow.transport);
+        let ((answers, answers_on), ((answered, answered_by), (refusals, refused_by))) =
+            rayon::join(
+                || firsts(answered(), by_port, |(to, port), from| (to, port, from)),
+                || {
+                    rayon::join(
+                        || firsts(answered(), by_host, |to, from| (to, from)),
+                        || firsts(refused(), by_transport, |(to, over), from| (to, over, from)),
+                    )
+                },
+            );
+        Heard {
+            answers,
+            answers_on,
+            answered,
+            answered_by,
+            refusals,
+            refused_by,
+            ..Heard::default()
         }
-        heard
     }
+}
+
+/// The first flow of each key and caller, and of each key that of the caller that sorts first.
+fn firsts<'a: 'f, 'f, K: Copy + Eq + Hash, L: Eq + Hash>(
+    flows: impl Iterator<Item = &'f &'a JudgedFlow>,
+    key: impl Fn(&JudgedFlow) -> K,
+    and_caller: impl Fn(K, Address) -> L,
+) -> (Table<L, &'a JudgedFlow>, Table<K, &'a JudgedFlow>) {
+    let (mut by_caller, mut least) = (Table::default(), Table::default());
+    for flow in flows.copied() {
+        let key = key(flow);
+        by_caller.entry(and_caller(key, flow.initiator.address)).or_insert(flow);
+        keep_least(&mut least, key, flow);
+    }
+    (by_caller, least)
 }
 
 /// The first flow that each of the silent hosts opened.

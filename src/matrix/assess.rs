@@ -7,9 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use rayon::iter::{
-    IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator,
-};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use crate::matrix::Matrix;
 use crate::matrix::exercised::{Laid, OfCell, laid};
@@ -19,7 +17,7 @@ use crate::matrix::rows::Rows;
 use crate::matrix::sheet::{Cell, CellCounts, CellEnd, Outcome, Sheet};
 use crate::matrix::untried::{Untried, untried};
 use crate::net::Address;
-use crate::verdict::flows::{Flows, Lane, Seen};
+use crate::verdict::flows::{Flows, Lane, LaneIds, Seen};
 use crate::verdict::record::{Class, JudgedFlow};
 
 /// What the flows prove of a matrix.
@@ -48,7 +46,7 @@ pub fn assess(
     flows: &[JudgedFlow],
 ) -> Assessment {
     let cast = Cast::new(matrix, given, told, flows.into());
-    lay(matrix, cast, flows, &[], None).0
+    lay(matrix, cast, flows, &Plain::default(), None).0
 }
 
 /// As [`assess()`], of telling flows and of plain ones, which learn the row that they exercise. Calls
@@ -63,17 +61,10 @@ pub(crate) fn assess_all(
     let has_part = |host| cast.parts_of(host).is_some();
     flows.promote(|_, lane| lane.is_unanswered() && has_part(lane.from()) && has_part(lane.to()));
     let lanes: Vec<&Lane> = flows.lanes().map(|(_, lane)| lane).collect();
-    let (mut assessment, of_lanes) = lay(matrix, cast, flows.telling(), &lanes, None);
-    let mut ids: Vec<Vec<u64>> = vec![Vec::new(); assessment.sheet.cells.len()];
-    flows.ids_of_lanes(&of_lanes.cells, &mut ids);
-    assessment.sheet.cells.par_iter_mut().zip(ids).for_each(|(cell, mut ids)| {
-        if !ids.is_empty() {
-            cell.flows.append(&mut ids);
-            cell.flows.sort_unstable();
-        }
-    });
+    let plain = Plain { lanes: &lanes, ids: flows.ids_by_lane() };
+    let (assessment, rows_of_lanes) = lay(matrix, cast, flows.telling(), &plain, None);
     let row = |row: usize| matrix.requirements.get(row);
-    flows.exercise(of_lanes.rows, |place| {
+    flows.exercise(rows_of_lanes, |place| {
         row(place).map(|row| (row.id.clone(), row.service.clone()))
     });
     assessment
@@ -89,28 +80,29 @@ pub(crate) fn assess_some(
     wanted: &BTreeSet<u64>,
 ) -> Assessment {
     let cast = Cast::new(matrix, given, told, flows.into());
-    lay(matrix, cast, flows, &[], Some(wanted)).0
+    lay(matrix, cast, flows, &Plain::default(), Some(wanted)).0
 }
 
-/// What the flows of lanes exercise, by place of the lane.
-struct OfLanes {
-    /// The first of the rows.
-    rows: Vec<Option<usize>>,
-    /// Indexes of the cells.
-    cells: Vec<Vec<usize>>,
+/// Plain flows.
+#[derive(Default)]
+struct Plain<'a> {
+    lanes: &'a [&'a Lane],
+    /// The ids of those that worked, by lane.
+    ids: LaneIds,
 }
 
+/// Also gives the first row that the flows of each lane exercise.
 fn lay(
     matrix: &Matrix,
     cast: Cast<'_>,
     flows: &[JudgedFlow],
-    lanes: &[&Lane],
+    plain: &Plain<'_>,
     wanted: Option<&BTreeSet<u64>>,
-) -> (Assessment, OfLanes) {
+) -> (Assessment, Vec<Option<usize>>) {
     let rows = Rows::new(matrix);
     let counts = |flow: &JudgedFlow| wanted.is_none_or(|wanted| wanted.contains(&flow.id));
     let Laid { cells: exercised, rows_of_flows, rows_of_lanes } =
-        laid(&rows, &cast, flows, lanes, counts);
+        laid(&rows, &cast, flows, plain.lanes, counts);
     let keys: Vec<CellKey> = exercised.iter().map(|(key, _)| *key).collect();
     let (keys, not_exercised_unlisted, never_exercised) = match wanted {
         None => {
@@ -124,21 +116,9 @@ fn lay(
     let mut rest = exercised.iter().peekable();
     let of_cell = |key: &CellKey| rest.next_if(|(own, _)| own == key).map_or(&none, |(_, it)| it);
     let of_cells: Vec<&OfCell<'_>> = keys.iter().map(of_cell).collect();
-    let made = keys.par_iter().zip(&of_cells).map(|(key, of_cell)| {
-        let beside = of_cell.lanes.iter().filter_map(|lane| lanes.get(*lane));
-        let hidden = beside.map(|lane| lane.hidden).sum();
-        cell(&rows, &cast, *key, &of_cell.flows, hidden, several)
-    });
+    let made = keys.par_iter().zip(&of_cells);
+    let made = made.map(|(key, of_cell)| cell(&rows, &cast, *key, of_cell, plain, several));
     let made: Vec<Option<Cell>> = made.collect();
-    let mut cells_of_lanes = vec![Vec::new(); lanes.len()];
-    let there = made.iter().zip(of_cells).filter(|(cell, _)| cell.is_some());
-    for (place, (_, of_cell)) in there.enumerate() {
-        for lane in &of_cell.lanes {
-            if let Some(cells) = cells_of_lanes.get_mut(*lane) {
-                cells.push(place);
-            }
-        }
-    }
     #[expect(clippy::filter_map_identity, reason = "done in place, which flattening is not")]
     let cells = made.into_iter().filter_map(|cell| cell).collect();
     let sheet = Sheet {
@@ -150,20 +130,19 @@ fn lay(
     };
     let Cast { hosts, unmatched, .. } = cast;
     let assessment = Assessment { hosts, sheet, requirement_of: rows_of_flows, unmatched };
-    (assessment, OfLanes { rows: rows_of_lanes, cells: cells_of_lanes })
+    (assessment, rows_of_lanes)
 }
 
 /// From, to, and place of the row. Their order is that of the sheet.
 pub(super) type CellKey = (Address, Address, usize);
 
-/// A cell; `None` only for a key that belongs to no row. `hidden` is how many plain flows worked beside
-/// these.
+/// A cell; `None` only for a key that belongs to no row.
 fn cell(
     rows: &Rows<'_>,
     cast: &Cast<'_>,
     (from, to, index): CellKey,
-    flows: &[&JudgedFlow],
-    hidden: u64,
+    of_cell: &OfCell<'_>,
+    plain: &Plain<'_>,
     several: bool,
 ) -> Option<Cell> {
     let row = rows.all.get(index)?;
@@ -171,8 +150,12 @@ fn cell(
     let (from_part, to_part) = row
         .directions()
         .find_map(|(opens, called)| Some((from_parts.get(&opens)?, to_parts.get(&called)?)))?;
-    let mut flows = flows.to_vec();
-    let mut ids: Vec<u64> = flows.iter().map(|flow| flow.id).collect();
+    let mut flows = of_cell.flows.clone();
+    let hidden = of_cell.lanes.iter().map(|lane| plain.ids.of_lane(*lane));
+    let count = flows.len() + hidden.clone().map(<[u64]>::len).sum::<usize>();
+    let mut ids: Vec<u64> = Vec::with_capacity(count);
+    ids.extend(flows.iter().map(|flow| flow.id));
+    ids.extend(hidden.flatten());
     ids.sort_unstable();
     in_order_of_time(&mut flows);
     let mut counts = CellCounts::default();
@@ -185,7 +168,8 @@ fn cell(
         };
         *count += 1;
     }
-    counts.success += hidden;
+    let lanes = of_cell.lanes.iter().filter_map(|lane| plain.lanes.get(*lane));
+    counts.success += lanes.map(|lane| lane.hidden).sum::<u64>();
     let outcome = outcome_of(counts, &flows);
     let mut explanation = explain(outcome, counts, &flows, several);
     let (requirement, texts) = (row.requirement, &row.texts);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::flow::{Finished, Flow};
 use crate::net::{Address, Label, PortCounts};
+pub(crate) use crate::verdict::lane::LaneIds;
 use crate::verdict::lane::TELLING;
 pub use crate::verdict::lane::{Lane, Way};
 use crate::verdict::record::JudgedFlow;
@@ -288,23 +289,34 @@ impl Flows {
         }
     }
 
-    /// Ids of the flows of lanes, in order. `list_of` gives the number of the list that the flows
-    /// of a lane go to, by place of the lane among [`Flows::lanes`].
-    pub(crate) fn ids_of_lanes(&self, lists: &[Vec<usize>], into: &mut [Vec<u64>]) {
+    /// The ids of plain flows that worked, by their lane.
+    pub(crate) fn ids_by_lane(&self) -> LaneIds {
+        let worked = |lane: &Lane| if lane.is_unanswered() { 0 } else { lane.hidden };
+        let mut ends = Vec::new();
+        let mut sum = 0;
+        for (_, lane) in self.lanes() {
+            sum += usize::try_from(worked(lane)).unwrap_or_default();
+            ends.push(sum);
+        }
+        let first = std::iter::once(0).chain(ends.iter().copied());
+        let mut next: Vec<usize> = first.take(ends.len()).collect();
+        let mut ids = vec![0; sum];
         let mut base = 0;
         for of_capture in &self.hidden {
-            for (place, lane) in (0_u64..).zip(&of_capture.hidden.lane_of) {
-                if *lane == TELLING {
-                    continue;
-                }
-                for list in lists.get(base + *lane as usize).into_iter().flatten() {
-                    if let Some(list) = into.get_mut(*list) {
-                        list.push(of_capture.first_id + place);
-                    }
+            let of_flows = (of_capture.first_id..).zip(&of_capture.hidden.lane_of);
+            for (id, lane) in of_flows.filter(|(_, lane)| **lane != TELLING) {
+                let lane = base + *lane as usize;
+                if let (Some(next), Some(end)) = (next.get_mut(lane), ends.get(lane))
+                    && *next < *end
+                    && let Some(into) = ids.get_mut(*next)
+                {
+                    *into = id;
+                    *next += 1;
                 }
             }
             base += of_capture.hidden.lanes.len();
         }
+        LaneIds { ids, ends }
     }
 
     /// The telling flow with this id.

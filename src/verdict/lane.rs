@@ -111,3 +111,21 @@ impl Lane {
         }
     }
 }
+
+/// Ids of plain flows, by the place of their lane among [`super::flows::Flows::lanes`].
+#[derive(Default)]
+pub(crate) struct LaneIds {
+    /// Those of each lane behind those of the one before, in order.
+    pub(super) ids: Vec<u64>,
+    /// Where those of each lane end.
+    pub(super) ends: Vec<usize>,
+}
+
+impl LaneIds {
+    /// The ids of the flows of a lane.
+    pub(crate) fn of_lane(&self, lane: usize) -> &[u64] {
+        let start = lane.checked_sub(1).map_or(Some(&0), |before| self.ends.get(before));
+        let range = start.zip(self.ends.get(lane)).map(|(start, end)| *start..*end);
+        range.and_then(|range| self.ids.get(range)).unwrap_or_default()
+    }
+}
