@@ -273,6 +273,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_heard_is_small() {
+        // Nearly every flow has it while packets come, and it is read twice for each afterwards.
+        assert!(size_of::<Heard>() <= 312, "{}", size_of::<Heard>());
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         let mut heard = Heard::new(false);
         for frame in 0..100 {
