@@ -382,7 +382,7 @@ fn tell_announced(flows: &mut Flows) {
 /// "RPC dynamic, DRSUAPI", where the interface is known.
 fn name_interface(flow: &mut JudgedFlow, service: &str) {
     if let Some(interface) = flow.rpc.as_ref().and_then(|rpc| rpc.interface.as_deref()) {
-        flow.service.name = Some(Label::written(format_args!("{service}, {interface}")));
+        flow.service.name = Some(format!("{service}, {interface}").into());
     }
 }
 

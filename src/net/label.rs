@@ -43,11 +43,6 @@ impl Label {
         Label(remembered.ok().flatten().unwrap_or_else(|| text.into()))
     }
 
-    /// The label with the text that is written.
-    pub fn written(text: fmt::Arguments<'_>) -> Label {
-        Label::of(&text.to_string())
-    }
-
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -53,7 +53,7 @@ pub(super) fn lines<W: Write>(report: &Report, view: View, out: &mut W) -> io::R
     }
 }
 
-/// Looks at each value once.
+/// Asks for each value once.
 fn each_on_a_line<W: Write>(
     values: impl IntoIterator<Item = impl Serialize>,
     out: &mut W,

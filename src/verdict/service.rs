@@ -54,8 +54,7 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
         let asked = heard.and_then(|heard| heard.asked.as_ref());
         let asked = asked.filter(|_| verdict == Verdict::NoReply);
         return ServiceRecord {
-            detail: asked
-                .map(|asked| Label::written(format_args!("{NO_ANSWER_TO}{}", asked.subject))),
+            detail: asked.map(|asked| format!("{NO_ANSWER_TO}{}", asked.subject).into()),
             frame: asked.map(|asked| asked.frame),
             ..record(ServiceOutcome::NotExamined)
         };
@@ -63,9 +62,9 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
     if verdict == Verdict::Established && flow.tcp.reset_before_answer {
         return ServiceRecord {
             frame: reset_frame(flow),
-            detail: heard.and_then(|heard| heard.asked.as_ref()).map(|asked| {
-                Label::written(format_args!("reset in place of an answer to: {}", asked.subject))
-            }),
+            detail: heard
+                .and_then(|heard| heard.asked.as_ref())
+                .map(|asked| format!("reset in place of an answer to: {}", asked.subject).into()),
             ..record(ServiceOutcome::ResetBeforeAnswer)
         };
     }
@@ -73,9 +72,7 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
         return ServiceRecord {
             code: answer.code.map(|code| Label::of(&code.name())),
             detail: Some(match heard.and_then(|heard| skew(heard, answer, circumstances)) {
-                Some(skew) => {
-                    Label::written(format_args!("{}; {skew}", detail_of(answer, outcome)))
-                }
+                Some(skew) => format!("{}; {skew}", detail_of(answer, outcome)).into(),
                 None => detail_of(answer, outcome),
             }),
             frame: Some(answer.frame),
@@ -89,7 +86,7 @@ fn answered(flow: &Flow, verdict: Verdict, circumstances: &Circumstances) -> Ser
         && waited >= circumstances.syn_wait
     {
         return ServiceRecord {
-            detail: Some(Label::written(format_args!("nothing came back in {}", seconds(waited)))),
+            detail: Some(format!("nothing came back in {}", seconds(waited)).into()),
             frame: Some(frame),
             ..record(ServiceOutcome::Silent)
         };
@@ -121,7 +118,7 @@ fn detail_of(answer: &Answer, outcome: ServiceOutcome) -> Label {
                 || answer.detail.is_some()
                 || answer.code.is_some_and(|code| code.standing() != Standing::Served) =>
         {
-            Label::written(format_args!("{}: {meaning}", answer.subject))
+            format!("{}: {meaning}", answer.subject).into()
         }
         Some(_) | None => answer.subject.clone(),
     }
