@@ -23,7 +23,7 @@ use crate::filter::Filter;
 use crate::log::LogRecord;
 use crate::matrix::{
     Assessment, GivenPort, GivenRole, HostRecord, HostsFile, Matrix, PortRange, SameHost, Sheet,
-    Told, assess_all, assess_some, ranked, same_hosts,
+    Told, UnmatchedHost, assess_all, assess_some, ranked, same_hosts,
 };
 use crate::net::{Address, KnownName, Label, NameSource, Transport};
 pub use crate::report::capture::{
@@ -167,83 +167,38 @@ impl Report {
         options: Options,
         matrix: &Matrix,
         captures: Vec<CaptureRecord>,
-        mut logs: Vec<LogRecord>,
+        logs: Vec<LogRecord>,
         flows: impl Into<Flows>,
     ) -> Report {
-        let mut flows: Flows = flows.into();
-        if options.filters.filter.is_some() || !logs.is_empty() {
-            // Each flow is asked, or may be what a log tells of.
-            flows.promote_all();
-        }
-        tell_conversations_apart(flows.telling_mut());
-        tell_announced(&mut flows);
-        link(flows.telling_mut());
-        weigh_origins(&mut flows);
-        let (names, same_host) = identities(&options.hosts, &captures, &flows);
-        let serves: Vec<(String, String)> = captures
-            .iter()
-            .flat_map(|capture| &capture.serves)
-            .map(|record| (record.purpose.clone(), record.host.clone()))
-            .collect();
-        let told = Told { names: &names, same_host: &same_host, serves: &serves };
-        let Assessment { mut hosts, mut sheet, requirement_of, unmatched } =
-            assess_all(matrix, &options.roles, told, &mut flows);
-        let rows = matrix.requirements.iter();
-        let rows: Vec<(Label, Label, bool)> = rows
-            .map(|row| (row.id.as_str().into(), row.service.as_str().into(), row.rpc_dynamic))
-            .collect();
-        for (flow, place) in flows.telling_mut().iter_mut().zip(requirement_of) {
-            if let Some((id, service, rpc_dynamic)) = place.and_then(|place| rows.get(place)) {
-                flow.requirement = Some(id.clone());
-                flow.service.name = Some(service.clone());
-                if *rpc_dynamic {
-                    name_interface(flow, service);
-                }
-            } else if flow.rpc.as_ref().is_some_and(|rpc| rpc.announced_frame.is_some()) {
-                name_interface(flow, "RPC dynamic");
-            }
-        }
-        let mut left_out = Vec::new();
-        if let Some(filter) = &options.filters.filter {
-            // Asked of flows that are whole: what others tell of them is known by now.
-            let flows = flows.telling_mut();
-            let wanted = flows.iter().filter(|flow| filter.matches(flow));
-            let wanted: BTreeSet<u64> = wanted.map(|flow| flow.id).collect();
-            sheet = assess_some(matrix, &options.roles, told, flows, &wanted).sheet;
-            (*flows, left_out) =
-                std::mem::take(flows).into_iter().partition(|flow| wanted.contains(&flow.id));
-            let ends = flows.iter().flat_map(|flow| [flow.initiator, flow.responder]);
-            let shown: BTreeSet<Address> = ends.map(|end| end.address).collect();
-            hosts.retain(|host| shown.contains(&host.address));
-        }
-        set_clocks(&mut logs, flows.telling());
-        let vantages: Vec<Vantage<'_>> = captures.iter().map(CaptureRecord::vantage).collect();
+        let Assessed { mut report, unmatched, left_out } =
+            assessed(options, matrix, captures, logs, flows.into());
+        let vantages: Vec<Vantage<'_>> =
+            report.captures.iter().map(CaptureRecord::vantage).collect();
         let beside = Beside {
-            rpc_range: &options.rpc_range,
-            logs: &logs,
+            rpc_range: &report.options.rpc_range,
+            logs: &report.logs,
             vantages: &vantages,
             left_out: &left_out,
         };
-        let diagnosis = diagnose(matrix, &sheet, &hosts, &flows, &unmatched, beside);
-        Report {
-            schema: SCHEMA.to_owned(),
-            generator: Generator {
-                name: env!("CARGO_PKG_NAME").to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
-            options,
-            captures,
-            logs,
-            totals: Totals::of(&flows),
-            hosts,
-            matrix: sheet,
-            findings: diagnosis.findings,
-            firewall_requests: diagnosis.requests,
-            rule_set: diagnosis.rule_set,
-            to_try: diagnosis.to_try,
-            folded: None,
-            flows,
-        }
+        let Report { matrix: sheet, hosts, flows, .. } = &report;
+        let diagnosis = diagnose(matrix, sheet, hosts, flows, &unmatched, beside);
+        report.findings = diagnosis.findings;
+        report.firewall_requests = diagnosis.requests;
+        report.rule_set = diagnosis.rule_set;
+        report.to_try = diagnosis.to_try;
+        report
+    }
+
+    /// As [`Report::build`], for whoever reads only flows and the matrix: nothing is looked for that
+    /// explains or mends, so `findings`, `firewall_requests`, `rule_set` and `to_try` stay empty.
+    pub fn without_diagnosis(
+        options: Options,
+        matrix: &Matrix,
+        captures: Vec<CaptureRecord>,
+        logs: Vec<LogRecord>,
+        flows: impl Into<Flows>,
+    ) -> Report {
+        assessed(options, matrix, captures, logs, flows.into()).report
     }
 
     /// Checks that each of these flows is in the report.
@@ -297,6 +252,91 @@ impl Report {
             .any(|severity| severity != Severity::Info)
             || self.options.hosts.iter().any(|file| !file.problems.is_empty())
     }
+}
+
+/// A report before its diagnosis, and what that needs beside it.
+struct Assessed {
+    report: Report,
+    /// Hosts that were given a role and that no capture shows.
+    unmatched: Vec<UnmatchedHost>,
+    /// Flows that the filter does not want.
+    left_out: Vec<JudgedFlow>,
+}
+
+/// What the flows did, beside each other and against the matrix.
+fn assessed(
+    options: Options,
+    matrix: &Matrix,
+    captures: Vec<CaptureRecord>,
+    mut logs: Vec<LogRecord>,
+    mut flows: Flows,
+) -> Assessed {
+    if options.filters.filter.is_some() || !logs.is_empty() {
+        // Each flow is asked, or may be what a log tells of.
+        flows.promote_all();
+    }
+    tell_conversations_apart(flows.telling_mut());
+    tell_announced(&mut flows);
+    link(flows.telling_mut());
+    weigh_origins(&mut flows);
+    let (names, same_host) = identities(&options.hosts, &captures, &flows);
+    let serves: Vec<(String, String)> = captures
+        .iter()
+        .flat_map(|capture| &capture.serves)
+        .map(|record| (record.purpose.clone(), record.host.clone()))
+        .collect();
+    let told = Told { names: &names, same_host: &same_host, serves: &serves };
+    let Assessment { mut hosts, mut sheet, requirement_of, unmatched } =
+        assess_all(matrix, &options.roles, told, &mut flows);
+    let rows = matrix.requirements.iter();
+    let rows: Vec<(Label, Label, bool)> = rows
+        .map(|row| (row.id.as_str().into(), row.service.as_str().into(), row.rpc_dynamic))
+        .collect();
+    for (flow, place) in flows.telling_mut().iter_mut().zip(requirement_of) {
+        if let Some((id, service, rpc_dynamic)) = place.and_then(|place| rows.get(place)) {
+            flow.requirement = Some(id.clone());
+            flow.service.name = Some(service.clone());
+            if *rpc_dynamic {
+                name_interface(flow, service);
+            }
+        } else if flow.rpc.as_ref().is_some_and(|rpc| rpc.announced_frame.is_some()) {
+            name_interface(flow, "RPC dynamic");
+        }
+    }
+    let mut left_out = Vec::new();
+    if let Some(filter) = &options.filters.filter {
+        // Asked of flows that are whole: what others tell of them is known by now.
+        let flows = flows.telling_mut();
+        let wanted = flows.iter().filter(|flow| filter.matches(flow));
+        let wanted: BTreeSet<u64> = wanted.map(|flow| flow.id).collect();
+        sheet = assess_some(matrix, &options.roles, told, flows, &wanted).sheet;
+        (*flows, left_out) =
+            std::mem::take(flows).into_iter().partition(|flow| wanted.contains(&flow.id));
+        let ends = flows.iter().flat_map(|flow| [flow.initiator, flow.responder]);
+        let shown: BTreeSet<Address> = ends.map(|end| end.address).collect();
+        hosts.retain(|host| shown.contains(&host.address));
+    }
+    set_clocks(&mut logs, flows.telling());
+    let report = Report {
+        schema: SCHEMA.to_owned(),
+        generator: Generator {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        options,
+        captures,
+        logs,
+        totals: Totals::of(&flows),
+        hosts,
+        matrix: sheet,
+        findings: Vec::new(),
+        firewall_requests: Vec::new(),
+        rule_set: RuleSet::default(),
+        to_try: Vec::new(),
+        folded: None,
+        flows,
+    };
+    Assessed { report, unmatched, left_out }
 }
 
 /// The names of all addresses, the best of each first, and the addresses that are one host.

@@ -532,6 +532,9 @@ fn the_script_has_a_block_for_each_host_and_tries_what_nobody_tried() {
     let run = call(&[&[&*site, "-f", "json", "--probe-script", &script], &ROLES[..]].concat());
     assert_eq!((run.exit, &run.stdout), (0, &plain.stdout));
     let text = fs::read_to_string(&script).unwrap();
+    // Nor does it say less beside a format that shows cells alone.
+    call(&[&[&*site, "-f", "csv", "--probe-script", &script], &ROLES[..]].concat());
+    assert_eq!(fs::read_to_string(&script).unwrap(), text);
     for to_try in plain.json()["to_try"].as_array().unwrap() {
         assert!(text.contains(&format!("Test-Here @('{}')", to_try["host"].as_str().unwrap())));
         for line in to_try["tries"].as_array().unwrap() {

@@ -27,7 +27,7 @@ use std::io::Cursor;
 use std::io::Write;
 use std::path::Path;
 
-use portmortem::analyze::{Config, analyze};
+use portmortem::analyze::{Config, Depth, analyze};
 use portmortem::capture::{Progress, Reached};
 use portmortem::flow::Budget;
 use portmortem::matrix::{DEFAULT_PROFILE, Matrix};
@@ -50,6 +50,7 @@ fn config(inputs: &[&Path], (threads, big_capture, memory): Way) -> Config {
         budget: memory.map_or_else(Budget::default, Budget::of_bytes),
         big_capture,
         digest: true,
+        depth: Depth::Diagnosis,
         whole: false,
         state: None,
         matrix: Matrix::built_in(DEFAULT_PROFILE).unwrap(),

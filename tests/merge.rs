@@ -12,7 +12,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portmortem::analyze::{Config, analyze};
+use portmortem::analyze::{Config, Depth, analyze};
 use portmortem::capture::Progress;
 use portmortem::flow::Budget;
 use portmortem::matrix::GivenRole;
@@ -55,6 +55,7 @@ impl Call {
             budget: Budget::default(),
             big_capture: Config::BIG_CAPTURE,
             digest: true,
+            depth: Depth::Diagnosis,
             whole: false,
             state: None,
             matrix: self.matrix(),

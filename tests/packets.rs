@@ -103,6 +103,10 @@ fn packets_that_decide_read_back_to_the_same_verdicts() {
         let path = capture.to_str().unwrap();
         let run = call(&["-q", path, "--evidence", &written, "--format", "json"]);
         let report: Value = serde_json::from_str(&run.stdout).unwrap();
+        // Findings name packets too, also beside a format that shows cells alone.
+        let packets = fs::read(&written).unwrap();
+        call(&["-q", path, "--evidence", &written, "--format", "csv"]);
+        assert!(fs::read(&written).unwrap() == packets, "{path}");
         let failed = report["flows"].as_array().unwrap().iter().filter(|flow| {
             ["timeout", "reject"].contains(&flow["class"].as_str().unwrap())
                 || flow["service"]["outcome"] == "failed"

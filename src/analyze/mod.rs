@@ -54,6 +54,8 @@ pub struct Config {
     pub big_capture: u64,
     /// Whether to compute the digests of the captures.
     pub digest: bool,
+    /// How far to go.
+    pub depth: Depth,
     /// Whether every flow is judged and kept whole, as if no two were alike. Changes no result: for
     /// checks.
     pub whole: bool,
@@ -67,6 +69,15 @@ pub struct Config {
     pub until: Option<Timestamp>,
     /// All that can change the result, as the report tells it.
     pub options: Options,
+}
+
+/// How far an analysis goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// To what the flows prove of the matrix: [`Report::without_diagnosis`].
+    Assessment,
+    /// To what explains and mends what went wrong: [`Report::build`].
+    Diagnosis,
 }
 
 impl Config {
@@ -88,7 +99,11 @@ fn analyze_on(config: &Config, threads: usize) -> Report {
     let (captures, flows) = read_all(config, threads);
     config.progress.end();
     let logs = read_logs(config, &flows);
-    Report::build(config.options.clone(), &config.matrix, captures, logs, flows)
+    let build = match config.depth {
+        Depth::Assessment => Report::without_diagnosis,
+        Depth::Diagnosis => Report::build,
+    };
+    build(config.options.clone(), &config.matrix, captures, logs, flows)
 }
 
 fn read_logs(config: &Config, flows: &Flows) -> Vec<LogRecord> {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{CommandFactory, Parser};
 
-use crate::analyze::{Config, NOT_BEGUN, Selection, State, analyze};
+use crate::analyze::{Config, Depth, NOT_BEGUN, Selection, State, analyze};
 use crate::anonymize::anonymize;
 use crate::capture::{Progress, Severity};
 use crate::cli::arguments::{AnalyzeArguments, Arguments, Command, InputArguments, ShownArguments};
@@ -86,7 +86,10 @@ fn dispatch(arguments: Arguments) -> Result<Status> {
         Some(Command::Flows(flows)) => {
             tables::check(flows.format.0, &flows.input.shown)?;
             let packets = flows.write.as_deref();
-            let config = config_of(&flows.input, &[("--write", packets)], &[], false)?;
+            let mut config = config_of(&flows.input, &[("--write", packets)], &[], false)?;
+            if !View::Flows.shows_diagnosis(flows.format.0) {
+                config.depth = Depth::Assessment;
+            }
             let shown = &flows.input.shown;
             let mut report = read(shown, &config)?;
             let mut view = View::Flows;
@@ -157,7 +160,12 @@ fn analysis(arguments: &AnalyzeArguments) -> Result<Status> {
     let script = arguments.probe_script.as_deref();
     let mut written = vec![("--evidence", packets), ("--probe-script", script)];
     written.extend(folder.iter().flat_map(tables::Folder::places));
-    let config = config_of(&arguments.input, &written, &arguments.log, digest)?;
+    let mut config = config_of(&arguments.input, &written, &arguments.log, digest)?;
+    // What is written beside the cells asks for more than they do.
+    let is_alone = written.iter().all(|(_, path)| path.is_none());
+    if is_alone && !View::Analysis.shows_diagnosis(arguments.format.0) {
+        config.depth = Depth::Assessment;
+    }
     let report = read(shown, &config)?;
     let mut is_whole = true;
     if let Some(path) = packets {
@@ -374,6 +382,7 @@ fn config_of(
         progress: Progress::default(),
         budget: Budget::of_bytes(arguments.max_memory.map_or_else(machine::share, |it| it.0)),
         big_capture: Config::BIG_CAPTURE,
+        depth: Depth::Diagnosis,
         whole: false,
         // A file is known by its digest.
         digest: digest || state.is_some(),

@@ -80,6 +80,17 @@ pub enum View {
     Ladders,
 }
 
+impl View {
+    /// Whether it shows in this format what explains and mends what went wrong; else a report without
+    /// its diagnosis is printed alike.
+    pub fn shows_diagnosis(self, format: Format) -> bool {
+        match self {
+            View::Analysis => !matches!(format, Format::Ndjson | Format::Csv | Format::Parquet),
+            View::Flows | View::Ladders => false,
+        }
+    }
+}
+
 /// Addresses (URLs) of files, by the paths that reports show. They hold nothing that a terminal
 /// obeys.
 pub type Links = BTreeMap<String, String>;
@@ -145,6 +156,7 @@ pub fn render(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnosis::RuleSet;
     use crate::matrix::Outcome;
     use crate::net::FrameNumber;
     use crate::report::SkippedRecord;
@@ -271,6 +283,30 @@ mod tests {
         // The sheet still says how it is known.
         let page = table(&report, View::Analysis, NARROW);
         assert!(page.contains("dropped  SYN in frames 101, 108, 131"), "{page}");
+    }
+
+    #[test]
+    fn who_shows_no_diagnosis_prints_the_same_without_it() {
+        for report in samples::all() {
+            let without = Report {
+                findings: Vec::new(),
+                firewall_requests: Vec::new(),
+                rule_set: RuleSet::default(),
+                to_try: Vec::new(),
+                ..report.clone()
+            };
+            for view in [View::Analysis, View::Flows, View::Ladders] {
+                for format in Format::ALL {
+                    let page = |report| {
+                        let mut bytes = Vec::new();
+                        render(report, view, *format, NARROW, &mut bytes).unwrap();
+                        bytes
+                    };
+                    let same = page(&report) == page(&without);
+                    assert!(same || view.shows_diagnosis(*format), "{view:?} {format}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -326,7 +326,10 @@ impl fmt::Debug for EvidenceList {
 
 impl Serialize for EvidenceList {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self)
+        match &self.0 {
+            Kept::Packed(_) => serializer.collect_seq(self),
+            Kept::Whole(packets) => packets.serialize(serializer),
+        }
     }
 }
 
