@@ -6,10 +6,13 @@
 //! card was still to fill in. A time to live at which systems begin means that no router stood
 //! between.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
+use std::hint::black_box;
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 use crate::capture::{CaptureSummary, CapturingHost, FrameNote};
 use crate::flow::{EvidenceKind, FirstPacket, Look, Sender, Side};
@@ -108,16 +111,40 @@ struct Dropped {
     responder: Address,
 }
 
+/// A way, the number of flows that went it, and the place of the first of them.
+#[derive(Clone, Copy)]
+struct Counted {
+    way: Way,
+    flows: u64,
+    first: usize,
+}
+
+impl Counted {
+    fn hash(&self) -> u64 {
+        FixedState::default().hash_one(self.way)
+    }
+
+    /// Adds flows that went the same way.
+    fn add(&mut self, others: &Counted) {
+        self.flows += others.flows;
+        self.first = self.first.min(others.first);
+    }
+}
+
+/// Ways that are looked up together.
+const TOGETHER: usize = 32;
+
 /// What the flows of a capture show of where hosts stand.
 #[derive(Default)]
 pub(super) struct Sights {
-    /// Each once, with the number of flows and the place of the first; in the order of that. Empty
-    /// until all is seen.
-    ways: Vec<(Way, u64, usize)>,
+    /// Each once, in the order of their first flows. Empty until all is seen.
+    ways: Vec<Counted>,
     /// The same while more comes.
-    counted: HashMap<Way, (u64, usize), FixedState>,
-    /// The way of the last flow, not counted yet.
-    last: Option<(Way, u64, usize)>,
+    counted: HashTable<Counted>,
+    /// Ways that are to be counted, with their hashes.
+    next: Vec<(u64, Counted)>,
+    /// The way of the last flow, not among them yet.
+    last: Option<Counted>,
     dropped: Vec<Dropped>,
 }
 
@@ -129,7 +156,8 @@ impl Sights {
             Look::LoneSyn(syn) => {
                 let (initiator, responder) = (syn.initiator.address, syn.responder.address);
                 let first = [First::of(&syn.first), First::default()];
-                return self.add((Way { initiator, responder, to_group: false, first }, 1, place));
+                let way = Way { initiator, responder, to_group: false, first };
+                return self.add(Counted { way, flows: 1, first: place });
             }
         };
         let (initiator, responder) =
@@ -137,7 +165,8 @@ impl Sights {
         let of_side =
             |side: &Side| if side.packets > 0 { First::of(&side.first) } else { First::default() };
         let first = [of_side(&flow.initiator), of_side(&flow.responder)];
-        self.add((Way { initiator, responder, to_group: flow.to_group, first }, 1, place));
+        let way = Way { initiator, responder, to_group: flow.to_group, first };
+        self.add(Counted { way, flows: 1, first: place });
         let drops = flow.evidence.iter().filter(|packet| packet.kind == EvidenceKind::Drop);
         self.dropped.extend(drops.map(|drop| Dropped {
             note: drop.note,
@@ -147,28 +176,39 @@ impl Sights {
         }));
     }
 
-    fn add(&mut self, (way, flows, first): (Way, u64, usize)) {
+    fn add(&mut self, counted: Counted) {
         // Whoever scans goes the same way many times in a row.
-        if let Some((last, count, earliest)) = &mut self.last
-            && *last == way
-        {
-            *count += flows;
-            *earliest = first.min(*earliest);
-        } else if let Some(before) = self.last.replace((way, flows, first)) {
+        if let Some(last) = self.last.as_mut().filter(|last| last.way == counted.way) {
+            last.add(&counted);
+        } else if let Some(before) = self.last.replace(counted) {
             self.count(before);
         }
     }
 
-    fn count(&mut self, (way, flows, first): (Way, u64, usize)) {
-        let (count, earliest) = self.counted.entry(way).or_insert((0, first));
-        *count += flows;
-        *earliest = first.min(*earliest);
+    fn count(&mut self, counted: Counted) {
+        self.next.push((counted.hash(), counted));
+        if self.next.len() >= TOGETHER {
+            self.count_next();
+        }
+    }
+
+    fn count_next(&mut self) {
+        // None of these waits for the one before it, so the processor has many under way.
+        let known = self.next.iter().filter_map(|(hash, _)| self.counted.find(*hash, |_| true));
+        black_box(known.fold(0, |sum, known| sum ^ known.flows));
+        for (hash, counted) in self.next.drain(..) {
+            self.counted
+                .entry(hash, |known| known.way == counted.way, Counted::hash)
+                .and_modify(|known| known.add(&counted))
+                .or_insert(counted);
+        }
     }
 
     /// Adds what other flows show, earlier and later ones, of which not all is seen either.
     pub(super) fn append(&mut self, others: Sights) {
-        let counted = others.counted.into_iter().map(|(way, (flows, first))| (way, flows, first));
-        counted.chain(others.last).for_each(|way| self.count(way));
+        let next = others.next.into_iter().map(|(_, counted)| counted);
+        let all = others.counted.into_iter().chain(next).chain(others.last);
+        all.for_each(|counted| self.count(counted));
         self.dropped.extend(others.dropped);
     }
 
@@ -177,15 +217,15 @@ impl Sights {
         if let Some(last) = self.last.take() {
             self.count(last);
         }
-        let counted = std::mem::take(&mut self.counted).into_iter();
-        self.ways = counted.map(|(way, (flows, first))| (way, flows, first)).collect();
+        self.count_next();
+        self.ways = std::mem::take(&mut self.counted).into_iter().collect();
         // The order of a table is nobody's; that of the flows is.
-        self.ways.sort_unstable_by_key(|(.., first)| *first);
+        self.ways.sort_unstable_by_key(|counted| counted.first);
     }
 
     /// The ways that packets went, from whom to whom.
     pub(super) fn ways(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
-        self.ways.iter().flat_map(|(way, ..)| {
+        self.ways.iter().flat_map(|Counted { way, .. }| {
             let ends = way.initiator.ip().zip(way.responder.ip());
             let [initiator, responder] = way.first;
             let there = ends.filter(|_| initiator.is_captured());
@@ -237,7 +277,7 @@ pub(super) fn links(seen: &Sights) -> Vec<(IpAddr, Mac)> {
     }
     let mut cards: BTreeMap<Mac, Card> = BTreeMap::new();
     let mut cards_of: BTreeMap<IpAddr, BTreeSet<Mac>> = BTreeMap::new();
-    for sight in seen.ways.iter().flat_map(|(way, ..)| sights(way)) {
+    for sight in seen.ways.iter().flat_map(|counted| sights(&counted.way)) {
         let Some(mac) = sight.mac else { continue };
         let card = cards.entry(mac).or_default();
         let (of_kind, most) = match sight.address {
@@ -327,7 +367,7 @@ fn by_heading(seen: &Sights, links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     }
     let mut counts: BTreeMap<IpAddr, Count> = BTreeMap::new();
     let mut heading_known = false;
-    for (way, flows, _) in &seen.ways {
+    for Counted { way, flows, .. } in &seen.ways {
         let ends = [way.initiator, way.responder];
         for sight in sights(way) {
             heading_known |= sight.heading != Heading::Unknown;
@@ -361,7 +401,7 @@ fn by_heading(seen: &Sights, links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
         .filter(|(_, count)| count.leaving * 10 >= count.sides.max(1) || count.called > 0)
         .collect();
     let macs: BTreeSet<&Mac> = own.values().flat_map(|count| &count.macs).collect();
-    let within = seen.ways.iter().any(|(way, ..)| {
+    let within = seen.ways.iter().any(|Counted { way, .. }| {
         let ends = [way.initiator, way.responder].map(host);
         let [Some(one), Some(other)] = ends else { return false };
         one != other && own.contains_key(&one) && own.contains_key(&other)
@@ -409,7 +449,7 @@ fn by_place(seen: &Sights, links: &[(IpAddr, Mac)]) -> Option<CapturingHost> {
     let mut flows_of: BTreeMap<IpAddr, u64> = BTreeMap::new();
     let mut near_of: BTreeMap<IpAddr, bool> = BTreeMap::new();
     let mut all = 0_u64;
-    for (way, flows, _) in seen.ways.iter().filter(|(way, ..)| !way.to_group) {
+    for Counted { way, flows, .. } in seen.ways.iter().filter(|it| !it.way.to_group) {
         let [Some(one), Some(other)] = [way.initiator, way.responder].map(host) else { continue };
         all += flows;
         for end in BTreeSet::from([stands_for(one), stands_for(other)]) {

@@ -6,6 +6,7 @@
 //! result does not depend on the order of the flows, only on their ids.
 
 use std::collections::BTreeSet;
+use std::hint::black_box;
 
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
@@ -116,8 +117,13 @@ fn lay(
     let mut rest = exercised.iter().peekable();
     let of_cell = |key: &CellKey| rest.next_if(|(own, _)| own == key).map_or(&none, |(_, it)| it);
     let of_cells: Vec<&OfCell<'_>> = keys.iter().map(of_cell).collect();
-    let made = keys.par_iter().zip(&of_cells);
-    let made = made.map(|(key, of_cell)| cell(&rows, &cast, *key, of_cell, plain, several));
+    let made = keys.par_iter().zip(&of_cells).enumerate();
+    let made = made.map(|(place, (key, of_cell))| {
+        if place.is_multiple_of(TOGETHER) {
+            touch(of_cells.iter().skip(place).take(TOGETHER));
+        }
+        cell(&rows, &cast, *key, of_cell, plain, several)
+    });
     let made: Vec<Option<Cell>> = made.collect();
     #[expect(clippy::filter_map_identity, reason = "done in place, which flattening is not")]
     let cells = made.into_iter().filter_map(|cell| cell).collect();
@@ -135,6 +141,19 @@ fn lay(
 
 /// From, to, and place of the row. Their order is that of the sheet.
 pub(super) type CellKey = (Address, Address, usize);
+
+/// Cells whose flows are read at once.
+const TOGETHER: usize = 16;
+
+/// Reads something of the flows of cells, which stand anywhere, to have them in the processor's cache:
+/// none of these waits for the one before it.
+fn touch<'a>(cells: impl Iterator<Item = &'a &'a OfCell<'a>>) {
+    let flows = cells.flat_map(|cell| &cell.flows);
+    black_box(flows.fold(0, |sum, flow| {
+        let seen = flow.first_seen.map_or(0, |time| time.at.as_nanoseconds().cast_unsigned());
+        sum ^ flow.id ^ seen ^ flow.class as u64 ^ flow.service.outcome as u64
+    }));
+}
 
 /// A cell; `None` only for a key that belongs to no row.
 fn cell(

@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
+use std::hint::black_box;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
@@ -39,6 +41,10 @@ impl Call {
         }
     }
 
+    fn hash(&self) -> u64 {
+        FixedState::default().hash_one(self)
+    }
+
     fn of_lane(rows: &Rows<'_>, lane: &Lane) -> Call {
         let (transport, port) = (lane.transport(), lane.port());
         let can_be_rpc = rows.can_be_rpc(transport, port, Lane::CALLING_PORT);
@@ -46,21 +52,31 @@ impl Call {
     }
 }
 
+/// Calls that are looked up together.
+const TOGETHER: usize = 32;
+
 /// The cells that were exercised, by what exercises them.
 #[derive(Default)]
 struct Exercised {
     /// Rows, and the places of their cells.
-    known: HashMap<Call, Vec<(usize, usize)>, FixedState>,
+    known: HashTable<(Call, Vec<(usize, usize)>)>,
     places: HashMap<CellKey, usize, FixedState>,
     /// The cells, in the order in which they were first exercised.
     keys: Vec<CellKey>,
 }
 
 impl Exercised {
-    /// The rows that a call exercises, each with the place of its cell among [`Exercised::keys`].
-    fn cells_of(&mut self, rows: &Rows<'_>, cast: &Cast<'_>, call: Call) -> &[(usize, usize)] {
+    /// The rows that a call with this hash exercises, each with the place of its cell among
+    /// [`Exercised::keys`].
+    fn cells_of(
+        &mut self,
+        rows: &Rows<'_>,
+        cast: &Cast<'_>,
+        (call, hash): (Call, u64),
+    ) -> &[(usize, usize)] {
         let Exercised { known, places, keys } = self;
-        known.entry(call).or_insert_with(|| {
+        let entry = known.entry(hash, |(known, _)| *known == call, |(known, _)| known.hash());
+        let known = entry.or_insert_with(|| {
             let cells = rows_of(rows, cast, call).into_iter().map(|row| {
                 let key = (call.from, call.to, row);
                 let place = *places.entry(key).or_insert(keys.len());
@@ -69,8 +85,9 @@ impl Exercised {
                 }
                 (row, place)
             });
-            cells.collect()
-        })
+            (call, cells.collect())
+        });
+        &known.into_mut().1
     }
 }
 
@@ -102,12 +119,47 @@ struct Part<'f> {
 }
 
 impl<'f> Part<'f> {
+    /// Adds each to the cells of its call, and gives their places with the first of the rows.
+    fn add_all<T: Copy>(
+        &mut self,
+        rows: &Rows<'_>,
+        cast: &Cast<'_>,
+        mut called: impl Iterator<Item = (usize, T, Call)>,
+        add: impl Fn(&mut OfCell<'f>, T),
+    ) -> Vec<(usize, usize)> {
+        let mut rows_of = Vec::new();
+        let mut next: Vec<(usize, T, (Call, u64))> = Vec::with_capacity(TOGETHER);
+        loop {
+            let some = called.by_ref().take(TOGETHER);
+            next.extend(some.map(|(place, it, call)| (place, it, (call, call.hash()))));
+            if next.is_empty() {
+                return rows_of;
+            }
+            // None of these waits for the one before it, so the processor has many under way.
+            let hashes = next.iter().map(|(.., (_, hash))| *hash);
+            black_box(hashes.fold(0, |sum, hash| sum ^ self.touch(hash)));
+            for (place, it, call) in next.drain(..) {
+                let row = self.add(rows, cast, call, |cell| add(cell, it));
+                rows_of.extend(row.map(|row| (place, row)));
+            }
+        }
+    }
+
+    /// Reads something of the cells of a call with this hash, to have it in the processor's cache.
+    #[inline]
+    fn touch(&self, hash: u64) -> usize {
+        let known = self.exercised.known.find(hash, |_| true);
+        let place = known.and_then(|(_, cells)| cells.first()).map(|(_, place)| *place);
+        let cell = place.and_then(|place| self.of_cells.get(place));
+        cell.map_or(0, |cell| cell.flows.len() ^ cell.lanes.len())
+    }
+
     /// Adds to the cells of a call, and gives the first of their rows.
     fn add(
         &mut self,
         rows: &Rows<'_>,
         cast: &Cast<'_>,
-        call: Call,
+        call: (Call, u64),
         add: impl Fn(&mut OfCell<'f>),
     ) -> Option<usize> {
         let Part { exercised, of_cells, .. } = self;
@@ -154,21 +206,17 @@ pub(super) fn laid<'f>(
         let counts = |from: Address, to: Address| {
             is_of(number, from, to) && plays.contains(&from) && plays.contains(&to)
         };
-        for (place, flow) in flows.iter().enumerate() {
-            if counts(flow.initiator.address, flow.responder.address) && wanted(flow) {
-                let call = Call::of_flow(rows, flow);
-                let row = part.add(rows, cast, call, |cell| cell.flows.push(flow));
-                part.rows_of_flows.extend(row.map(|row| (place, row)));
-            }
-        }
-        for (place, lane) in lanes.iter().enumerate() {
+        let called = flows.iter().enumerate().filter_map(|(place, flow)| {
+            let counts = counts(flow.initiator.address, flow.responder.address) && wanted(flow);
+            counts.then(|| (place, flow, Call::of_flow(rows, flow)))
+        });
+        part.rows_of_flows = part.add_all(rows, cast, called, |cell, flow| cell.flows.push(flow));
+        let called = lanes.iter().enumerate().filter_map(|(place, lane)| {
             let worked = lane.hidden > 0 && !lane.is_unanswered();
-            if worked && counts(lane.from(), lane.to()) {
-                let call = Call::of_lane(rows, lane);
-                let row = part.add(rows, cast, call, |cell| cell.lanes.push(place));
-                part.rows_of_lanes.extend(row.map(|row| (place, row)));
-            }
-        }
+            let counts = worked && counts(lane.from(), lane.to());
+            counts.then(|| (place, place, Call::of_lane(rows, lane)))
+        });
+        part.rows_of_lanes = part.add_all(rows, cast, called, |cell, lane| cell.lanes.push(lane));
         part
     };
     let made: Vec<Part<'_>> = (0..parts).into_par_iter().map(of_part).collect();

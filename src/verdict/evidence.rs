@@ -21,14 +21,18 @@ pub struct EvidenceList(Kept);
 
 #[derive(Clone)]
 enum Kept {
-    /// The number of packets, which kinds they are, a bit each, and they; nothing where there is none.
-    Packed(Box<[u8]>),
+    Packed {
+        /// Which kinds they are, a bit each: asked of millions of flows, and here no miss of the cache.
+        kinds: u8,
+        /// The number of packets, and they; nothing where there is none.
+        bytes: Box<[u8]>,
+    },
     Whole(Box<[EvidenceRecord]>),
 }
 
 impl Default for EvidenceList {
     fn default() -> EvidenceList {
-        EvidenceList(Kept::Packed(Box::default()))
+        EvidenceList(Kept::Packed { kinds: 0, bytes: Box::default() })
     }
 }
 
@@ -196,19 +200,20 @@ impl EvidenceList {
         }
         let (mut bytes, mut near) = (Vec::with_capacity(32 * packets.len()), Near::NOTHING);
         varint::push(&mut bytes, packets.len() as u64);
-        bytes.push(packets.iter().fold(0, |kinds, packet| kinds | bit(packet.kind)));
+        let kinds = packets.iter().fold(0, |kinds, packet| kinds | bit(packet.kind));
         for packet in packets {
             push(&mut bytes, &mut near, packet);
         }
         // A copy takes no more room than it fills.
-        EvidenceList(Kept::Packed(Box::from(&bytes[..])))
+        EvidenceList(Kept::Packed { kinds, bytes: Box::from(&bytes[..]) })
     }
 
     /// The packets.
     pub fn iter(&self) -> Packets<'_> {
         Packets(match &self.0 {
-            Kept::Packed(bytes) => {
-                let (left, _, rest) = parts(bytes);
+            Kept::Packed { bytes, .. } => {
+                let mut rest = &bytes[..];
+                let left = usize::try_from(varint::take(&mut rest)).unwrap_or_default();
                 Rest::Packed { left, rest, near: Near::NOTHING }
             }
             Kept::Whole(packets) => Rest::Whole(packets.iter()),
@@ -230,7 +235,7 @@ impl EvidenceList {
     /// Whether a packet is of this kind.
     pub fn has(&self, kind: EvidenceKind) -> bool {
         match &self.0 {
-            Kept::Packed(bytes) => parts(bytes).1 & bit(kind) != 0,
+            Kept::Packed { kinds, .. } => kinds & bit(kind) != 0,
             Kept::Whole(packets) => packets.iter().any(|packet| packet.kind == kind),
         }
     }
@@ -238,7 +243,7 @@ impl EvidenceList {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         match &self.0 {
-            Kept::Packed(bytes) => bytes.is_empty(),
+            Kept::Packed { kinds, .. } => *kinds == 0,
             Kept::Whole(packets) => packets.is_empty(),
         }
     }
@@ -252,14 +257,6 @@ impl EvidenceList {
     pub fn last(&self) -> Option<EvidenceRecord> {
         self.iter().last()
     }
-}
-
-/// The number of packets, the bits of their kinds, and they.
-fn parts(bytes: &[u8]) -> (usize, u8, &[u8]) {
-    let mut rest = bytes;
-    let count = usize::try_from(varint::take(&mut rest)).unwrap_or_default();
-    let kinds = rest.split_off_first().copied().unwrap_or_default();
-    (count, kinds, rest)
 }
 
 /// The packets of an [`EvidenceList`], one after the other.
@@ -327,7 +324,7 @@ impl fmt::Debug for EvidenceList {
 impl Serialize for EvidenceList {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
-            Kept::Packed(_) => serializer.collect_seq(self),
+            Kept::Packed { .. } => serializer.collect_seq(self),
             Kept::Whole(packets) => packets.serialize(serializer),
         }
     }
@@ -367,7 +364,7 @@ mod tests {
         for (script, most) in [("ShADdFf", 64), ("SSS", 64), ("Sr", 40)] {
             let mut evidence = judge(&play(script), 0, &long_after()).evidence;
             evidence.pack();
-            let Kept::Packed(bytes) = &evidence.0 else { unreachable!("it is packed") };
+            let Kept::Packed { bytes, .. } = &evidence.0 else { unreachable!("it is packed") };
             assert!(bytes.len() <= most, "{script}: {} bytes", bytes.len());
         }
         assert_eq!(size_of::<EvidenceList>(), 24);

@@ -8,6 +8,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
+use std::hint::black_box;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ use crate::verdict::{Circumstances, FIXED_RPC_PORTS, elsewhere, is_past, service
 /// Calls that one host repeated in vain and that all tell: whoever has more of them scans, and of
 /// hosts that have roles each of these is wanted.
 const FEW_REPEATED: u32 = 1_024;
+
+/// Flows whose lanes are looked up together.
+const TOGETHER: usize = 32;
 
 const DNS: u16 = 53;
 const DHCP: [u16; 2] = [67, 68];
@@ -254,14 +258,19 @@ impl Sorting {
             return;
         }
         let (mut duties, mut ports) = (&glances.duties[..], &glances.ports[..]);
-        for glance in &glances.flows {
-            let (own, rest) = duties.split_at_checked(glance.duties).unwrap_or_default();
-            duties = rest;
-            let lane = self.lanes.lane_of(self.lane_of.len(), glance, own);
-            self.lane_of.push(lane);
-            let (again, rest) = ports.split_at_checked(glance.again).unwrap_or_default();
-            ports = rest;
-            self.see_again(glance, again);
+        for glances in glances.flows.chunks(TOGETHER) {
+            // None of these waits for the one before it, so the processor has many under way.
+            let hashes = glances.iter().filter_map(|glance| Some(glance.manner?.1));
+            black_box(hashes.fold(0, |sum, hash| sum ^ self.lanes.touch(hash)));
+            for glance in glances {
+                let (own, rest) = duties.split_at_checked(glance.duties).unwrap_or_default();
+                duties = rest;
+                let lane = self.lanes.lane_of(self.lane_of.len(), glance, own);
+                self.lane_of.push(lane);
+                let (again, rest) = ports.split_at_checked(glance.again).unwrap_or_default();
+                ports = rest;
+                self.see_again(glance, again);
+            }
         }
     }
 
@@ -383,6 +392,14 @@ impl Lanes {
             lane.hidden += ports.len() as u64;
             *last = place;
         }
+    }
+
+    /// Reads something of the lane with this hash, to have it in the processor's cache.
+    #[inline]
+    fn touch(&self, hash: u64) -> u64 {
+        let number = self.numbers.find(hash, |known| known.1 == hash).map(|known| known.0 as usize);
+        let lane = number.and_then(|number| self.all.get(number).zip(self.last.get(number)));
+        lane.map_or(0, |(lane, last)| lane.manner.question ^ lane.hidden ^ *last as u64)
     }
 
     /// The number of a lane, and whether a flow that tells begins it.
