@@ -41,14 +41,14 @@ impl Call {
         }
     }
 
-    fn hash(&self) -> u64 {
-        FixedState::default().hash_one(self)
-    }
-
     fn of_lane(rows: &Rows<'_>, lane: &Lane) -> Call {
         let (transport, port) = (lane.transport(), lane.port());
         let can_be_rpc = rows.can_be_rpc(transport, port, Lane::CALLING_PORT);
         Call { from: lane.from(), to: lane.to(), transport, port, is_rpc: false, can_be_rpc }
+    }
+
+    fn hash(&self) -> u64 {
+        FixedState::default().hash_one(self)
     }
 }
 
