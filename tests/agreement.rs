@@ -28,11 +28,21 @@ fn tool(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// The program that was built with these tests; `PORTMORTEM_PROGRAM` names another one, such as that of
+/// the release, by its path.
+fn program() -> PathBuf {
+    let named = std::env::var_os("PORTMORTEM_PROGRAM").map(PathBuf::from);
+    let program = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_portmortem").into());
+    assert!(program.is_file(), "{}: there is no such program", program.display());
+    program
+}
+
 /// Runs a tool on the program and gives what it prints.
 fn run(tool: &Path) -> String {
     let output = Command::new("python3")
         .arg(tool)
-        .args(["--binary", env!("CARGO_BIN_EXE_portmortem")])
+        .arg("--binary")
+        .arg(program())
         .output()
         .expect("python3 runs the comparison");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
